@@ -6,7 +6,7 @@ use tokio::{sync::watch, time::Instant};
 
 use crate::{
     digitalocean::{Kind, SnapshotInfo},
-    drift::{context::Context, sweeps::SweepInfo},
+    drift::{context::DriftContext, sweeps::SweepInfo},
     saga::context as saga,
 };
 
@@ -26,9 +26,9 @@ pub struct ApiServerState {
 #[derive(Clone)]
 pub struct Health {
     /// The controller of records and drifts.
-    pub context: Arc<Context>,
+    pub context: Arc<DriftContext>,
     /// The controller of sagas.
-    pub sagas: Arc<saga::Context>,
+    pub sagas: Arc<saga::SagaContext>,
     /// The result of the last check of the API server.
     pub api_server: watch::Receiver<ApiServerState>,
 }
@@ -54,14 +54,14 @@ impl Health {
 }
 
 /// A check and its failure.
-type Check = (String, Option<String>);
+type HealthCheck = (String, Option<String>);
 
 fn unready(health: &Health) -> Option<String> {
     checks(health).into_iter().find_map(|(_, failure)| failure)
 }
 
 /// The checks that readiness depends on, in order of importance.
-fn checks(health: &Health) -> Vec<Check> {
+fn checks(health: &Health) -> Vec<HealthCheck> {
     let context = &health.context;
     let api_server = {
         let answer = health.api_server.borrow();
@@ -92,7 +92,7 @@ fn checks(health: &Health) -> Vec<Check> {
 }
 
 /// The last list of each recorded kind. A failure of one does not make the process unready.
-fn inventories(health: &Health) -> Vec<Check> {
+fn inventories(health: &Health) -> Vec<HealthCheck> {
     let recorded = health.context.index().kinds();
     let snapshots = health.context.inventory.snapshots().into_iter();
     let snapshots = snapshots.filter(|snapshot| recorded.contains(&snapshot.kind));
@@ -100,8 +100,8 @@ fn inventories(health: &Health) -> Vec<Check> {
     snapshots.map(|snapshot| (format!("inventory/{}", snapshot.kind), failure(snapshot))).collect()
 }
 
-fn listed(checks: &[Check], inventories: &[Check], sweeps: &[SweepInfo]) -> String {
-    let line = |(name, failure): &Check| match failure {
+fn listed(checks: &[HealthCheck], inventories: &[HealthCheck], sweeps: &[SweepInfo]) -> String {
+    let line = |(name, failure): &HealthCheck| match failure {
         None => format!("[+]{name} ok\n"),
         // One line each, even if the error contains several.
         Some(failure) => format!("[-]{name} failed: {}\n", failure.replace('\n', " ")),
@@ -165,7 +165,7 @@ mod tests {
         let (context, cloud) = idle(process.clone());
         let settings =
             saga::SagaSettings { namespaces: Vec::new(), settle: Duration::from_mins(1), poll: Duration::from_secs(5) };
-        let sagas = saga::Context::new(process, cloud, reqwest::Client::new(), settings);
+        let sagas = saga::SagaContext::new(process, cloud, reqwest::Client::new(), settings);
         let (answers, api_server) = watch::channel(ApiServerState { at: Instant::now(), trouble: None });
         (Health { context, sagas, api_server }, answers)
     }

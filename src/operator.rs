@@ -15,12 +15,12 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use self::preflight::Cluster;
+use self::preflight::CheckedCluster;
 use crate::{
     config::RunArgs,
     digitalocean::{self, Inventory},
     drift::{
-        context::{Context, DriftSettings},
+        context::{DriftContext, DriftSettings},
         controller,
         gauges::Gauges,
     },
@@ -31,7 +31,7 @@ use crate::{
     telemetry::{
         http::{self, Endpoints},
         logs,
-        metrics::{Metrics, register_tasks},
+        metrics::{MetricsRegistry, register_tasks},
     },
 };
 
@@ -60,10 +60,10 @@ pub async fn run(args: RunArgs) -> Result<(), Error> {
     };
     let cloud = digitalocean::Client::new(args.digitalocean()?)?;
     // Before anything that takes time: without a handler, signals have no effect on the first process of a container.
-    let mut stop = Stop::listen()?;
+    let mut stop = StopSignals::listen()?;
     let leadership = if args.leader_elect { Leadership::standby() } else { Leadership::unelected() };
     let cluster = tokio::select! {
-        cluster = Cluster::connect(&args, &leadership) => cluster?,
+        cluster = CheckedCluster::connect(&args, &leadership) => cluster?,
         () = stop.requested() => return Ok(()),
     };
     // Only now: main prints the errors above in one line.
@@ -72,14 +72,14 @@ pub async fn run(args: RunArgs) -> Result<(), Error> {
 
     let inventory = Inventory::new(cloud.clone(), digitalocean::InventorySettings::default());
     let process = Process::new(cluster.client.clone(), leadership.clone());
-    let context = Context::new(process.clone(), inventory, settings);
+    let context = DriftContext::new(process.clone(), inventory, settings);
     let http = steps::http_client().map_err(|error| Error::Http(error.to_string()))?;
     let settings = saga::context::SagaSettings {
         namespaces: args.namespaces.clone(),
         settle: args.settle_time,
         poll: args.action_poll_interval,
     };
-    let sagas = saga::context::Context::new(process.clone(), cloud.clone(), http, settings);
+    let sagas = saga::context::SagaContext::new(process.clone(), cloud.clone(), http, settings);
     process.liveness.start();
     if let Some(address) = args.metrics_address {
         let api_server = cluster.clone().check_repeatedly();
@@ -122,8 +122,12 @@ pub async fn run(args: RunArgs) -> Result<(), Error> {
 }
 
 /// The metrics of all rooms.
-fn metrics(context: &Arc<Context>, sagas: &Arc<saga::context::Context>, cloud: digitalocean::Client) -> Metrics {
-    let mut metrics = Metrics::default();
+fn metrics(
+    context: &Arc<DriftContext>,
+    sagas: &Arc<saga::context::SagaContext>,
+    cloud: digitalocean::Client,
+) -> MetricsRegistry {
+    let mut metrics = MetricsRegistry::default();
     context.metrics.register(metrics.counters());
     sagas.metrics.register(metrics.counters());
     let leadership = context.process.leadership.clone();
@@ -146,12 +150,12 @@ fn stand(candidate: Candidate) -> JoinHandle<()> {
 }
 
 /// SIGTERM and SIGINT.
-struct Stop {
+struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
 }
 
-impl Stop {
+impl StopSignals {
     fn listen() -> Result<Self, Error> {
         let listen = |kind| signal(kind).map_err(Error::Signal);
         Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })

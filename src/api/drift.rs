@@ -16,7 +16,7 @@ use super::{
     schema::{self, CloudResource},
 };
 
-pub use crate::digitalocean::revert::Class as RevertClass;
+pub use crate::digitalocean::revert::RevertClass;
 
 /// The field under which the loss of a whole resource is reported.
 pub const EXISTS: &str = "exists";

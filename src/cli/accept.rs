@@ -6,8 +6,8 @@ use jiff::{Span, Timestamp, Zoned, civil, tz::TimeZone};
 
 use super::{
     Error, Exit,
-    cluster::{Cluster, ClusterArgs, Noun},
-    decide::{self, DecideArgs, Decision, SHOWN_VALUE, Verb},
+    cluster::{ClusterArgs, Noun, UserCluster},
+    decide::{self, DecideArgs, DecisionKind, DecisionRequest, SHOWN_VALUE},
     drift::DriftView,
     placement::{self, Placement},
     select::{SIDE_BY_SIDE, SelectArgs},
@@ -40,7 +40,7 @@ pub(super) struct AcceptArgs {
 }
 
 pub(super) async fn run(cluster: &ClusterArgs, args: &AcceptArgs) -> Result<Exit, Error> {
-    let cluster = Cluster::connect(cluster).await?;
+    let cluster = UserCluster::connect(cluster).await?;
     let (drifts, exit) = decide::open_ones(args.select.read(&cluster, Some(decide::OPEN)).await?)?;
     let mut annotations = decide::accepting(args.value.as_deref().unwrap_or(SHOWN_VALUE));
     annotations.insert(annotations::ACCEPT_UNTIL, args.until.map(|until| until.to_string()));
@@ -49,11 +49,13 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &AcceptArgs) -> Result<Exit
     let has_question = args.decide.has_question() && drifts.len() <= READ;
     let placements = if has_question { placements(&cluster, &drifts, args.until.is_some()).await? } else { Vec::new() };
     let effect = (!placements.is_empty()).then(|| placement::summary(&placements));
-    Decision { verb: Verb::Accept, annotations, drifts, input, effect, exit }.carry_out(&cluster, &args.decide).await
+    DecisionRequest { verb: DecisionKind::Accept, annotations, drifts, input, effect, exit }
+        .carry_out(&cluster, &args.decide)
+        .await
 }
 
 /// The places of the accepted values.
-async fn placements(cluster: &Cluster, drifts: &[DriftView], has_end: bool) -> Result<Vec<Placement>, Error> {
+async fn placements(cluster: &UserCluster, drifts: &[DriftView], has_end: bool) -> Result<Vec<Placement>, Error> {
     let reads = drifts.iter().map(|drift| async move {
         let record = cluster.find(Noun::Record, &drift.namespace, &drift.record).await?;
         Ok::<_, Error>(record.and_then(|record| Placement::of(&record, &drift.field_name, has_end)))

@@ -110,7 +110,7 @@ impl ObjectName {
 
 /// A cluster, and the namespace of the command.
 #[derive(Clone)]
-pub(super) struct Cluster {
+pub(super) struct UserCluster {
     client: Client,
     config: Config,
     namespace: String,
@@ -118,7 +118,7 @@ pub(super) struct Cluster {
     all: bool,
 }
 
-impl Cluster {
+impl UserCluster {
     /// Reads the kubeconfig. Makes no call.
     pub(super) async fn connect(args: &ClusterArgs) -> Result<Self, Error> {
         let _ = rustls::crypto::ring::default_provider().install_default();

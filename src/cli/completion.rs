@@ -8,7 +8,7 @@ use kube::api::ListParams;
 
 use super::{
     Error, Exit,
-    cluster::{Cluster, ClusterArgs, Noun},
+    cluster::{ClusterArgs, Noun, UserCluster},
     text::{lines, print},
 };
 use crate::digitalocean::Kind;
@@ -32,7 +32,7 @@ pub(super) struct CompleteArgs {
 
 /// The possible values of the last word.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Place {
+enum Completion {
     /// One of these.
     Words(Vec<String>),
     /// The name of an object.
@@ -49,9 +49,9 @@ pub(super) fn script() -> Result<Exit, Error> {
 pub(super) async fn complete(command: &Command, args: &CompleteArgs) -> Result<Exit, Error> {
     let (last, before) = args.words.split_last().map_or(("", &[][..]), |(last, before)| (last.as_str(), before));
     let (candidates, directive) = match place(command, before, last) {
-        Place::Words(words) => (words, NO_FILES),
-        Place::Names(nouns) => (names(&cluster_of(command, before), nouns).await.unwrap_or_default(), NO_FILES),
-        Place::Free => (Vec::new(), FILES),
+        Completion::Words(words) => (words, NO_FILES),
+        Completion::Names(nouns) => (names(&cluster_of(command, before), nouns).await.unwrap_or_default(), NO_FILES),
+        Completion::Free => (Vec::new(), FILES),
     };
     let fitting = candidates.into_iter().filter(|candidate| candidate.starts_with(last));
     print(&lines(fitting.chain([directive.to_owned()])))?;
@@ -66,7 +66,7 @@ fn cluster_of(root: &Command, before: &[String]) -> ClusterArgs {
 }
 
 /// The possible values after these words.
-fn place(root: &Command, before: &[String], last: &str) -> Place {
+fn place(root: &Command, before: &[String], last: &str) -> Completion {
     let mut command = root;
     let mut words = before.iter();
     let mut awaited = None;
@@ -96,15 +96,15 @@ fn place(root: &Command, before: &[String], last: &str) -> Place {
         let mut flags: Vec<String> = flags.filter_map(|flag| Some(format!("--{}", flag.get_long()?))).collect();
         flags.sort();
         flags.dedup();
-        return Place::Words(flags);
+        return Completion::Words(flags);
     }
     if command.has_subcommands() {
         let visible = command.get_subcommands().filter(|command| !command.is_hide_set());
-        return Place::Words(visible.map(|command| command.get_name().to_owned()).collect());
+        return Completion::Words(visible.map(|command| command.get_name().to_owned()).collect());
     }
     // The last argument may repeat.
     let arguments: Vec<_> = command.get_positionals().collect();
-    arguments.get(positionals).or(arguments.last()).map_or(Place::Free, |argument| value_of(argument))
+    arguments.get(positionals).or(arguments.last()).map_or(Completion::Free, |argument| value_of(argument))
 }
 
 fn flag_named<'c>(root: &'c Command, command: &'c Command, flag: &str) -> Option<&'c clap::Arg> {
@@ -118,26 +118,26 @@ fn flag_named<'c>(root: &'c Command, command: &'c Command, flag: &str) -> Option
 }
 
 /// The possible values of an argument, by the name of its value in the help.
-fn value_of(argument: &clap::Arg) -> Place {
+fn value_of(argument: &clap::Arg) -> Completion {
     let possible: Vec<String> =
         argument.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect();
     if !possible.is_empty() {
-        return Place::Words(possible);
+        return Completion::Words(possible);
     }
     let names = argument.get_value_names().unwrap_or_default();
     match (names.first().map(clap::builder::Str::as_str), argument.get_id().as_str()) {
-        (Some("DRIFT"), _) => Place::Names(&[Noun::Drift]),
-        (Some("RECORD"), _) | (_, "record") => Place::Names(&[Noun::Record]),
-        (Some("SAGA"), _) => Place::Names(&[Noun::Saga]),
-        (Some("NAME"), "name") => Place::Names(&[Noun::Drift, Noun::Record]),
-        (Some("KIND"), _) => Place::Words(Kind::all().map(|kind| kind.name().to_owned()).collect()),
-        _ => Place::Free,
+        (Some("DRIFT"), _) => Completion::Names(&[Noun::Drift]),
+        (Some("RECORD"), _) | (_, "record") => Completion::Names(&[Noun::Record]),
+        (Some("SAGA"), _) => Completion::Names(&[Noun::Saga]),
+        (Some("NAME"), "name") => Completion::Names(&[Noun::Drift, Noun::Record]),
+        (Some("KIND"), _) => Completion::Words(Kind::all().map(|kind| kind.name().to_owned()).collect()),
+        _ => Completion::Free,
     }
 }
 
 /// The names of objects in the namespace; open drifts only.
 async fn names(cluster: &ClusterArgs, nouns: &[Noun]) -> Result<Vec<String>, Error> {
-    let cluster = Cluster::connect(cluster).await?;
+    let cluster = UserCluster::connect(cluster).await?;
     let mut names = Vec::new();
     for noun in nouns {
         let fields = if *noun == Noun::Drift { "status.phase=Open" } else { "" };
@@ -152,10 +152,10 @@ mod tests {
     use clap::CommandFactory as _;
 
     use super::*;
-    use crate::cli::Cli;
+    use crate::cli::Plugin;
 
-    fn at(words: &str) -> Place {
-        let mut root = Cli::command();
+    fn at(words: &str) -> Completion {
+        let mut root = Plugin::command();
         root.build();
         let mut words: Vec<String> = words.split(' ').map(str::to_owned).collect();
         let last = words.pop().unwrap();
@@ -165,21 +165,21 @@ mod tests {
     #[test]
     fn each_place_has_its_candidates() {
         for (words, wanted) in [
-            ("accept ", Place::Names(&[Noun::Drift])),
-            ("accept a-1 ", Place::Names(&[Noun::Drift])),
-            ("-n team accept ", Place::Names(&[Noun::Drift])),
-            ("accept --record ", Place::Names(&[Noun::Record])),
-            ("history ", Place::Names(&[Noun::Record])),
-            ("show ", Place::Names(&[Noun::Drift, Noun::Record])),
-            ("saga watch ", Place::Names(&[Noun::Saga])),
-            ("accept --because ", Place::Free),
-            ("verify -f ", Place::Free),
-            ("accept --dry-run ", Place::Words(vec!["none".into(), "server".into()])),
+            ("accept ", Completion::Names(&[Noun::Drift])),
+            ("accept a-1 ", Completion::Names(&[Noun::Drift])),
+            ("-n team accept ", Completion::Names(&[Noun::Drift])),
+            ("accept --record ", Completion::Names(&[Noun::Record])),
+            ("history ", Completion::Names(&[Noun::Record])),
+            ("show ", Completion::Names(&[Noun::Drift, Noun::Record])),
+            ("saga watch ", Completion::Names(&[Noun::Saga])),
+            ("accept --because ", Completion::Free),
+            ("verify -f ", Completion::Free),
+            ("accept --dry-run ", Completion::Words(vec!["none".into(), "server".into()])),
         ] {
             assert_eq!(at(words), wanted, "{words}");
         }
         let words = |words| match at(words) {
-            Place::Words(words) => words,
+            Completion::Words(words) => words,
             other => panic!("{words}: {other:?}"),
         };
         assert!(words("").contains(&"inbox".to_owned()) && !words("").contains(&"__complete".to_owned()));

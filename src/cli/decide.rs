@@ -13,8 +13,8 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     Error, Exit,
-    cluster::{Cluster, Noun},
-    drift::{Class, DriftView},
+    cluster::{Noun, UserCluster},
+    drift::{ClassText, DriftView},
     prompt::{Input, confirm},
     select::SIDE_BY_SIDE,
     text,
@@ -25,9 +25,9 @@ use crate::{
     kube_ext::call,
     schedule,
 };
-use verdict::{Outcome, Verdict};
+use verdict::{PatchResponse, Verdict};
 
-pub(super) use verdict::Verb;
+pub(super) use verdict::DecisionKind;
 pub(super) use view::{plan, question};
 
 /// The number of tries to store a decision while other parts of the object change.
@@ -70,8 +70,8 @@ enum DryRun {
 pub(super) type Annotations = BTreeMap<&'static str, Option<String>>;
 
 /// A decision on some drifts.
-pub(super) struct Decision {
-    pub(super) verb: Verb,
+pub(super) struct DecisionRequest {
+    pub(super) verb: DecisionKind,
     /// The annotations to set, or to remove.
     pub(super) annotations: Annotations,
     pub(super) drifts: Vec<DriftView>,
@@ -90,23 +90,23 @@ impl DecideArgs {
     }
 }
 
-impl Decision {
+impl DecisionRequest {
     /// Requests a confirmation, writes and waits. Drifts that cannot be decided are reported, and make the exit code 1.
-    pub(super) async fn carry_out(mut self, cluster: &Cluster, args: &DecideArgs) -> Result<Exit, Error> {
+    pub(super) async fn carry_out(mut self, cluster: &UserCluster, args: &DecideArgs) -> Result<Exit, Error> {
         let is_dry = args.dry_run == DryRun::Server;
         if is_dry && args.wait {
             return Err(Error::usage("--wait and --dry-run=server exclude each other: nothing would happen"));
         }
         self.drifts.sort_by(|one, other| (&one.namespace, &one.name).cmp(&(&other.namespace, &other.name)));
         // A user requests a plan to see it.
-        let waits = args.wait || (self.verb == Verb::Plan && !is_dry);
+        let waits = args.wait || (self.verb == DecisionKind::Plan && !is_dry);
         if args.has_question()
-            && self.verb != Verb::Plan
+            && self.verb != DecisionKind::Plan
             && !confirm(&view::question(self.verb, &self.drifts, self.effect.as_deref()), self.input).await?
         {
             return Ok(Exit::No);
         }
-        if self.verb != Verb::Withdraw {
+        if self.verb != DecisionKind::Withdraw {
             let user = cluster.user_name().await?;
             self.annotations.insert(annotations::DECIDED_BY, user);
         }
@@ -117,7 +117,7 @@ impl Decision {
         let mut exit = self.exit;
         while let Some((drift, outcome)) = stored.next().await {
             let outcome = outcome?;
-            if outcome == Outcome::Stored {
+            if outcome == PatchResponse::Stored {
                 if !waits {
                     text::print(&view::stored(self.verb, drift, is_dry))?;
                 }
@@ -145,33 +145,33 @@ impl Decision {
     }
 
     /// Writes the annotations to one drift, unless it became another one meanwhile.
-    async fn store(&self, cluster: &Cluster, drift: &DriftView, is_dry: bool) -> Result<Outcome, Error> {
+    async fn store(&self, cluster: &UserCluster, drift: &DriftView, is_dry: bool) -> Result<PatchResponse, Error> {
         let doing = format!("deciding Drift {}/{}", drift.namespace, drift.name);
         let mut version = drift.resource_version.clone();
         for _ in 0..TRIES {
             let patch = patch(&self.annotations, version.as_deref());
             match cluster.patch(Noun::Drift, &drift.namespace, &drift.name, &doing, &patch, is_dry).await {
-                Ok(_) => return Ok(Outcome::Stored),
-                Err(call::Error::NotFound { .. }) => return Ok(Outcome::Gone),
+                Ok(_) => return Ok(PatchResponse::Stored),
+                Err(call::Error::NotFound { .. }) => return Ok(PatchResponse::Gone),
                 Err(call::Error::Conflict { .. }) => {}
                 Err(call::Error::Forbidden { message, .. } | call::Error::Refused { message, .. }) => {
-                    return Ok(Outcome::Refused(message));
+                    return Ok(PatchResponse::Refused(message));
                 }
                 Err(error) => return Err(error.into()),
             }
             let Some(now) = cluster.find(Noun::Drift, &drift.namespace, &drift.name).await? else {
-                return Ok(Outcome::Gone);
+                return Ok(PatchResponse::Gone);
             };
             let now = DriftView::read(&now);
             if !is_same(drift, &now) {
-                return Ok(Outcome::Moved(Box::new(now)));
+                return Ok(PatchResponse::Moved(Box::new(now)));
             }
             version = now.resource_version;
         }
-        Ok(Outcome::Refused("the object changes too often; repeat the command".to_owned()))
+        Ok(PatchResponse::Refused("the object changes too often; repeat the command".to_owned()))
     }
 
-    async fn wait(&self, cluster: &Cluster, drift: &DriftView, until: Instant) -> Result<Verdict, Error> {
+    async fn wait(&self, cluster: &UserCluster, drift: &DriftView, until: Instant) -> Result<Verdict, Error> {
         let mut told = None;
         loop {
             let object = cluster.find(Noun::Drift, &drift.namespace, &drift.name).await?;
@@ -197,7 +197,7 @@ impl Decision {
 }
 
 /// The saga that reverts a drift; none if the user may not read it.
-async fn saga_of(cluster: &Cluster, drift: &DriftView) -> Option<DynamicObject> {
+async fn saga_of(cluster: &UserCluster, drift: &DriftView) -> Option<DynamicObject> {
     let name = drift.saga.as_deref().filter(|_| drift.reason == reason::REVERTING)?;
     cluster.find(Noun::Saga, &drift.namespace, name).await.ok().flatten()
 }
@@ -238,13 +238,13 @@ pub(super) fn withdrawing() -> Annotations {
 
 /// The permission that a revert of this drift needs.
 fn needed(drift: &DriftView) -> Allow {
-    drift.class.as_ref().and_then(Class::needs).unwrap_or_default()
+    drift.class.as_ref().and_then(ClassText::needs).unwrap_or_default()
 }
 
 /// The commands that revert these drifts of one class, each with its effect; none if no revert is possible.
-pub(super) fn revert_commands(drifts: &str, class: Option<&Class>) -> Vec<(String, &'static str)> {
+pub(super) fn revert_commands(drifts: &str, class: Option<&ClassText>) -> Vec<(String, &'static str)> {
     let (plan, revert) = ("show the plan of a revert", "change the cloud back");
-    match class.map(Class::needs) {
+    match class.map(ClassText::needs) {
         Some(None) => Vec::new(),
         Some(Some(needed)) if needed > Allow::Safe => vec![
             (format!("kubectl arcadia revert {drifts} --plan"), plan),
@@ -262,35 +262,45 @@ pub(super) fn flag(allow: Allow) -> &'static str {
 
 /// The answer to a decision on one drift that a person confirmed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Answer {
+pub(super) struct DecisionResult {
     /// The reason why it was not stored, if so.
     pub(super) refusal: Option<String>,
 }
 
 /// Stores a decision that a person has confirmed for each of these drifts, with the permission that its class needs.
-pub(super) async fn decide(cluster: &Cluster, verb: Verb, drifts: &[DriftView]) -> Result<Vec<Answer>, Error> {
-    let user = if verb == Verb::Withdraw { None } else { cluster.user_name().await? };
+pub(super) async fn decide(
+    cluster: &UserCluster,
+    verb: DecisionKind,
+    drifts: &[DriftView],
+) -> Result<Vec<DecisionResult>, Error> {
+    let user = if verb == DecisionKind::Withdraw { None } else { cluster.user_name().await? };
     let stored = drifts.iter().map(|drift| {
         let mut annotations = match verb {
-            Verb::Accept => accepting(SHOWN_VALUE),
-            Verb::Revert => reverting(needed(drift).annotation()),
-            Verb::Plan => reverting(PLAN),
-            Verb::Withdraw => withdrawing(),
+            DecisionKind::Accept => accepting(SHOWN_VALUE),
+            DecisionKind::Revert => reverting(needed(drift).annotation()),
+            DecisionKind::Plan => reverting(PLAN),
+            DecisionKind::Withdraw => withdrawing(),
         };
         annotations.insert(annotations::DECIDED_BY, user.clone());
-        let decision =
-            Decision { verb, annotations, drifts: Vec::new(), input: Input::Used, effect: None, exit: Exit::Done };
+        let decision = DecisionRequest {
+            verb,
+            annotations,
+            drifts: Vec::new(),
+            input: Input::Used,
+            effect: None,
+            exit: Exit::Done,
+        };
         async move { decision.store(cluster, drift, false).await }
     });
     let outcomes: Vec<_> = stream::iter(stored).buffered(SIDE_BY_SIDE).collect().await;
-    let answer = |outcome: Result<Outcome, Error>| {
+    let answer = |outcome: Result<PatchResponse, Error>| {
         let refusal = match outcome? {
-            Outcome::Stored => None,
-            Outcome::Moved(_) => Some("it changed after it was read".to_owned()),
-            Outcome::Gone => Some("it was deleted meanwhile".to_owned()),
-            Outcome::Refused(message) => Some(message),
+            PatchResponse::Stored => None,
+            PatchResponse::Moved(_) => Some("it changed after it was read".to_owned()),
+            PatchResponse::Gone => Some("it was deleted meanwhile".to_owned()),
+            PatchResponse::Refused(message) => Some(message),
         };
-        Ok(Answer { refusal })
+        Ok(DecisionResult { refusal })
     };
     outcomes.into_iter().map(answer).collect()
 }
@@ -301,30 +311,30 @@ pub(super) fn is_same(seen: &DriftView, now: &DriftView) -> bool {
 }
 
 /// The result of a decision on a drift, as it was before and is now; nothing while it waits.
-fn verdict(verb: Verb, before: &DriftView, now: Option<&DriftView>, plan: Option<&Value>) -> Option<Verdict> {
+fn verdict(verb: DecisionKind, before: &DriftView, now: Option<&DriftView>, plan: Option<&Value>) -> Option<Verdict> {
     let Some(now) = now else { return Some(Verdict::Refused("the drift was deleted".to_owned())) };
     let is_handled = now.pending.is_none();
     let failures = [reason::DECISION_REFUSED, reason::REVERT_FAILED, reason::REVERT_STUCK];
     // A plan leaves the reason of an earlier refusal as it is.
     let is_planned = now.planned_at != before.planned_at;
     match verb {
-        Verb::Withdraw => {
+        DecisionKind::Withdraw => {
             let stands = now.standing.as_ref().is_some_and(|(status, _)| status == "True");
             (is_handled && !stands).then(|| Verdict::Done("withdrawn".to_owned()))
         }
         _ if !now.is_open() => {
             let is_as_decided = match verb {
-                Verb::Accept => now.phase == DriftPhase::Accepted.name(),
-                Verb::Revert => now.phase != DriftPhase::Accepted.name(),
-                Verb::Plan | Verb::Withdraw => false,
+                DecisionKind::Accept => now.phase == DriftPhase::Accepted.name(),
+                DecisionKind::Revert => now.phase != DriftPhase::Accepted.name(),
+                DecisionKind::Plan | DecisionKind::Withdraw => false,
             };
             let text = format!("{} ({})", now.phase, now.reason);
             Some(if is_as_decided { Verdict::Done(text) } else { Verdict::Refused(format!("closed as {text}")) })
         }
-        Verb::Plan if is_handled && is_planned => plan.map(|plan| Verdict::Done(view::plan(plan))),
+        DecisionKind::Plan if is_handled && is_planned => plan.map(|plan| Verdict::Done(view::plan(plan))),
         _ if is_handled && failures.contains(&now.reason.as_str()) => Some(Verdict::Refused(now.message.clone())),
-        Verb::Plan => plan.filter(|_| is_handled).map(|plan| Verdict::Done(view::plan(plan))),
-        Verb::Accept | Verb::Revert => None,
+        DecisionKind::Plan => plan.filter(|_| is_handled).map(|plan| Verdict::Done(view::plan(plan))),
+        DecisionKind::Accept | DecisionKind::Revert => None,
     }
 }
 
@@ -374,25 +384,30 @@ mod tests {
         let of = |verb, more: Value| verdict(verb, &before, Some(&view("web-1", &more)), more.pointer("/status/plan"));
         let accept = json!({ "arcadia.cloud/accept": "true" });
         let waiting = json!({ "metadata": { "annotations": accept }, "status": { "reason": "DecisionRefused" } });
-        assert_eq!(of(Verb::Accept, waiting), None, "an earlier refusal");
+        assert_eq!(of(DecisionKind::Accept, waiting), None, "an earlier refusal");
         let accepted = json!({ "status": { "phase": "Accepted", "reason": "Accepted" } });
-        assert_eq!(of(Verb::Accept, accepted), Some(Verdict::Done("Accepted (Accepted)".into())));
+        assert_eq!(of(DecisionKind::Accept, accepted), Some(Verdict::Done("Accepted (Accepted)".into())));
         let stale = json!({ "status": { "phase": "Stale", "reason": "LiveReturned" } });
-        assert_eq!(of(Verb::Accept, stale.clone()), Some(Verdict::Refused("closed as Stale (LiveReturned)".into())));
-        assert_eq!(of(Verb::Revert, stale), Some(Verdict::Done("Stale (LiveReturned)".into())));
+        assert_eq!(
+            of(DecisionKind::Accept, stale.clone()),
+            Some(Verdict::Refused("closed as Stale (LiveReturned)".into()))
+        );
+        assert_eq!(of(DecisionKind::Revert, stale), Some(Verdict::Done("Stale (LiveReturned)".into())));
         let refused = json!({ "status": { "reason": "DecisionRefused", "conditions": [
             { "type": "Resolved", "status": "False", "reason": "DecisionRefused", "message": "it moved" }] } });
-        assert_eq!(of(Verb::Accept, refused), Some(Verdict::Refused("it moved".into())));
-        assert_eq!(of(Verb::Plan, json!({})), None);
+        assert_eq!(of(DecisionKind::Accept, refused), Some(Verdict::Refused("it moved".into())));
+        assert_eq!(of(DecisionKind::Plan, json!({})), None);
         let planned =
             json!({ "status": { "reason": "RevertFailed", "plan": { "class": "Safe", "plannedAt": "now" } } });
-        let Some(Verdict::Done(plan)) = of(Verb::Plan, planned.clone()) else { panic!("a plan after a failed revert") };
+        let Some(Verdict::Done(plan)) = of(DecisionKind::Plan, planned.clone()) else {
+            panic!("a plan after a failed revert")
+        };
         assert!(plan.contains("Safe"), "{plan}");
         let planned = view("web-1", &planned);
-        let same = verdict(Verb::Plan, &planned, Some(&planned), None);
+        let same = verdict(DecisionKind::Plan, &planned, Some(&planned), None);
         assert!(matches!(same, Some(Verdict::Refused(_))), "the plan of an earlier request: {same:?}");
         let standing = |status: &str| json!({ "status": { "phase": "Accepted", "conditions": [{ "type": "Standing", "status": status, "reason": "R" }] } });
-        assert_eq!(of(Verb::Withdraw, standing("True")), None);
-        assert_eq!(of(Verb::Withdraw, standing("False")), Some(Verdict::Done("withdrawn".into())));
+        assert_eq!(of(DecisionKind::Withdraw, standing("True")), None);
+        assert_eq!(of(DecisionKind::Withdraw, standing("False")), Some(Verdict::Done("withdrawn".into())));
     }
 }

@@ -42,7 +42,7 @@ pub(super) struct DriftView {
     /// The likely cause.
     pub(super) note: Option<String>,
     /// The class of a revert; none from operators that do not store it.
-    pub(super) class: Option<Class>,
+    pub(super) class: Option<ClassText>,
     /// The effect of a revert in a sentence, as the operator describes it.
     revert_note: Option<String>,
     /// The time of the last plan of a revert.
@@ -75,13 +75,13 @@ pub(super) enum Pending {
 
 /// The class of a revert.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Class {
-    Known(revert::Class),
+pub(super) enum ClassText {
+    Known(revert::RevertClass),
     /// A class that this version does not know.
     Other(String),
 }
 
-impl Class {
+impl ClassText {
     pub(super) fn read(text: &str) -> Self {
         serde_json::from_value(text.into()).map_or_else(|_| Self::Other(text.to_owned()), Self::Known)
     }
@@ -97,12 +97,12 @@ impl Class {
     fn effect(&self) -> Option<&'static str> {
         match self {
             Self::Known(class) => Some(match class {
-                revert::Class::Safe => "no interruption and no loss",
-                revert::Class::Disruptive => "the resource is interrupted",
-                revert::Class::Lossy => "data may be lost",
-                revert::Class::OneWay => "it cannot be undone afterwards",
-                revert::Class::NotRevertible => "no saga can revert it: change it in the cloud, or accept it",
-                revert::Class::NotOurs => "another system owns the value: change it there",
+                revert::RevertClass::Safe => "no interruption and no loss",
+                revert::RevertClass::Disruptive => "the resource is interrupted",
+                revert::RevertClass::Lossy => "data may be lost",
+                revert::RevertClass::OneWay => "it cannot be undone afterwards",
+                revert::RevertClass::NotRevertible => "no saga can revert it: change it in the cloud, or accept it",
+                revert::RevertClass::NotOurs => "another system owns the value: change it there",
             }),
             Self::Other(_) => None,
         }
@@ -118,18 +118,18 @@ impl Class {
 
     /// Returns true if a revert may lose data, or cannot be undone.
     pub(super) const fn loses(&self) -> bool {
-        matches!(self, Self::Known(revert::Class::Lossy | revert::Class::OneWay))
+        matches!(self, Self::Known(revert::RevertClass::Lossy | revert::RevertClass::OneWay))
     }
 
     /// The position in the inbox, worst first.
     pub(super) const fn rank(&self) -> u8 {
         match self {
-            Self::Known(revert::Class::Lossy) => 0,
-            Self::Known(revert::Class::OneWay) => 1,
-            Self::Known(revert::Class::Disruptive) => 2,
-            Self::Known(revert::Class::NotRevertible) => 3,
-            Self::Known(revert::Class::Safe) => 4,
-            Self::Known(revert::Class::NotOurs) => 5,
+            Self::Known(revert::RevertClass::Lossy) => 0,
+            Self::Known(revert::RevertClass::OneWay) => 1,
+            Self::Known(revert::RevertClass::Disruptive) => 2,
+            Self::Known(revert::RevertClass::NotRevertible) => 3,
+            Self::Known(revert::RevertClass::Safe) => 4,
+            Self::Known(revert::RevertClass::NotOurs) => 5,
             Self::Other(_) => 6,
         }
     }
@@ -164,7 +164,7 @@ impl DriftView {
             actual_short: actual_short.unwrap_or_else(|| show::short_text(&actual, COLUMN)),
             differences: differences(data.pointer(&format!("{place}/differences"))),
             note: text("/spec/note").map(|note| one_line(&note)),
-            class: text("/spec/revert").or_else(|| text("/spec/revert/class")).map(|class| Class::read(&class)),
+            class: text("/spec/revert").or_else(|| text("/spec/revert/class")).map(|class| ClassText::read(&class)),
             revert_note: text("/spec/revertNote"),
             planned_at: text("/status/plan/plannedAt"),
             saga: text("/status/sagaRef/name"),
@@ -304,11 +304,11 @@ pub(super) mod tests {
         for revert in [json!("Disruptive"), json!({ "class": "Disruptive" })] {
             assert_eq!(
                 view("web-1", &json!({ "spec": { "revert": revert } })).class,
-                Some(Class::Known(revert::Class::Disruptive))
+                Some(ClassText::Known(revert::RevertClass::Disruptive))
             );
         }
         let later = view("web-1", &json!({ "spec": { "revert": "Annoying" } }));
-        assert_eq!(later.class, Some(Class::Other("Annoying".into())));
+        assert_eq!(later.class, Some(ClassText::Other("Annoying".into())));
     }
 
     #[test]

@@ -21,14 +21,14 @@ const STDIN: &str = "-";
 
 /// A record that a file declares.
 #[derive(Clone, Debug)]
-pub(super) struct Declared {
+pub(super) struct RecordManifest {
     /// The file, or "standard input".
     pub(super) file: String,
     pub(super) name: String,
     pub(super) spec: ProvisionedResourceSpec,
 }
 
-impl Declared {
+impl RecordManifest {
     pub(super) fn key(&self) -> ResourceKey {
         self.spec.resource.key()
     }
@@ -45,7 +45,7 @@ pub(super) async fn text_of(path: &Path) -> Result<(String, String), Error> {
 }
 
 /// The records in a file, in a folder with its subfolders, or in standard input.
-pub(super) async fn read(path: &Path) -> Result<Vec<Declared>, Error> {
+pub(super) async fn read(path: &Path) -> Result<Vec<RecordManifest>, Error> {
     let files = if path.as_os_str() == STDIN { vec![path.to_owned()] } else { within(path)? };
     let mut found = Vec::new();
     for file in files {
@@ -91,7 +91,7 @@ fn collect(path: &Path, is_named: bool, files: &mut Vec<PathBuf>) -> Result<(), 
 }
 
 /// The records among the documents of a text.
-fn records(source: &str, text: &str) -> Result<Vec<Declared>, Error> {
+fn records(source: &str, text: &str) -> Result<Vec<RecordManifest>, Error> {
     let documents: Vec<Value> =
         serde_saphyr::from_multiple(text).map_err(|error| contents(source, format!("it is not YAML: {error}")))?;
     let mut found = Vec::new();
@@ -101,7 +101,7 @@ fn records(source: &str, text: &str) -> Result<Vec<Declared>, Error> {
     Ok(found)
 }
 
-fn record(source: &str, document: &Value, found: &mut Vec<Declared>) -> Result<(), Error> {
+fn record(source: &str, document: &Value, found: &mut Vec<RecordManifest>) -> Result<(), Error> {
     let text = |key: &str| document.get(key).and_then(Value::as_str).unwrap_or_default();
     let is_ours = text("apiVersion").split('/').next() == Some(GROUP);
     match text("kind") {
@@ -123,7 +123,7 @@ fn record(source: &str, document: &Value, found: &mut Vec<Declared>) -> Result<(
                     spec.resource.id
                 )));
             }
-            found.push(Declared { file: source.to_owned(), name, spec });
+            found.push(RecordManifest { file: source.to_owned(), name, spec });
             Ok(())
         }
         _ => Ok(()),

@@ -8,7 +8,7 @@ use kube::api::{DynamicObject, ListParams};
 
 use super::{
     Error, Exit,
-    cluster::{Cluster, ClusterArgs, Noun, ObjectName},
+    cluster::{ClusterArgs, Noun, ObjectName, UserCluster},
     drift::DriftView,
     output::{self, Format},
     text::{self, Paint},
@@ -33,7 +33,7 @@ pub(super) struct HistoryArgs {
 }
 
 pub(super) async fn run(cluster: &ClusterArgs, args: &HistoryArgs) -> Result<Exit, Error> {
-    let cluster = Cluster::connect(cluster).await?;
+    let cluster = UserCluster::connect(cluster).await?;
     let name = ObjectName::read(&args.record, Noun::Record);
     let place = name.namespace.as_deref().map_or_else(|| cluster.clone(), |namespace| cluster.within(namespace));
     let objects = objects(&place, &name.name, args.field.as_deref()).await?;
@@ -51,12 +51,20 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &HistoryArgs) -> Result<Exi
 }
 
 /// The drifts of a record, or of one of its fields.
-pub(super) async fn of_record(cluster: &Cluster, record: &str, field: Option<&str>) -> Result<Vec<DriftView>, Error> {
+pub(super) async fn of_record(
+    cluster: &UserCluster,
+    record: &str,
+    field: Option<&str>,
+) -> Result<Vec<DriftView>, Error> {
     Ok(objects(cluster, record, field).await?.iter().map(DriftView::read).collect())
 }
 
 /// The objects behind [`of_record`].
-pub(super) async fn objects(cluster: &Cluster, record: &str, field: Option<&str>) -> Result<Vec<DynamicObject>, Error> {
+pub(super) async fn objects(
+    cluster: &UserCluster,
+    record: &str,
+    field: Option<&str>,
+) -> Result<Vec<DynamicObject>, Error> {
     let field = field.map(|field| format!(",spec.field={field}")).unwrap_or_default();
     let params = ListParams::default().fields(&format!("spec.resourceRef.name={record}{field}"));
     cluster.list(Noun::Drift, params).await

@@ -20,11 +20,11 @@ use serde_json::Value;
 use super::{
     Error, Exit,
     cloud::{self, CloudArgs},
-    cluster::{Cluster, ClusterArgs, Noun},
+    cluster::{ClusterArgs, Noun, UserCluster},
     drift::text,
     files, output,
     select::SIDE_BY_SIDE,
-    survey::{self, Found},
+    survey::{self, SurveyedResource},
     text::{count, note, print},
     verify,
 };
@@ -102,11 +102,11 @@ pub(super) struct Skipped {
 
 pub(super) async fn run(cluster_args: &ClusterArgs, args: &ImportArgs) -> Result<Exit, Error> {
     let cluster =
-        if args.target.apply || args.skip_recorded { Some(Cluster::connect(cluster_args).await?) } else { None };
+        if args.target.apply || args.skip_recorded { Some(UserCluster::connect(cluster_args).await?) } else { None };
     let recorded = match (&cluster, &args.target.folder) {
         (Some(cluster), _) => recorded_in(cluster).await?,
         (None, Some(folder)) if folder.exists() => {
-            files::read(folder).await?.iter().map(files::Declared::key).collect()
+            files::read(folder).await?.iter().map(files::RecordManifest::key).collect()
         }
         (None, _) => BTreeSet::new(),
     };
@@ -121,7 +121,7 @@ pub(super) async fn run(cluster_args: &ClusterArgs, args: &ImportArgs) -> Result
 }
 
 /// Reads a state of Terraform or OpenTofu.
-async fn state(path: &Path) -> Result<terraform::State, Error> {
+async fn state(path: &Path) -> Result<terraform::TerraformState, Error> {
     let (source_name, text) = files::text_of(path).await?;
     let contents = |why: String| Error::Contents { source_name: source_name.clone(), why };
     let state = serde_json::from_str(&text).map_err(|error| contents(format!("it is not JSON: {error}")))?;
@@ -136,7 +136,12 @@ impl TargetArgs {
     }
 
     /// The manifest of a resource; none if no field can be recorded.
-    pub(super) fn manifest(&self, found: &Found, namespace: Option<&str>, skipped: &mut Skipped) -> Option<Value> {
+    pub(super) fn manifest(
+        &self,
+        found: &SurveyedResource,
+        namespace: Option<&str>,
+        skipped: &mut Skipped,
+    ) -> Option<Value> {
         let kind = found.key.kind;
         let pinned = Pinned::of(kind, &found.live, self.fields_of(kind));
         for (field, why) in &pinned.left_out {
@@ -152,7 +157,7 @@ impl TargetArgs {
     /// Writes the records to the cluster, a folder or standard output, and prints the resources that were left out.
     pub(super) async fn write(
         &self,
-        cluster: Option<&Cluster>,
+        cluster: Option<&UserCluster>,
         records: &[Value],
         mut skipped: Skipped,
     ) -> Result<(), Error> {
@@ -176,7 +181,7 @@ impl ImportArgs {
     /// The records of a state.
     fn of_state(
         &self,
-        state: &terraform::State,
+        state: &terraform::TerraformState,
         recorded: &BTreeSet<ResourceKey>,
         namespace: Option<&str>,
         skipped: &mut Skipped,
@@ -226,7 +231,7 @@ impl ImportArgs {
     /// The manifests of the selected resources that are not recorded.
     fn records(
         &self,
-        resources: Vec<Found>,
+        resources: Vec<SurveyedResource>,
         members: Option<&Members>,
         recorded: &BTreeSet<ResourceKey>,
         namespace: Option<&str>,
@@ -286,7 +291,7 @@ impl Skipped {
 }
 
 /// The resources that the cluster records, in all namespaces that the user can read.
-async fn recorded_in(cluster: &Cluster) -> Result<BTreeSet<ResourceKey>, Error> {
+async fn recorded_in(cluster: &UserCluster) -> Result<BTreeSet<ResourceKey>, Error> {
     let records = match cluster.everywhere().list(Noun::Record, ListParams::default()).await {
         Err(Error::Forbidden { .. }) => cluster.list(Noun::Record, ListParams::default()).await?,
         records => records?,
@@ -300,7 +305,7 @@ async fn recorded_in(cluster: &Cluster) -> Result<BTreeSet<ResourceKey>, Error> 
 
 /// Creates the records, and returns the number of new ones. It does not apply them: the operator treats the fields of
 /// an apply as declared by a manifest.
-async fn create(cluster: &Cluster, records: &[Value]) -> Result<usize, Error> {
+async fn create(cluster: &UserCluster, records: &[Value]) -> Result<usize, Error> {
     let creations = records.iter().map(|record| cluster.create(Noun::Record, record));
     let mut creations = stream::iter(creations).buffered(SIDE_BY_SIDE);
     let mut created = 0;
@@ -313,11 +318,11 @@ async fn create(cluster: &Cluster, records: &[Value]) -> Result<usize, Error> {
 /// The resources that manifests or the cluster record.
 pub(super) async fn recorded(cluster: &ClusterArgs, paths: &[PathBuf]) -> Result<BTreeSet<ResourceKey>, Error> {
     if paths.is_empty() {
-        return recorded_in(&Cluster::connect(cluster).await?).await;
+        return recorded_in(&UserCluster::connect(cluster).await?).await;
     }
     let mut keys = BTreeSet::new();
     for path in paths {
-        keys.extend(files::read(path).await?.iter().map(files::Declared::key));
+        keys.extend(files::read(path).await?.iter().map(files::RecordManifest::key));
     }
     Ok(keys)
 }

@@ -12,7 +12,7 @@ use kube::api::{DynamicObject, ListParams};
 
 use super::{
     Error, Exit,
-    cluster::{Cluster, ClusterArgs, Noun},
+    cluster::{ClusterArgs, Noun, UserCluster},
     decide::OPEN,
     drift::DriftView,
     output,
@@ -39,7 +39,7 @@ pub(super) struct InboxArgs {
 
     /// Format: `wide` prints one line per drift, `name` the names for `accept -` and `revert -`
     #[arg(short, long, value_name = "FORMAT")]
-    output: Option<Format>,
+    output: Option<InboxFormat>,
 
     /// Keep the list up to date until Ctrl-C
     #[arg(short, long)]
@@ -52,7 +52,7 @@ pub(super) struct InboxArgs {
 
 /// The formats of `inbox`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
+enum InboxFormat {
     Wide,
     Json,
     Yaml,
@@ -60,7 +60,7 @@ enum Format {
 }
 
 pub(super) async fn run(cluster: &ClusterArgs, args: &InboxArgs) -> Result<Exit, Error> {
-    let cluster = Cluster::connect(cluster).await?;
+    let cluster = UserCluster::connect(cluster).await?;
     if args.interactive {
         let feed = Feed::open(&cluster, args.labels().as_deref());
         return interactive::run(&cluster, feed).await;
@@ -88,18 +88,22 @@ impl InboxArgs {
         (!parts.is_empty()).then(|| parts.join(","))
     }
 
-    fn render(&self, cluster: &Cluster, objects: &[DynamicObject], paint: Paint) -> Result<String, Error> {
+    fn render(&self, cluster: &UserCluster, objects: &[DynamicObject], paint: Paint) -> Result<String, Error> {
         let drifts = || objects.iter().map(DriftView::read).collect::<Vec<_>>();
         let now = Timestamp::now();
         let is_filtered = self.labels().is_some();
-        let scope =
-            view::Scope { all: cluster.is_all(), namespace: cluster.namespace(), flag: &cluster.flag(), is_filtered };
+        let scope = view::InboxScope {
+            all: cluster.is_all(),
+            namespace: cluster.namespace(),
+            flag: &cluster.flag(),
+            is_filtered,
+        };
         match self.output {
             None => Ok(view::groups(&drifts(), &scope, now, paint, text::width())),
-            Some(Format::Wide) => Ok(view::wide(&drifts(), &scope, now, paint)),
-            Some(Format::Name) => Ok(view::names(&drifts(), &scope)),
-            Some(Format::Json) => output::json(&output::list(objects)),
-            Some(Format::Yaml) => output::yaml(&output::list(objects)),
+            Some(InboxFormat::Wide) => Ok(view::wide(&drifts(), &scope, now, paint)),
+            Some(InboxFormat::Name) => Ok(view::names(&drifts(), &scope)),
+            Some(InboxFormat::Json) => output::json(&output::list(objects)),
+            Some(InboxFormat::Yaml) => output::yaml(&output::list(objects)),
         }
     }
 }
@@ -110,7 +114,7 @@ fn named(kind: &str) -> String {
 }
 
 /// Redraws the list after each change. Without a terminal, each new list follows the last one.
-async fn watch(cluster: &Cluster, args: &InboxArgs) -> Result<Exit, Error> {
+async fn watch(cluster: &UserCluster, args: &InboxArgs) -> Result<Exit, Error> {
     let mut feed = Feed::open(cluster, args.labels().as_deref());
     let terminal = console::Term::stdout();
     while let Some(drifts) = feed.next().await? {

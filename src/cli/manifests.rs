@@ -14,12 +14,12 @@ use kube::api::ListParams;
 
 use super::{
     Error, Exit,
-    cluster::{Cluster, ClusterArgs, Noun},
+    cluster::{ClusterArgs, Noun, UserCluster},
     files, output,
     text::{Paint, note, print},
 };
 use crate::api::DriftPhase;
-use plan::{Acceptance, Plan};
+use plan::{ManifestEdits, StandingDrift};
 
 /// The flags of `manifests`.
 #[derive(Clone, Debug, Args)]
@@ -33,7 +33,7 @@ pub(super) struct ManifestsArgs {
 
     /// Format: `diff` and `message` print only the diff or only the commit message
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
-    output: Format,
+    output: ManifestsFormat,
 }
 
 /// The manifests, and a flag that they are changed.
@@ -51,7 +51,7 @@ struct PlaceArgs {
 
 /// The formats of `manifests`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
+enum ManifestsFormat {
     Text,
     Diff,
     Message,
@@ -61,11 +61,11 @@ enum Format {
 pub(super) async fn run(cluster: &ClusterArgs, args: &ManifestsArgs) -> Result<Exit, Error> {
     // First, so that a wrong path is reported before the cluster is read.
     let files = read(args.place.paths())?;
-    let cluster = Cluster::connect(cluster).await?;
+    let cluster = UserCluster::connect(cluster).await?;
     let params = ListParams::default().fields(&format!("status.phase={}", DriftPhase::Accepted.name()));
     let drifts = cluster.list(Noun::Drift, params).await?;
-    let standing: Vec<Acceptance> = drifts.iter().filter_map(Acceptance::read).collect();
-    let plan = Plan::of(standing, &files, args.temporary);
+    let standing: Vec<StandingDrift> = drifts.iter().filter_map(StandingDrift::read).collect();
+    let plan = ManifestEdits::of(standing, &files, args.temporary);
     if args.place.writes() {
         for edit in &plan.edits {
             fs::write(&edit.path, &edit.after).map_err(files::failed("writing", &edit.path))?;
@@ -73,10 +73,10 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &ManifestsArgs) -> Result<E
     }
     let paint = Paint::of_stdout();
     print(&match args.output {
-        Format::Text => view::text(&plan, &cluster.place(), args.place.writes(), paint),
-        Format::Diff => view::diffs(&plan, paint),
-        Format::Message => view::message(&plan),
-        Format::Json => output::json(&view::json(&plan))?,
+        ManifestsFormat::Text => view::text(&plan, &cluster.place(), args.place.writes(), paint),
+        ManifestsFormat::Diff => view::diffs(&plan, paint),
+        ManifestsFormat::Message => view::message(&plan),
+        ManifestsFormat::Json => output::json(&view::json(&plan))?,
     })?;
     for line in view::left(&plan, &cluster) {
         note(&line);

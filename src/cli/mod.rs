@@ -59,16 +59,16 @@ Colours are used on terminals only; NO_COLOR=1 turns them off.";
     max_term_width = 100,
     after_help = EXIT_CODES
 )]
-struct Cli {
+struct Plugin {
     #[command(flatten)]
     cluster: ClusterArgs,
 
     #[command(subcommand)]
-    command: Option<Command>,
+    command: Option<PluginCommand>,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum PluginCommand {
     /// Show the open drifts, grouped by change (the default)
     #[command(after_help = "Examples:
   kubectl arcadia inbox -A
@@ -172,13 +172,13 @@ enum Command {
 /// The commands and flags, for the reference.
 #[must_use]
 pub fn command() -> clap::Command {
-    Cli::command()
+    Plugin::command()
 }
 
 /// Runs the command line of the process.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Plugin::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
             let is_requested = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
@@ -198,28 +198,28 @@ pub fn main() -> ExitCode {
 }
 
 /// Boxes the command, since some are large.
-fn run(cli: &Cli) -> LocalBoxFuture<'_, Result<Exit, Error>> {
+fn run(cli: &Plugin) -> LocalBoxFuture<'_, Result<Exit, Error>> {
     let cluster = &cli.cluster;
     let Some(command) = &cli.command else {
         return Box::pin(async { inbox::run(cluster, &inbox::InboxArgs::default()).await });
     };
     match command {
-        Command::Inbox(args) => Box::pin(inbox::run(cluster, args)),
-        Command::Accept(args) => Box::pin(accept::run(cluster, args)),
-        Command::Revert(args) => Box::pin(revert::run(cluster, args)),
-        Command::Withdraw(args) => Box::pin(withdraw::run(cluster, args)),
-        Command::Show(args) => Box::pin(show::run(cluster, args)),
-        Command::History(args) => Box::pin(history::run(cluster, args)),
-        Command::Status(args) => Box::pin(status::run(cluster, args)),
-        Command::Saga(args) => Box::pin(saga::run(cluster, args)),
-        Command::Verify(args) => Box::pin(verify::run(args)),
-        Command::Import(args) => Box::pin(import::run(cluster, args)),
-        Command::Unrecorded(args) => Box::pin(unrecorded::run(cluster, args)),
-        Command::Manifests(args) => Box::pin(manifests::run(cluster, args)),
-        Command::Completion => Box::pin(async { completion::script() }),
-        Command::Man(args) => Box::pin(async { man::run(Cli::command(), args) }),
-        Command::Complete(args) => Box::pin(async {
-            let mut command = Cli::command();
+        PluginCommand::Inbox(args) => Box::pin(inbox::run(cluster, args)),
+        PluginCommand::Accept(args) => Box::pin(accept::run(cluster, args)),
+        PluginCommand::Revert(args) => Box::pin(revert::run(cluster, args)),
+        PluginCommand::Withdraw(args) => Box::pin(withdraw::run(cluster, args)),
+        PluginCommand::Show(args) => Box::pin(show::run(cluster, args)),
+        PluginCommand::History(args) => Box::pin(history::run(cluster, args)),
+        PluginCommand::Status(args) => Box::pin(status::run(cluster, args)),
+        PluginCommand::Saga(args) => Box::pin(saga::run(cluster, args)),
+        PluginCommand::Verify(args) => Box::pin(verify::run(args)),
+        PluginCommand::Import(args) => Box::pin(import::run(cluster, args)),
+        PluginCommand::Unrecorded(args) => Box::pin(unrecorded::run(cluster, args)),
+        PluginCommand::Manifests(args) => Box::pin(manifests::run(cluster, args)),
+        PluginCommand::Completion => Box::pin(async { completion::script() }),
+        PluginCommand::Man(args) => Box::pin(async { man::run(Plugin::command(), args) }),
+        PluginCommand::Complete(args) => Box::pin(async {
+            let mut command = Plugin::command();
             command.build();
             completion::complete(&command, args).await
         }),
@@ -260,7 +260,7 @@ mod tests {
 
     #[test]
     fn the_flags_do_not_contradict_each_other() {
-        Cli::command().debug_assert();
+        Plugin::command().debug_assert();
     }
 
     #[test]
@@ -273,7 +273,7 @@ mod tests {
             let line = words.join(" ").replace("-c kubectl ", "");
             let line = line.split(['|', ';']).next().unwrap();
             let arguments = line.split_whitespace().skip_while(|word| *word != "arcadia").skip(1);
-            let parsed = Cli::try_parse_from(std::iter::once("kubectl-arcadia").chain(arguments));
+            let parsed = Plugin::try_parse_from(std::iter::once("kubectl-arcadia").chain(arguments));
             assert!(parsed.is_ok(), "{name}: {line}: {:?}", parsed.err());
             // k9s ignores all plugins where it does not know a key, and one of two on the same key.
             let known = ["shortCut", "override", "description", "scopes", "command", "background", "args", "dangerous"];

@@ -5,7 +5,7 @@ use kube::{ResourceExt as _, api::DynamicObject};
 use crate::{
     api::{AcceptanceMode, ProvisionedResource, ProvisionedResourceSpec},
     cli::text::count,
-    drift::ownership::{self, Declared},
+    drift::ownership::{self, DeclaredFields},
 };
 
 /// The place of an accepted value.
@@ -27,7 +27,7 @@ impl Placement {
         let spec: ProvisionedResourceSpec = serde_json::from_value(spec).ok()?;
         let mut known = ProvisionedResource::new(&record.name_any(), spec);
         known.metadata = record.metadata.clone();
-        let declared = Declared::of(&known);
+        let declared = DeclaredFields::of(&known);
         Some(match ownership::mode(known.spec.drift.accept, &declared, field, has_end) {
             Some(AcceptanceMode::InPlace) => Self::Record,
             Some(AcceptanceMode::Standing) => Self::Drift,

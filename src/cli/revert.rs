@@ -4,8 +4,8 @@ use clap::{Args, ValueEnum};
 
 use super::{
     Error, Exit,
-    cluster::{Cluster, ClusterArgs},
-    decide::{self, DecideArgs, Decision, PLAN, Verb},
+    cluster::{ClusterArgs, UserCluster},
+    decide::{self, DecideArgs, DecisionKind, DecisionRequest, PLAN},
     drift::DriftView,
     select::SelectArgs,
 };
@@ -52,7 +52,7 @@ impl Harm {
 }
 
 pub(super) async fn run(cluster: &ClusterArgs, args: &RevertArgs) -> Result<Exit, Error> {
-    let cluster = Cluster::connect(cluster).await?;
+    let cluster = UserCluster::connect(cluster).await?;
     let (drifts, exit) = decide::open_ones(args.select.read(&cluster, Some(decide::OPEN)).await?)?;
     let allowed = args.allow.map(Harm::allow).unwrap_or_default();
     if !args.plan {
@@ -63,9 +63,9 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &RevertArgs) -> Result<Exit
     }
     let mut annotations = decide::reverting(if args.plan { PLAN } else { allowed.annotation() });
     annotations.insert(annotations::BECAUSE, args.because.clone());
-    let verb = if args.plan { Verb::Plan } else { Verb::Revert };
+    let verb = if args.plan { DecisionKind::Plan } else { DecisionKind::Revert };
     let input = args.select.input();
-    Decision { verb, annotations, drifts, input, effect: None, exit }.carry_out(&cluster, &args.decide).await
+    DecisionRequest { verb, annotations, drifts, input, effect: None, exit }.carry_out(&cluster, &args.decide).await
 }
 
 /// The reason why the operator would refuse to revert this drift with this permission.

@@ -13,13 +13,13 @@ use tokio::time::sleep;
 
 use super::{
     Error, Exit,
-    cluster::{Cluster, ClusterArgs, Noun, ObjectName},
+    cluster::{ClusterArgs, Noun, ObjectName, UserCluster},
     output::{self, Format},
     prompt::{Input, confirm},
     text::{Paint, print},
 };
 use crate::api::{SagaPhase, annotations};
-use view::SagaView;
+use view::SagaRow;
 
 /// The interval of reading a saga that is watched.
 const POLL: Duration = Duration::from_millis(500);
@@ -110,7 +110,7 @@ struct Resolve {
 }
 
 pub(super) async fn run(cluster: &ClusterArgs, args: &SagaArgs) -> Result<Exit, Error> {
-    let cluster = Cluster::connect(cluster).await?;
+    let cluster = UserCluster::connect(cluster).await?;
     match &args.command {
         SagaCommand::Tree { name: Some(name), output: Some(format) } => {
             let mut saga = cluster.get(Noun::Saga, &ObjectName::read(name, Noun::Saga)).await?;
@@ -158,13 +158,13 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &SagaArgs) -> Result<Exit, 
     }
 }
 
-async fn find(cluster: &Cluster, name: &str) -> Result<SagaView, Error> {
+async fn find(cluster: &UserCluster, name: &str) -> Result<SagaRow, Error> {
     let saga = cluster.get(Noun::Saga, &ObjectName::read(name, Noun::Saga)).await?;
-    Ok(SagaView::read(&saga))
+    Ok(SagaRow::read(&saga))
 }
 
 /// The trees of all unfinished sagas.
-async fn trees(cluster: &Cluster, format: Option<Format>) -> Result<Exit, Error> {
+async fn trees(cluster: &UserCluster, format: Option<Format>) -> Result<Exit, Error> {
     let finished = SagaPhase::VARIANTS.iter().copied().filter(|phase| phase.is_finished());
     let fields: Vec<_> = finished.map(|phase| format!("status.phase!={}", phase.name())).collect();
     let mut sagas = cluster.list(Noun::Saga, ListParams::default().fields(&fields.join(","))).await?;
@@ -176,7 +176,7 @@ async fn trees(cluster: &Cluster, format: Option<Format>) -> Result<Exit, Error>
     let now = Timestamp::now();
     let trees = sagas
         .iter()
-        .map(SagaView::read)
+        .map(SagaRow::read)
         .map(|saga| view::tree(&saga, &cluster.flag_for(&saga.namespace), now, Paint::of_stdout()));
     let text = trees.collect::<Vec<_>>().join("\n");
     let none = format!("No saga is in progress. List all sagas with: kubectl get sagas{}\n", cluster.flag());
@@ -185,10 +185,10 @@ async fn trees(cluster: &Cluster, format: Option<Format>) -> Result<Exit, Error>
 }
 
 /// Shows the tree until the saga has ended: in place on a terminal, else after each change.
-async fn watch(cluster: &Cluster, name: &str) -> Result<Exit, Error> {
+async fn watch(cluster: &UserCluster, name: &str) -> Result<Exit, Error> {
     let terminal = console::Term::stdout();
     let mut shown = String::new();
-    let mut last: Option<SagaView> = None;
+    let mut last: Option<SagaRow> = None;
     loop {
         let saga = find(cluster, name).await?;
         let text = view::tree(&saga, &cluster.flag_for(&saga.namespace), Timestamp::now(), Paint::of_stdout());
@@ -213,7 +213,7 @@ async fn watch(cluster: &Cluster, name: &str) -> Result<Exit, Error> {
 
 /// Writes a signed resolution to a stuck saga.
 async fn act(
-    cluster: &Cluster,
+    cluster: &UserCluster,
     resolve: &Resolve,
     annotation: &'static str,
     value: &str,
@@ -247,7 +247,7 @@ async fn act(
     write(cluster, &saga, &patch, &format!("{verb} requested")).await
 }
 
-async fn approve(cluster: &Cluster, name: &str, step: Option<&str>) -> Result<Exit, Error> {
+async fn approve(cluster: &UserCluster, name: &str, step: Option<&str>) -> Result<Exit, Error> {
     let saga = find(cluster, name).await?;
     let step = saga.step_to_approve(step, &cluster.flag_for(&saga.namespace)).map_err(Error::Usage)?;
     // Before Kubernetes 1.36 the value must be the user's own name; later versions replace it.
@@ -257,18 +257,18 @@ async fn approve(cluster: &Cluster, name: &str, step: Option<&str>) -> Result<Ex
     write(cluster, &saga, &patch, &format!("step {step} approved")).await
 }
 
-async fn spec(cluster: &Cluster, saga: &SagaView, spec: &Value, done: &str) -> Result<Exit, Error> {
+async fn spec(cluster: &UserCluster, saga: &SagaRow, spec: &Value, done: &str) -> Result<Exit, Error> {
     write(cluster, saga, &json!({ "spec": spec }), done).await
 }
 
-async fn write(cluster: &Cluster, saga: &SagaView, patch: &Value, done: &str) -> Result<Exit, Error> {
+async fn write(cluster: &UserCluster, saga: &SagaRow, patch: &Value, done: &str) -> Result<Exit, Error> {
     let doing = format!("changing Saga {}/{}", saga.namespace, saga.name);
     cluster.patch(Noun::Saga, &saga.namespace, &saga.name, &doing, patch, false).await?;
     print(&format!("saga.arcadia.cloud/{} {done}\n", saga.name))?;
     Ok(Exit::Done)
 }
 
-fn unless_finished(saga: &SagaView) -> Result<(), Error> {
+fn unless_finished(saga: &SagaRow) -> Result<(), Error> {
     if SagaPhase::VARIANTS.iter().any(|phase| phase.is_finished() && phase.name() == saga.phase) {
         return Err(Error::usage(format!("Saga {} has ended already, as {}", saga.name, saga.phase)));
     }

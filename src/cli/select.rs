@@ -8,7 +8,7 @@ use kube::api::ListParams;
 
 use super::{
     Error,
-    cluster::{Cluster, Noun, ObjectName},
+    cluster::{Noun, ObjectName, UserCluster},
     drift::DriftView,
     prompt::{Input, typed},
 };
@@ -46,7 +46,7 @@ impl SelectArgs {
     }
 
     /// The selected drifts, in no particular order. `only` is a field selector for those that are not named.
-    pub(super) async fn read(&self, cluster: &Cluster, only: Option<&str>) -> Result<Vec<DriftView>, Error> {
+    pub(super) async fn read(&self, cluster: &UserCluster, only: Option<&str>) -> Result<Vec<DriftView>, Error> {
         if !self.names.is_empty() {
             let names = if self.input() == Input::Used {
                 names_from(&typed(|| io::read_to_string(io::stdin())).await?)?

@@ -17,9 +17,9 @@ use serde_json::Value;
 use super::{
     Error, Exit,
     cloud::CloudArgs,
-    cluster::{self, Cluster, ClusterArgs, Noun, ObjectName},
+    cluster::{self, ClusterArgs, Noun, ObjectName, UserCluster},
     drift::{DriftView, text},
-    files::Declared,
+    files::RecordManifest,
     history, output,
     text::{Paint, one_line, print},
     verify::{self, FieldVerdict},
@@ -40,7 +40,7 @@ pub(super) struct ShowArgs {
 
     /// Format: `json` and `yaml` print all that the page shows, `name` only the name [default: a page]
     #[arg(short, long, value_name = "FORMAT")]
-    output: Option<Format>,
+    output: Option<ShowFormat>,
 
     #[command(flatten)]
     cloud: CloudArgs,
@@ -48,14 +48,14 @@ pub(super) struct ShowArgs {
 
 /// The formats of `show`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
+enum ShowFormat {
     Json,
     Yaml,
     Name,
 }
 
 pub(super) async fn run(cluster: &ClusterArgs, args: &ShowArgs) -> Result<Exit, Error> {
-    let cluster = Cluster::connect(cluster).await?;
+    let cluster = UserCluster::connect(cluster).await?;
     let kind = args.name.split_once('/').map(|(kind, _)| kind);
     let is_of = |noun: Noun| kind.is_some_and(|kind| noun.aliases().contains(&kind));
     let name = |noun| ObjectName::read(&args.name, noun);
@@ -70,7 +70,7 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &ShowArgs) -> Result<Exit, 
         cluster.find(Noun::Drift, name.namespace.as_deref().unwrap_or(cluster.namespace()), &name.name).await?
     };
     let page = if let Some(drift) = drift {
-        if args.output == Some(Format::Name) {
+        if args.output == Some(ShowFormat::Name) {
             return named(Noun::Drift, &drift);
         }
         let mut page = Box::pin(drift_page(&cluster, drift)).await?;
@@ -81,7 +81,7 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &ShowArgs) -> Result<Exit, 
         args.output.map_or_else(|| Ok(view::drift(&page, now, paint)), |format| format.write(&page.contents()))?
     } else {
         let record = cluster.get(Noun::Record, &name(Noun::Record)).await?;
-        if args.output == Some(Format::Name) {
+        if args.output == Some(ShowFormat::Name) {
             return named(Noun::Record, &record);
         }
         let mut page = Box::pin(record_page(&cluster, record)).await?;
@@ -101,7 +101,7 @@ fn named(noun: Noun, object: &DynamicObject) -> Result<Exit, Error> {
     Ok(Exit::Done)
 }
 
-impl Format {
+impl ShowFormat {
     fn write(self, contents: &Value) -> Result<String, Error> {
         match self {
             Self::Json | Self::Name => output::json(contents),
@@ -117,7 +117,7 @@ impl ShowArgs {
         let contents = |why: String| Error::Contents { source_name: format!("record {}", record.name_any()), why };
         let spec = record.data.get("spec").cloned().unwrap_or_default();
         let spec = serde_json::from_value(spec).map_err(|error| contents(error.to_string()))?;
-        let declared = Declared { file: String::new(), name: record.name_any(), spec };
+        let declared = RecordManifest { file: String::new(), name: record.name_any(), spec };
         let fields = verify::now(&self.cloud.inventory()?, &declared).await;
         let now = |verdict| match verdict {
             FieldVerdict::InSync => NowInCloud::InSync,
@@ -128,7 +128,7 @@ impl ShowArgs {
     }
 }
 
-async fn drift_page(cluster: &Cluster, object: DynamicObject) -> Result<DriftPage, Error> {
+async fn drift_page(cluster: &UserCluster, object: DynamicObject) -> Result<DriftPage, Error> {
     let drift = DriftView::read(&object);
     let namespace = drift.namespace.clone();
     let place = cluster.within(&namespace);
@@ -154,7 +154,7 @@ async fn drift_page(cluster: &Cluster, object: DynamicObject) -> Result<DriftPag
     })
 }
 
-async fn record_page(cluster: &Cluster, record: DynamicObject) -> Result<RecordPage, Error> {
+async fn record_page(cluster: &UserCluster, record: DynamicObject) -> Result<RecordPage, Error> {
     let namespace = record.namespace().unwrap_or_default();
     let name = record.name_any();
     let place = cluster.within(&namespace);
@@ -168,7 +168,7 @@ async fn record_page(cluster: &Cluster, record: DynamicObject) -> Result<RecordP
 }
 
 /// The number of other open drifts of the same change.
-async fn alike(cluster: &Cluster, drift: &DriftView) -> Result<usize, Error> {
+async fn alike(cluster: &UserCluster, drift: &DriftView) -> Result<usize, Error> {
     if drift.change.is_empty() || !drift.is_open() {
         return Ok(0);
     }
@@ -178,7 +178,7 @@ async fn alike(cluster: &Cluster, drift: &DriftView) -> Result<usize, Error> {
 }
 
 /// The events of an object, oldest first. A user who may not read events sees none.
-async fn events(cluster: &Cluster, name: &str) -> Result<Vec<EventView>, Error> {
+async fn events(cluster: &UserCluster, name: &str) -> Result<Vec<EventView>, Error> {
     let api = Api::<Event>::namespaced(cluster.client(), cluster.namespace());
     let params = ListParams::default().fields(&format!("involvedObject.name={name}"));
     let events = match cluster::list(&api, &format!("listing events of {name}"), params).await {
@@ -201,7 +201,7 @@ async fn events(cluster: &Cluster, name: &str) -> Result<Vec<EventView>, Error> 
 }
 
 /// The sagas that name the resource, oldest first. A user who may not read sagas sees none.
-async fn sagas(cluster: &Cluster, kind: &str, id: &str) -> Result<Vec<SagaLine>, Error> {
+async fn sagas(cluster: &UserCluster, kind: &str, id: &str) -> Result<Vec<SagaLine>, Error> {
     let sagas = match cluster.list(Noun::Saga, ListParams::default()).await {
         Err(Error::Forbidden { .. }) => return Ok(Vec::new()),
         sagas => sagas?,

@@ -23,7 +23,7 @@ use strum::VariantArray as _;
 
 use super::{
     Error, Exit,
-    cluster::{self, Cluster, ClusterArgs, Noun},
+    cluster::{self, ClusterArgs, Noun, UserCluster},
     drift::text,
     output::Format,
     select::SIDE_BY_SIDE,
@@ -34,8 +34,8 @@ use crate::{
     kube_ext::call::{self, bounded},
     manifests::users::{GRANTS, UserRole},
 };
-use found::{DeploymentView, Found, LeaseView, OPERATOR_LABEL, Policies, Records};
-use report::Report;
+use found::{DeploymentView, LeaseView, OPERATOR_LABEL, Policies, Records, StatusFindings};
+use report::LeaderReport;
 
 /// The action of a binding that refuses requests.
 const DENY: &str = "Deny";
@@ -49,7 +49,7 @@ pub(super) struct StatusArgs {
 }
 
 pub(super) async fn run(cluster: &ClusterArgs, args: &StatusArgs) -> Result<Exit, Error> {
-    let cluster = Cluster::connect(cluster).await?;
+    let cluster = UserCluster::connect(cluster).await?;
     let version = bounded("reading the version of the API server", cluster.client().apiserver_version()).await?;
     let definitions = definitions(&cluster).await?;
     let is_served = definitions.is_some();
@@ -63,7 +63,7 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &StatusArgs) -> Result<Exit
     );
     let leases = readable(leases)?;
     let reports = reports(&cluster, leases.as_deref().unwrap_or_default()).await?;
-    let found = Found {
+    let found = StatusFindings {
         now: Timestamp::now(),
         server_version: version.git_version,
         definitions,
@@ -95,7 +95,7 @@ fn readable<T>(read: Result<T, Error>) -> Result<Result<T, String>, Error> {
 }
 
 /// The served plurals of the group; none if the group is not served.
-async fn definitions(cluster: &Cluster) -> Result<Option<BTreeSet<String>>, Error> {
+async fn definitions(cluster: &UserCluster) -> Result<Option<BTreeSet<String>>, Error> {
     let version = &Noun::Drift.resource().api_version;
     let client = cluster.client();
     match bounded("listing the resources of arcadia.cloud", client.list_api_group_resources(version)).await {
@@ -105,7 +105,7 @@ async fn definitions(cluster: &Cluster) -> Result<Option<BTreeSet<String>>, Erro
     }
 }
 
-async fn leases(cluster: &Cluster) -> Result<Vec<LeaseView>, Error> {
+async fn leases(cluster: &UserCluster) -> Result<Vec<LeaseView>, Error> {
     let params = ListParams::default().fields(&format!("metadata.name={OPERATOR}"));
     let leases: Vec<Lease> = cluster::list(&Api::all(cluster.client()), "listing leases", params).await?;
     let view = |lease: Lease| {
@@ -122,14 +122,14 @@ async fn leases(cluster: &Cluster) -> Result<Vec<LeaseView>, Error> {
 }
 
 /// The reports of the leaders that are pods. An unreachable pod is a finding, not a failure.
-async fn reports(cluster: &Cluster, leases: &[LeaseView]) -> Result<Vec<Result<Report, String>>, Error> {
+async fn reports(cluster: &UserCluster, leases: &[LeaseView]) -> Result<Vec<Result<LeaderReport, String>>, Error> {
     let client = cluster.client_without_retries()?;
     let reads = leases.iter().map(|lease| report::read(&client, &lease.namespace, lease.holder.as_deref()));
     let reads: Vec<_> = stream::iter(reads).buffered(SIDE_BY_SIDE).collect().await;
     Ok(reads.into_iter().filter_map(|read| read.map_err(|error| error.to_string()).transpose()).collect())
 }
 
-async fn deployments(cluster: &Cluster) -> Result<Vec<DeploymentView>, Error> {
+async fn deployments(cluster: &UserCluster) -> Result<Vec<DeploymentView>, Error> {
     let params = ListParams::default().labels(OPERATOR_LABEL);
     let deployments: Vec<Deployment> =
         cluster::list(&Api::all(cluster.client()), "listing deployments", params).await?;
@@ -147,7 +147,7 @@ async fn deployments(cluster: &Cluster) -> Result<Vec<DeploymentView>, Error> {
     Ok(deployments.into_iter().map(view).collect())
 }
 
-async fn policies(cluster: &Cluster) -> Result<Policies, Error> {
+async fn policies(cluster: &UserCluster) -> Result<Policies, Error> {
     let policies: Vec<ValidatingAdmissionPolicy> =
         cluster::list(&Api::all(cluster.client()), "listing admission policies", ListParams::default()).await?;
     let bindings: Vec<ValidatingAdmissionPolicyBinding> =
@@ -178,7 +178,7 @@ async fn policies(cluster: &Cluster) -> Result<Policies, Error> {
     Ok(found)
 }
 
-async fn records(cluster: &Cluster, is_served: bool) -> Result<Records, Error> {
+async fn records(cluster: &UserCluster, is_served: bool) -> Result<Records, Error> {
     let mut found = Records::default();
     if !is_served {
         return Ok(found);
@@ -190,7 +190,7 @@ async fn records(cluster: &Cluster, is_served: bool) -> Result<Records, Error> {
 }
 
 /// The names of unfinished sagas, by phase.
-async fn sagas(cluster: &Cluster, is_served: bool) -> Result<BTreeMap<String, Vec<String>>, Error> {
+async fn sagas(cluster: &UserCluster, is_served: bool) -> Result<BTreeMap<String, Vec<String>>, Error> {
     let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
     if !is_served {
         return Ok(found);
@@ -205,7 +205,7 @@ async fn sagas(cluster: &Cluster, is_served: bool) -> Result<BTreeMap<String, Ve
 }
 
 /// The rights of the roles, each with whether the user has it.
-async fn rights(cluster: &Cluster) -> Result<Vec<(UserRole, String, bool)>, Error> {
+async fn rights(cluster: &UserCluster) -> Result<Vec<(UserRole, String, bool)>, Error> {
     let api = Api::<SelfSubjectAccessReview>::all(cluster.client());
     let wanted = GRANTS.iter().flat_map(|grant| {
         grant

@@ -17,7 +17,7 @@ const KINDS_AT_ONCE: usize = 4;
 
 /// One resource of the account.
 #[derive(Clone, Debug)]
-pub(super) struct Found {
+pub(super) struct SurveyedResource {
     pub(super) key: ResourceKey,
     pub(super) live: Live,
     /// The document as the API shows it.
@@ -27,12 +27,12 @@ pub(super) struct Found {
 /// The result of a survey, by kind and id.
 #[derive(Debug, Default)]
 pub(super) struct Survey {
-    pub(super) resources: Vec<Found>,
+    pub(super) resources: Vec<SurveyedResource>,
     /// Lists that could not be read, each with a message.
     pub(super) failures: Vec<String>,
 }
 
-impl Found {
+impl SurveyedResource {
     /// The name of the resource, if it has one.
     pub(super) fn name(&self) -> Option<&str> {
         let text = |key: &str| self.document.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
@@ -148,7 +148,7 @@ async fn list(
     }
 }
 
-fn resource(inventory: &Inventory, key: ResourceKey) -> Result<Found, String> {
+fn resource(inventory: &Inventory, key: ResourceKey) -> Result<SurveyedResource, String> {
     let document = match inventory.look(&key, MAX_AGE) {
         Observation::Present(document) => document,
         Observation::Gone => return Err(format!("{key} no longer exists")),
@@ -156,7 +156,7 @@ fn resource(inventory: &Inventory, key: ResourceKey) -> Result<Found, String> {
     };
     let live = Live::of(&key, &document).map_err(|error| error.to_string())?;
     let document = serde_json::from_str(&document.json).map_err(|error| format!("{key}: {error}"))?;
-    Ok(Found { key, live, document })
+    Ok(SurveyedResource { key, live, document })
 }
 
 /// A bar on standard error; hidden if that is no terminal.
@@ -187,9 +187,9 @@ pub(super) fn unless_all_failed(survey: &Survey) -> Result<(), Error> {
 pub(super) mod tests {
     use super::*;
 
-    pub(in crate::cli) fn found(kind: &str, id: &str, document: Value) -> Found {
+    pub(in crate::cli) fn found(kind: &str, id: &str, document: Value) -> SurveyedResource {
         let key = ResourceKey::new(Kind::named(kind).unwrap(), id);
-        Found { live: Live::parse(&key, &document.to_string()).unwrap(), key, document }
+        SurveyedResource { live: Live::parse(&key, &document.to_string()).unwrap(), key, document }
     }
 
     #[test]

@@ -64,19 +64,19 @@ impl Paint {
 /// Rows of aligned columns.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Table {
-    rows: Vec<Row>,
+    rows: Vec<TableRow>,
     indent: usize,
     is_narrow: bool,
 }
 
 #[derive(Clone, Debug)]
-enum Row {
+enum TableRow {
     Cells(Vec<String>),
     /// A line without columns.
     Line(String),
 }
 
-impl Row {
+impl TableRow {
     fn cells(&self) -> &[String] {
         match self {
             Self::Cells(cells) => cells,
@@ -106,12 +106,12 @@ impl Table {
     }
 
     pub(super) fn row(&mut self, cells: impl IntoIterator<Item = impl Into<String>>) {
-        self.rows.push(Row::Cells(cells.into_iter().map(Into::into).collect()));
+        self.rows.push(TableRow::Cells(cells.into_iter().map(Into::into).collect()));
     }
 
     /// Adds a line that does not widen a column.
     pub(super) fn line(&mut self, line: impl Into<String>) {
-        self.rows.push(Row::Line(line.into()));
+        self.rows.push(TableRow::Line(line.into()));
     }
 
     /// The rows as lines.
@@ -122,10 +122,10 @@ impl Table {
             cells.map(|cell| measure_text_width(cell)).max().unwrap_or(0)
         };
         let widths: Vec<usize> = (0..columns).map(width).collect();
-        let line = |row: &Row| {
+        let line = |row: &TableRow| {
             let text = match row {
-                Row::Line(line) => line.clone(),
-                Row::Cells(cells) => {
+                TableRow::Line(line) => line.clone(),
+                TableRow::Cells(cells) => {
                     let padded = cells.iter().zip(&widths);
                     padded
                         .map(|(cell, width)| pad_str(cell, *width, Alignment::Left, None))

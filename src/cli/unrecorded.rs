@@ -10,11 +10,11 @@ use jiff::Timestamp;
 use super::{
     Error, Exit,
     cloud::{self, CloudArgs},
-    cluster::{Cluster, ClusterArgs},
+    cluster::{ClusterArgs, UserCluster},
     files::failed,
     import::{self, Filter, Skipped, TargetArgs},
     output,
-    survey::{self, Found},
+    survey::{self, SurveyedResource},
     text::{note, print},
     verify,
 };
@@ -51,7 +51,7 @@ pub(super) struct UnrecordedArgs {
 
     /// Format: `name` prints KIND/ID for `import`
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
-    output: Format,
+    output: UnrecordedFormat,
 
     #[command(flatten)]
     cloud: CloudArgs,
@@ -59,7 +59,7 @@ pub(super) struct UnrecordedArgs {
 
 /// The formats of `unrecorded`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
+enum UnrecordedFormat {
     Table,
     Json,
     Yaml,
@@ -76,7 +76,7 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &UnrecordedArgs) -> Result<
     survey::tell_failures(&survey);
     survey::unless_all_failed(&survey)?;
     let is_complete = survey.failures.is_empty();
-    let mut unrecorded: Vec<Found> = survey.resources;
+    let mut unrecorded: Vec<SurveyedResource> = survey.resources;
     unrecorded.retain(|found| {
         let is_wanted = args.filter.includes_kubernetes() || !found.is_made_by_kubernetes();
         is_wanted && args.filter.admits(found, members.as_ref()) && !recorded.contains(&found.key)
@@ -100,10 +100,10 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &UnrecordedArgs) -> Result<
         return args.record(cluster, &unrecorded, is_complete).await;
     }
     print(&match args.output {
-        Format::Table => view::table(&unrecorded, in_baseline, Timestamp::now()),
-        Format::Json => output::json(&view::json(&unrecorded))?,
-        Format::Yaml => output::yaml(&view::json(&unrecorded))?,
-        Format::Name => view::names(&unrecorded),
+        UnrecordedFormat::Table => view::table(&unrecorded, in_baseline, Timestamp::now()),
+        UnrecordedFormat::Json => output::json(&view::json(&unrecorded))?,
+        UnrecordedFormat::Yaml => output::yaml(&view::json(&unrecorded))?,
+        UnrecordedFormat::Name => view::names(&unrecorded),
     })?;
     Ok(match (is_complete, unrecorded.is_empty()) {
         (false, _) => Exit::Failed,
@@ -125,12 +125,17 @@ impl UnrecordedArgs {
     }
 
     /// Records the resources.
-    async fn record(&self, cluster: &ClusterArgs, unrecorded: &[Found], is_complete: bool) -> Result<Exit, Error> {
+    async fn record(
+        &self,
+        cluster: &ClusterArgs,
+        unrecorded: &[SurveyedResource],
+        is_complete: bool,
+    ) -> Result<Exit, Error> {
         let mut skipped = Skipped::default();
         let namespace = cluster.given_namespace();
         let records: Vec<_> =
             unrecorded.iter().filter_map(|found| self.target.manifest(found, namespace, &mut skipped)).collect();
-        let cluster = if self.target.apply { Some(Cluster::connect(cluster).await?) } else { None };
+        let cluster = if self.target.apply { Some(UserCluster::connect(cluster).await?) } else { None };
         self.target.write(cluster.as_ref(), &records, skipped).await?;
         Ok(if is_complete { Exit::Done } else { Exit::Failed })
     }

@@ -15,7 +15,7 @@ use futures::{StreamExt as _, stream};
 use super::{
     Error, Exit,
     cloud::{CloudArgs, MAX_AGE},
-    files::{self, Declared},
+    files::{self, RecordManifest},
     output,
     select::SIDE_BY_SIDE,
     text::{Paint, note, print},
@@ -45,7 +45,7 @@ pub(super) struct VerifyArgs {
 
     /// Format
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
-    output: Format,
+    output: VerifyFormat,
 
     #[command(flatten)]
     cloud: CloudArgs,
@@ -53,7 +53,7 @@ pub(super) struct VerifyArgs {
 
 /// The formats of `verify`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
+enum VerifyFormat {
     Table,
     Json,
     Junit,
@@ -88,9 +88,9 @@ pub(super) async fn run(args: &VerifyArgs) -> Result<Exit, Error> {
         note(&format!("error: {failure}"));
     }
     print(&match args.output {
-        Format::Table => view::table(&checked, Paint::of_stdout()),
-        Format::Json => output::json(&view::json(&checked))?,
-        Format::Junit => view::junit(&checked)?,
+        VerifyFormat::Table => view::table(&checked, Paint::of_stdout()),
+        VerifyFormat::Json => output::json(&view::json(&checked))?,
+        VerifyFormat::Junit => view::junit(&checked)?,
     })?;
     Ok(exit(&checked))
 }
@@ -105,7 +105,7 @@ fn exit(checked: &[Checked]) -> Exit {
 }
 
 /// Lists the kinds of the records. The resources of a failed list are unknown.
-async fn list(inventory: &Inventory, records: &[Declared]) -> Vec<String> {
+async fn list(inventory: &Inventory, records: &[RecordManifest]) -> Vec<String> {
     let mut wanted: BTreeMap<Kind, Vec<Wanted>> = BTreeMap::new();
     for record in records {
         let key = record.key();
@@ -120,13 +120,13 @@ async fn list(inventory: &Inventory, records: &[Declared]) -> Vec<String> {
     unread.collect()
 }
 
-fn fields(record: &Declared) -> FieldSet {
+fn fields(record: &RecordManifest) -> FieldSet {
     let desired = record.spec.desired.iter().map(|(field, value)| (field.as_str(), value));
     FieldSet::of_values(record.spec.resource.kind, desired)
 }
 
 /// Reads differing resources once more: the operator does not open a drift on a list alone either.
-async fn confirm(inventory: &Inventory, records: &[Declared]) {
+async fn confirm(inventory: &Inventory, records: &[RecordManifest]) {
     let differing = records.iter().filter(|record| {
         let key = record.key();
         let is_confirmed = match inventory.look(&key, MAX_AGE) {
@@ -143,19 +143,19 @@ async fn confirm(inventory: &Inventory, records: &[Declared]) {
     stream::iter(reads).buffer_unordered(SIDE_BY_SIDE).collect::<Vec<()>>().await;
 }
 
-fn check(inventory: &Inventory, record: Declared) -> Checked {
+fn check(inventory: &Inventory, record: RecordManifest) -> Checked {
     let fields = compared(inventory, &record);
     Checked { record, fields }
 }
 
 /// Reads one resource directly, and compares each recorded field that is not ignored.
-pub(super) async fn now(inventory: &Inventory, record: &Declared) -> Vec<CheckedField> {
+pub(super) async fn now(inventory: &Inventory, record: &RecordManifest) -> Vec<CheckedField> {
     inventory.first_look(&record.key(), fields(record)).await;
     compared(inventory, record)
 }
 
 /// Compares each recorded field that is not ignored.
-fn compared(inventory: &Inventory, record: &Declared) -> Vec<CheckedField> {
+fn compared(inventory: &Inventory, record: &RecordManifest) -> Vec<CheckedField> {
     let key = record.key();
     let spec = &record.spec;
     let ignored: BTreeSet<&str> = spec.drift.ignore.iter().map(String::as_str).collect();

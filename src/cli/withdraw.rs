@@ -4,8 +4,8 @@ use clap::Args;
 
 use super::{
     Error, Exit,
-    cluster::{Cluster, ClusterArgs},
-    decide::{self, DecideArgs, Decision, Verb},
+    cluster::{ClusterArgs, UserCluster},
+    decide::{self, DecideArgs, DecisionKind, DecisionRequest},
     select::SelectArgs,
 };
 
@@ -20,7 +20,7 @@ pub(super) struct WithdrawArgs {
 }
 
 pub(super) async fn run(cluster: &ClusterArgs, args: &WithdrawArgs) -> Result<Exit, Error> {
-    let cluster = Cluster::connect(cluster).await?;
+    let cluster = UserCluster::connect(cluster).await?;
     let mut drifts = args.select.read(&cluster, None).await?;
     drifts.retain(|drift| {
         let stands = drift.standing.as_ref().is_some_and(|(status, _)| status == "True");
@@ -34,7 +34,7 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &WithdrawArgs) -> Result<Ex
     }
     let annotations = decide::withdrawing();
     let input = args.select.input();
-    Decision { verb: Verb::Withdraw, annotations, drifts, input, effect: None, exit: Exit::Done }
+    DecisionRequest { verb: DecisionKind::Withdraw, annotations, drifts, input, effect: None, exit: Exit::Done }
         .carry_out(&cluster, &args.decide)
         .await
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{pair::Place, rules::Rules, secret, show};
+use super::{pair::Mismatch, rules::Rules, secret, show};
 
 /// One place at which the live value differs from the recorded one. Credentials are shown as fingerprints.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,8 +18,8 @@ pub struct Difference {
 }
 
 impl Difference {
-    pub(super) fn of(place: Place, rules: &impl Rules, relative: &impl Fn(&[String]) -> String) -> Self {
-        let Place { path, expected, actual, item } = place;
+    pub(super) fn of(place: Mismatch, rules: &impl Rules, relative: &impl Fn(&[String]) -> String) -> Self {
+        let Mismatch { path, expected, actual, item } = place;
         let mut at = path.clone();
         at.extend(item.map(|position| position.to_string()));
         let hidden = |value: Option<Value>| value.map(|value| secret::hide(rules, &at, &value));

@@ -34,8 +34,8 @@ pub(super) struct Side<'v> {
 
 /// The result of the traversal.
 #[derive(Default)]
-pub(super) struct Found {
-    pub(super) differences: Vec<Place>,
+pub(super) struct PairResult {
+    pub(super) differences: Vec<Mismatch>,
     pub(super) doubts: Vec<(Vec<String>, String)>,
     pub(super) adopted: Value,
     /// See [`Comparison::restored`](super::Comparison::restored); none if nothing differs.
@@ -43,7 +43,7 @@ pub(super) struct Found {
 }
 
 /// A place at which the two differ, with the values as written.
-pub(super) struct Place {
+pub(super) struct Mismatch {
     pub(super) path: Vec<String>,
     pub(super) expected: Option<Value>,
     pub(super) actual: Option<Value>,
@@ -57,10 +57,10 @@ impl<'v> Side<'v> {
     }
 }
 
-impl Found {
+impl PairResult {
     fn differs(path: &[String], expected: &Value, live: &Value) -> Self {
         let place =
-            Place { path: path.to_vec(), expected: Some(expected.clone()), actual: Some(live.clone()), item: None };
+            Mismatch { path: path.to_vec(), expected: Some(expected.clone()), actual: Some(live.clone()), item: None };
         let restored = Some(if is_blank(expected) { blank_like(live) } else { in_type_of(live, expected) });
         Self { differences: vec![place], adopted: live.clone(), restored, ..Self::default() }
     }
@@ -102,9 +102,14 @@ fn blank_like(value: &Value) -> Value {
 }
 
 /// Compares the two values at a path.
-pub(super) fn compare(rules: &impl Rules, at: &mut Vec<String>, mut expected: Side<'_>, mut live: Side<'_>) -> Found {
+pub(super) fn compare(
+    rules: &impl Rules,
+    at: &mut Vec<String>,
+    mut expected: Side<'_>,
+    mut live: Side<'_>,
+) -> PairResult {
     if secret::stands_for(expected.raw, live.raw) {
-        return Found { adopted: expected.raw.clone(), ..Found::default() };
+        return PairResult { adopted: expected.raw.clone(), ..PairResult::default() };
     }
     let doubt = rules.normalize(at, &mut expected.spelled, &mut live.spelled);
     let mut found = match (&*expected.spelled, &*live.spelled) {
@@ -116,7 +121,7 @@ pub(super) fn compare(rules: &impl Rules, at: &mut Vec<String>, mut expected: Si
             if below.is_equal() {
                 below
             } else {
-                Found { restored: below.restored, ..Found::differs(at, expected.raw, live.raw) }
+                PairResult { restored: below.restored, ..PairResult::differs(at, expected.raw, live.raw) }
             }
         }
         (Value::Array(items), Value::Array(live_items)) => lists(rules, at, expected.raw, items, live.raw, live_items),
@@ -124,12 +129,12 @@ pub(super) fn compare(rules: &impl Rules, at: &mut Vec<String>, mut expected: Si
         (blank, Value::Array(live_items)) if is_blank(blank) => {
             lists(rules, at, expected.raw, &[], live.raw, live_items)
         }
-        (one, other) if is_blank(one) && is_blank(other) => Found::default(),
+        (one, other) if is_blank(one) && is_blank(other) => PairResult::default(),
         (one, other) => match (text(one), text(other)) {
             (Some(one_text), Some(other_text)) if one_text == other_text && !is_blank(one) && !is_blank(other) => {
-                Found::default()
+                PairResult::default()
             }
-            _ => Found::differs(at, expected.raw, live.raw),
+            _ => PairResult::differs(at, expected.raw, live.raw),
         },
     };
     if found.differences.is_empty() {
@@ -147,8 +152,8 @@ fn maps(
     expected: &Map<String, Value>,
     live_raw: &Value,
     live: &Map<String, Value>,
-) -> Found {
-    let mut found = Found::default();
+) -> PairResult {
+    let mut found = PairResult::default();
     let mut adopted = expected_raw.as_object().cloned().unwrap_or_default();
     let mut restored = Vec::new();
     let defaults = rules.defaults(at);
@@ -208,7 +213,7 @@ fn lists(
     expected: &[Value],
     live_raw: &Value,
     live: &[Value],
-) -> Found {
+) -> PairResult {
     let expected = items(expected_raw, expected);
     let live_items = items(live_raw, live);
     let is_scalar = |item: &Item<'_>| text(item.spelled).is_some();
@@ -241,10 +246,10 @@ fn items<'v>(raw: &'v Value, spelled: &'v [Value]) -> Vec<Item<'v>> {
 }
 
 /// Compares sets of scalars: neither order nor repetition counts.
-fn sets(at: &[String], expected: &[Item<'_>], live: &[Item<'_>], live_raw: &Value) -> Found {
+fn sets(at: &[String], expected: &[Item<'_>], live: &[Item<'_>], live_raw: &Value) -> PairResult {
     let recorded: HashMap<_, _> = expected.iter().filter_map(|item| Some((text(item.spelled)?, item.raw))).collect();
     let present: BTreeSet<_> = live.iter().filter_map(|item| text(item.spelled)).collect();
-    let mut found = Found::default();
+    let mut found = PairResult::default();
     let mut adopted = Vec::new();
     let mut seen = BTreeSet::new();
     let mut restored = Restored::of(live_raw);
@@ -260,14 +265,14 @@ fn sets(at: &[String], expected: &[Item<'_>], live: &[Item<'_>], live_raw: &Valu
             adopted.push((*recorded).clone());
         } else {
             adopted.push(item.raw.clone());
-            found.differences.push(Place::item(at, item.position, None, Some(item.raw)));
+            found.differences.push(Mismatch::item(at, item.position, None, Some(item.raw)));
         }
     }
     let mut missing = BTreeSet::new();
     for item in expected {
         let Some(text) = text(item.spelled) else { continue };
         if !present.contains(&text) && missing.insert(text) {
-            found.differences.push(Place::item(at, item.position, Some(item.raw), None));
+            found.differences.push(Mismatch::item(at, item.position, Some(item.raw), None));
             restored.add(item);
         }
     }
@@ -321,7 +326,7 @@ impl<'l> Restored<'l> {
     }
 }
 
-impl Place {
+impl Mismatch {
     fn item(list: &[String], position: usize, expected: Option<&Value>, actual: Option<&Value>) -> Self {
         let (expected, actual) = (expected.cloned(), actual.cloned());
         Self { path: list.to_vec(), expected, actual, item: Some(position) }
@@ -335,27 +340,27 @@ fn one_to_one(
     expected: &[Item<'_>],
     live: &[Item<'_>],
     live_raw: &Value,
-) -> Found {
+) -> PairResult {
     let cells = Cells { rules, at: at.clone(), expected, live, found: RefCell::default() };
     let partners = if expected.len().saturating_mul(live.len()) > MOST_PAIRS {
-        let same_place = |place| cells.with(place, place, Found::is_sure).then_some(place);
+        let same_place = |place| cells.with(place, place, PairResult::is_sure).then_some(place);
         (0..expected.len()).map(|place| Some(place).filter(|place| *place < live.len()).and_then(same_place)).collect()
     } else {
         matching::maximum(
             expected.len(),
             live.len(),
-            |one, other| cells.may_be_equal(one, other) && cells.with(one, other, Found::is_sure),
-            |one, other| cells.may_be_equal(one, other) && cells.with(one, other, Found::is_equal),
+            |one, other| cells.may_be_equal(one, other) && cells.with(one, other, PairResult::is_sure),
+            |one, other| cells.may_be_equal(one, other) && cells.with(one, other, PairResult::is_equal),
         )
     };
     let partners = cells.pair_the_rest(partners);
-    let mut found = Found::default();
+    let mut found = PairResult::default();
     let mut adopted: Vec<Option<Value>> = vec![None; live.len()];
     let mut restored = Restored::of(live_raw);
     for (one, partner) in partners.iter().enumerate() {
         let Some(item) = expected.get(one) else { continue };
         let Some(other) = partner else {
-            found.differences.push(Place::item(at, item.position, Some(item.raw), None));
+            found.differences.push(Mismatch::item(at, item.position, Some(item.raw), None));
             restored.add(item);
             continue;
         };
@@ -377,7 +382,7 @@ fn one_to_one(
             let is_whole = compare(rules, at, Side::of(&kept), Side::of(item.raw)).is_equal();
             let kept = if is_whole { kept } else { item.raw.clone() };
             at.pop();
-            found.differences.push(Place::item(at, item.position, None, Some(&kept)));
+            found.differences.push(Mismatch::item(at, item.position, None, Some(&kept)));
             restored.change(item, None);
             kept
         })
@@ -410,13 +415,13 @@ struct Cells<'c, 'v, R> {
     at: Vec<String>,
     expected: &'c [Item<'v>],
     live: &'c [Item<'v>],
-    found: RefCell<HashMap<(usize, usize), Found>>,
+    found: RefCell<HashMap<(usize, usize), PairResult>>,
 }
 
 impl<R: Rules> Cells<'_, '_, R> {
-    fn compute(&self, one: usize, other: usize) -> Found {
+    fn compute(&self, one: usize, other: usize) -> PairResult {
         let (Some(expected), Some(live)) = (self.expected.get(one), self.live.get(other)) else {
-            return Found::default();
+            return PairResult::default();
         };
         let mut at = self.at.clone();
         at.push(expected.position.to_string());
@@ -428,7 +433,7 @@ impl<R: Rules> Cells<'_, '_, R> {
         )
     }
 
-    fn with<T>(&self, one: usize, other: usize, read: impl Fn(&Found) -> T) -> T {
+    fn with<T>(&self, one: usize, other: usize, read: impl Fn(&PairResult) -> T) -> T {
         if let Some(found) = self.found.borrow().get(&(one, other)) {
             return read(found);
         }
@@ -456,7 +461,7 @@ impl<R: Rules> Cells<'_, '_, R> {
         })
     }
 
-    fn take(&self, one: usize, other: usize) -> Found {
+    fn take(&self, one: usize, other: usize) -> PairResult {
         let known = self.found.borrow_mut().remove(&(one, other));
         known.unwrap_or_else(|| self.compute(one, other))
     }

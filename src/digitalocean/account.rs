@@ -8,7 +8,7 @@ use std::sync::{
 
 use serde::Deserialize;
 
-use super::{Client, Error, Priority, call::Call};
+use super::{Client, Error, Priority, call::ApiCall};
 
 /// The call that returns the account.
 const CALL: &str = "GET /v2/account";
@@ -101,7 +101,7 @@ impl Client {
     pub(super) async fn account(&self, priority: Priority) -> Result<Account, Error> {
         let route = "/v2/account";
         let url = self.url(route, None, None, &[])?;
-        let call = Call::reading(url, route, "account:read", priority);
+        let call = ApiCall::reading(url, route, "account:read", priority);
         let body = self.read(&call).await?.ok_or_else(|| call.not_found())?;
         self.json::<Said>(&call, &body).map(Account::from)
     }

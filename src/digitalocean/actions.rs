@@ -16,7 +16,7 @@ use tokio::{
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
-use super::{Client, Error, Path, lists::PER_PAGE, pages::Cursor};
+use super::{Client, Endpoint, Error, lists::PER_PAGE, pages::Cursor};
 
 /// The scope that these calls need.
 const SCOPE: &str = "actions:read";
@@ -56,13 +56,13 @@ struct Waits<K> {
 }
 
 struct State<K> {
-    waiting: BTreeMap<u64, Wait<K>>,
+    waiting: BTreeMap<u64, AwaitedAction<K>>,
     ended: HashMap<u64, (ActionState, Instant)>,
     /// The time of the next round; none without waiters.
     due: Option<Instant>,
 }
 
-struct Wait<K> {
+struct AwaitedAction<K> {
     since: Instant,
     waiters: HashSet<K>,
     /// The time of the last single request.
@@ -113,7 +113,7 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> Actions<K> {
         if let Some((ended, _)) = state.ended.get(&id).filter(|(_, at)| now < *at + REMEMBERED) {
             return Some(*ended);
         }
-        let wait = state.waiting.entry(id).or_insert_with(|| Wait {
+        let wait = state.waiting.entry(id).or_insert_with(|| AwaitedAction {
             since: now,
             waiters: HashSet::new(),
             asked: None,
@@ -212,7 +212,7 @@ impl<K: Eq + Hash, W: Fn(K)> Poller<K, W> {
     /// The actions of one page, and whether more pages follow. A failed round is repeated as a whole, so no call is
     /// retried here.
     async fn page(&self, cursor: &mut Cursor) -> Result<(Vec<Action>, bool), Error> {
-        let path = Path { route: "/v2/actions", parent: None, id: None, scope: SCOPE };
+        let path = Endpoint { route: "/v2/actions", parent: None, id: None, scope: SCOPE };
         let (_, number) = cursor.query();
         let query = [("page", number.as_str()), ("per_page", PER_PAGE)];
         let call = self.client.urgent(path, &query, None)?;
@@ -230,14 +230,14 @@ impl<K: Eq + Hash, W: Fn(K)> Poller<K, W> {
     /// Requests one action; none if the API returns 404.
     async fn ask(&self, id: u64) -> Result<Option<Action>, Error> {
         #[derive(Deserialize)]
-        struct Answer {
+        struct ActionResponse {
             action: Action,
         }
         let text = id.to_string();
-        let path = Path { route: "/v2/actions/{id}", parent: None, id: Some(&text), scope: SCOPE };
+        let path = Endpoint { route: "/v2/actions/{id}", parent: None, id: Some(&text), scope: SCOPE };
         let call = self.client.urgent(path, &[], None)?;
         let Some(body) = self.client.once(&call, 1).await? else { return Ok(None) };
-        let Answer { action } = self.client.json(&call, &body)?;
+        let ActionResponse { action } = self.client.json(&call, &body)?;
         if action.id == id {
             Ok(Some(action))
         } else {

@@ -50,7 +50,7 @@ pub(super) struct Budget {
 
 /// The permission to make one call. Dropping it records the end of the call.
 #[derive(Debug)]
-pub(super) struct Permit {
+pub(super) struct CallPermit {
     budget: Arc<Budget>,
     priority: Priority,
     lane: Option<&'static str>,
@@ -58,7 +58,7 @@ pub(super) struct Permit {
 
 /// The values of `ratelimit-*` headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Told {
+pub(super) struct ServerLimits {
     /// The size of the server's budget.
     pub(super) limit: usize,
     /// The remaining part of it.
@@ -108,7 +108,7 @@ struct Log {
 }
 
 /// The reason why a call has to wait.
-enum Wait {
+enum CallDelay {
     /// Until this time at the latest.
     Until(Instant),
     /// Until another call ends.
@@ -122,18 +122,18 @@ impl Budget {
 
     /// Waits until a call may be made, after those of its priority that came before. `lane` names a separate limit
     /// of the path; its calls wait for each other alone.
-    pub(super) async fn acquire(self: &Arc<Self>, priority: Priority, lane: Option<Lane>) -> Permit {
-        let place = Place::at_the_end(self, (priority, lane.map(|(name, _)| name)));
+    pub(super) async fn acquire(self: &Arc<Self>, priority: Priority, lane: Option<Lane>) -> CallPermit {
+        let place = QueuePlace::at_the_end(self, (priority, lane.map(|(name, _)| name)));
         place.is_first().await;
         loop {
             let changed = self.changed.notified();
             let wait = match self.state().take(&self.limits, priority, lane, Instant::now()) {
-                Ok(()) => return Permit { budget: Arc::clone(self), priority, lane: lane.map(|(name, _)| name) },
+                Ok(()) => return CallPermit { budget: Arc::clone(self), priority, lane: lane.map(|(name, _)| name) },
                 Err(wait) => wait,
             };
             match wait {
-                Wait::ForAnother => changed.await,
-                Wait::Until(time) => {
+                CallDelay::ForAnother => changed.await,
+                CallDelay::Until(time) => {
                     tokio::select! {
                         () = tokio::time::sleep_until(time) => {}
                         () = changed => {}
@@ -144,7 +144,7 @@ impl Budget {
     }
 
     /// Applies the server's values of the whole token.
-    pub(super) fn told(&self, told: Told) {
+    pub(super) fn told(&self, told: ServerLimits) {
         let now = Instant::now();
         let mut state = self.state();
         // The server's values may not include calls in flight.
@@ -212,13 +212,13 @@ impl Server {
 }
 
 /// The place of a call among those that wait. Dropping it lets the next one move up.
-struct Place<'b> {
+struct QueuePlace<'b> {
     budget: &'b Budget,
     line: (Priority, Option<&'static str>),
     turn: Arc<Notify>,
 }
 
-impl<'b> Place<'b> {
+impl<'b> QueuePlace<'b> {
     fn at_the_end(budget: &'b Budget, line: (Priority, Option<&'static str>)) -> Self {
         let turn = Arc::new(Notify::new());
         budget.state().lines.entry(line).or_default().push_back(Arc::clone(&turn));
@@ -236,7 +236,7 @@ impl<'b> Place<'b> {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for QueuePlace<'_> {
     fn drop(&mut self) {
         let mut state = self.budget.state();
         let Some(line) = state.lines.get_mut(&self.line) else { return };
@@ -247,7 +247,7 @@ impl Drop for Place<'_> {
     }
 }
 
-impl Drop for Permit {
+impl Drop for CallPermit {
     fn drop(&mut self) {
         let now = Instant::now();
         let mut state = self.budget.state();
@@ -282,9 +282,9 @@ impl Limits {
 
 impl State {
     /// Counts one more call in flight, or returns the reason to wait.
-    fn take(&mut self, limits: &Limits, priority: Priority, lane: Option<Lane>, now: Instant) -> Result<(), Wait> {
+    fn take(&mut self, limits: &Limits, priority: Priority, lane: Option<Lane>, now: Instant) -> Result<(), CallDelay> {
         if let Some(until) = self.paused_until.filter(|until| now < *until) {
-            return Err(Wait::Until(until));
+            return Err(CallDelay::Until(until));
         }
         self.calls.forget(now, HOUR);
         self.calls.room(now, MINUTE, limits.of_minute(priority))?;
@@ -293,12 +293,12 @@ impl State {
             let reserve = if priority == Priority::Sweep { server.reserve } else { 0 };
             if server.remaining <= reserve {
                 if now < server.reset {
-                    return Err(Wait::Until(server.reset));
+                    return Err(CallDelay::Until(server.reset));
                 }
                 // At least one call has left the server's window, so one call is allowed; its response contains the new
                 // value.
                 if self.calls.under_way > 0 {
-                    return Err(Wait::ForAnother);
+                    return Err(CallDelay::ForAnother);
                 }
             }
         }
@@ -345,7 +345,7 @@ impl Log {
         self.under_way + self.ended.len() - self.ended.partition_point(|ended| *ended + window <= now)
     }
 
-    fn room(&self, now: Instant, window: Duration, limit: usize) -> Result<(), Wait> {
+    fn room(&self, now: Instant, window: Duration, limit: usize) -> Result<(), CallDelay> {
         let used = self.used(now, window);
         if used < limit {
             return Ok(());
@@ -353,8 +353,8 @@ impl Log {
         // This number of calls must leave the window before there is room for one.
         let first = self.ended.partition_point(|ended| *ended + window <= now);
         match self.ended.get(first + used - limit) {
-            Some(ended) => Err(Wait::Until(*ended + window)),
-            None => Err(Wait::ForAnother),
+            Some(ended) => Err(CallDelay::Until(*ended + window)),
+            None => Err(CallDelay::ForAnother),
         }
     }
 }
@@ -430,7 +430,7 @@ mod tests {
         let budget = Budget::new(Limits::default());
         let permit = budget.acquire(Priority::Sweep, None).await;
         drop(permit);
-        budget.told(Told { limit: 5_000, remaining: 502, reset: Duration::from_secs(90) });
+        budget.told(ServerLimits { limit: 5_000, remaining: 502, reset: Duration::from_secs(90) });
         let start = Instant::now();
         drop(budget.acquire(Priority::Sweep, None).await);
         drop(budget.acquire(Priority::Sweep, None).await);
@@ -440,7 +440,7 @@ mod tests {
         assert_eq!(start.elapsed(), Duration::ZERO);
         drop(budget.acquire(Priority::Sweep, None).await);
         assert_eq!(start.elapsed().as_secs(), 90);
-        budget.told(Told { limit: 5_000, remaining: 4_000, reset: Duration::from_secs(10) });
+        budget.told(ServerLimits { limit: 5_000, remaining: 4_000, reset: Duration::from_secs(10) });
         drop(budget.acquire(Priority::Sweep, None).await);
         assert_eq!(start.elapsed().as_secs(), 90);
     }
@@ -448,8 +448,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_answer_that_was_overtaken_does_not_raise_the_budget() {
         let budget = Budget::new(Limits::default());
-        budget.told(Told { limit: 5_000, remaining: 500, reset: Duration::from_secs(30) });
-        budget.told(Told { limit: 5_000, remaining: 510, reset: Duration::from_secs(30) });
+        budget.told(ServerLimits { limit: 5_000, remaining: 500, reset: Duration::from_secs(30) });
+        budget.told(ServerLimits { limit: 5_000, remaining: 510, reset: Duration::from_secs(30) });
         let start = Instant::now();
         drop(budget.acquire(Priority::Sweep, None).await);
         assert_eq!(start.elapsed().as_secs(), 30);
@@ -553,12 +553,12 @@ mod tests {
         }
         assert_eq!(budget.for_sweeps(), 850, "50 urgent calls did not fit the reserve");
         // 200 calls were made before this process started, such as by the last leader.
-        let told = |remaining| Told { limit: 1000, remaining, reset: HOUR };
+        let told = |remaining| ServerLimits { limit: 1000, remaining, reset: HOUR };
         budget.told(told(1000 - 300 - 200));
         assert_eq!(budget.for_sweeps(), 850, "they leave the window");
         budget.told(told(1000 - 300 - 200 - 100));
         assert_eq!(budget.for_sweeps(), 750, "another user of the token made 100 more");
-        budget.told(Told { limit: 500, remaining: 100, reset: HOUR });
+        budget.told(ServerLimits { limit: 500, remaining: 100, reset: HOUR });
         assert_eq!(budget.for_sweeps(), 350, "the token has less than it was said to have");
         tokio::time::advance(HOUR + MARGIN).await;
         assert_eq!(budget.for_sweeps(), 900, "what the server said is over");

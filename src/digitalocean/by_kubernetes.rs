@@ -11,7 +11,7 @@ const FIREWALL: &str = "k8s-";
 
 /// The part of a document that shows the owner.
 #[derive(Default, Deserialize)]
-struct Marks {
+struct TagMarks {
     #[serde(default)]
     name: Option<String>,
     #[serde(default)]
@@ -27,7 +27,7 @@ pub fn is_made(kind: &str, document: &str) -> bool {
     if !document.contains(TAG) && !document.contains(VOLUME) {
         return false;
     }
-    let marks: Marks = serde_json::from_str(document).unwrap_or_default();
+    let marks: TagMarks = serde_json::from_str(document).unwrap_or_default();
     let name = marks.name.unwrap_or_default();
     let is_tag = |tag: &str| tag.strip_prefix(TAG).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'));
     let mut tags = marks.tags.into_iter().flatten().chain(marks.tag);

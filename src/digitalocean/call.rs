@@ -4,12 +4,12 @@ use reqwest::{Method, Url};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::{Error, Verb, budget::Priority};
+use super::{ChangeMethod, Error, budget::Priority};
 
 /// One call: its operation, its target, and its name in messages and metrics.
-pub(super) struct Call<'a> {
+pub(super) struct ApiCall<'a> {
     /// The verb and the body of a change; none for a read.
-    pub(super) change: Option<(Verb, Option<&'a Value>)>,
+    pub(super) change: Option<(ChangeMethod, Option<&'a Value>)>,
     pub(super) url: Url,
     /// The path with its placeholders.
     pub(super) route: &'static str,
@@ -20,14 +20,14 @@ pub(super) struct Call<'a> {
     pub(super) give_up: Option<Instant>,
 }
 
-impl Call<'static> {
+impl ApiCall<'static> {
     /// A read that waits for the budget without a limit.
     pub(super) fn reading(url: Url, route: &'static str, scope: &'static str, priority: Priority) -> Self {
         Self { change: None, url, route, scope, priority, give_up: None }
     }
 }
 
-impl Call<'_> {
+impl ApiCall<'_> {
     pub(super) fn doing(&self) -> String {
         format!("{} {}", self.method(), self.url.path())
     }

@@ -21,14 +21,14 @@ type Names = BTreeMap<Arc<str>, Arc<str>>;
 
 /// The certificates of the last list, and those that were removed since.
 #[derive(Clone, Debug, Default)]
-struct Listed {
+struct ListedCertificates {
     present: Names,
     gone: Names,
     /// The ids of `gone`, oldest first.
     order: VecDeque<Arc<str>>,
 }
 
-impl Listed {
+impl ListedCertificates {
     /// Applies the next list: removed ids are remembered with their names.
     fn take(&mut self, present: Names) {
         for (id, name) in std::mem::replace(&mut self.present, present) {
@@ -68,7 +68,7 @@ pub(super) struct CertificateBook {
 struct State {
     known: KnownCertificates,
     /// The last list, even if later ones failed.
-    last: Listed,
+    last: ListedCertificates,
     /// The time of the last list, and the version of its token.
     listed: Option<(Instant, u64)>,
 }
@@ -108,7 +108,7 @@ impl CertificateBook {
         let mut state = self.state();
         if state.listed.is_some_and(|(_, of)| of != version) {
             // It may be another account, whose certificates do not replace these.
-            state.last = Listed::default();
+            state.last = ListedCertificates::default();
         }
         state.listed = Some((Instant::now(), version));
         match outcome {
@@ -138,7 +138,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::digitalocean::fake::{Answer, Fake};
+    use crate::digitalocean::fake::{Fake, FakeResponse};
 
     fn names(names: &[(&str, &str)]) -> Names {
         names.iter().map(|(id, name)| ((*id).into(), (*name).into())).collect()
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_renewed_certificate_is_known_by_both_ids() {
-        let mut listed = Listed::default();
+        let mut listed = ListedCertificates::default();
         listed.take(names(&[("1", "web"), ("2", "mail")]));
         listed.take(names(&[("3", "web"), ("2", "mail")]));
         let certificates = listed.certificates();
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn vanished_ids_are_forgotten_the_oldest_first() {
-        let mut listed = Listed::default();
+        let mut listed = ListedCertificates::default();
         listed.take(names(&[("first", "first")]));
         for number in 0..=REMEMBERED {
             listed.take(names(&[(&number.to_string(), "x")]));
@@ -172,9 +172,9 @@ mod tests {
         let here = Arc::clone(&is_forbidden);
         let server = Fake::start(move |_| {
             if here.load(Ordering::Relaxed) {
-                return Answer::json(403, &json!({"id": "forbidden", "message": "no"}));
+                return FakeResponse::json(403, &json!({"id": "forbidden", "message": "no"}));
             }
-            Answer::json(200, &json!({"certificates": [{"id": "1", "name": "web"}], "meta": {"total": 1}}))
+            FakeResponse::json(200, &json!({"certificates": [{"id": "1", "name": "web"}], "meta": {"total": 1}}))
         })
         .await;
         let (client, book) = (server.client(), CertificateBook::default());

@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use super::{
-    Client, Error, Path, Verb,
+    ChangeMethod, Client, Endpoint, Error,
     lists::{PER_PAGE, WALKS},
     pages::{AfterPage, Cursor},
 };
@@ -19,7 +19,7 @@ impl Client {
     ///
     /// # Errors
     /// If no trustworthy response arrived, the response is about another resource, or the budget had no call in time.
-    pub async fn fetch(&self, path: Path<'_>, key: &str, query: &[(&str, &str)]) -> Result<Option<Value>, Error> {
+    pub async fn fetch(&self, path: Endpoint<'_>, key: &str, query: &[(&str, &str)]) -> Result<Option<Value>, Error> {
         let call = self.urgent(path, query, None)?;
         let Some(body) = self.read(&call).await? else { return Ok(None) };
         let wrong = |why: String| Error::Malformed { doing: call.doing(), why };
@@ -37,7 +37,7 @@ impl Client {
     ///
     /// # Errors
     /// If the list could not be read in full, or does not exist (404).
-    pub async fn rows(&self, path: Path<'_>, key: &str, query: &[(&str, &str)]) -> Result<Vec<Value>, Error> {
+    pub async fn rows(&self, path: Endpoint<'_>, key: &str, query: &[(&str, &str)]) -> Result<Vec<Value>, Error> {
         for _ in 0..WALKS {
             if let Some(rows) = self.rows_once(path, key, query).await? {
                 return Ok(rows);
@@ -51,19 +51,26 @@ impl Client {
     /// # Errors
     /// If the change was refused or not sent, or its result is unknown: see [`Error::may_have_happened`].
     /// [`Error::NotFound`] is only returned for the API's own 404.
-    pub async fn send(&self, verb: Verb, path: Path<'_>, body: Option<&Value>) -> Result<Value, Error> {
+    pub async fn send(&self, verb: ChangeMethod, path: Endpoint<'_>, body: Option<&Value>) -> Result<Value, Error> {
         let call = self.urgent(path, &[], Some((verb, body)))?;
         let answer = self.once(&call, 1).await?.ok_or_else(|| call.not_found())?;
         match verb {
             _ if answer.trim_ascii().is_empty() => Ok(Value::Null),
             // An "ok" of a proxy is not a deletion.
-            Verb::Delete => Err(self.malformed(&call, "a deletion is answered with nothing, and this with something")),
-            Verb::Post | Verb::Put | Verb::Patch => self.json(&call, &answer),
+            ChangeMethod::Delete => {
+                Err(self.malformed(&call, "a deletion is answered with nothing, and this with something"))
+            }
+            ChangeMethod::Post | ChangeMethod::Put | ChangeMethod::Patch => self.json(&call, &answer),
         }
     }
 
     /// None if rows are missing: a lookup must not miss a row that moved between two pages.
-    async fn rows_once(&self, path: Path<'_>, key: &str, query: &[(&str, &str)]) -> Result<Option<Vec<Value>>, Error> {
+    async fn rows_once(
+        &self,
+        path: Endpoint<'_>,
+        key: &str,
+        query: &[(&str, &str)],
+    ) -> Result<Option<Vec<Value>>, Error> {
         let mut rows = Vec::new();
         let mut cursor = Cursor::default();
         for _ in 0..MOST_PAGES {

@@ -20,9 +20,9 @@ use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    Error, Path, Verb,
-    budget::{Budget, Permit, Priority},
-    call::Call,
+    ChangeMethod, Endpoint, Error,
+    budget::{Budget, CallPermit, Priority},
+    call::ApiCall,
     config::{Config, Retries, on_loopback},
     headers::{told, wait},
     kinds::{self, Lane},
@@ -37,14 +37,14 @@ const ERROR_BODY_BYTES: usize = 64 << 10;
 /// The client. Clones share connections, budget and counters.
 #[derive(Clone)]
 pub struct Client {
-    shared: Arc<Shared>,
-    guard: Option<Guard>,
+    shared: Arc<ClientState>,
+    guard: Option<MayChange>,
 }
 
 /// Whether a change may be sent at this moment. Finding out may take a moment itself.
-type Guard = Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
+type MayChange = Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
 
-struct Shared {
+struct ClientState {
     http: reqwest::Client,
     config: Config,
     budget: Arc<Budget>,
@@ -90,7 +90,7 @@ impl Client {
         let http = builder.build().map_err(|error| Error::Config(format!("no HTTP client: {}", chain(&error))))?;
         config.token.header()?;
         let budget = Budget::new(config.limits);
-        Ok(Self { shared: Arc::new(Shared { http, config, budget, calls: Mutex::default() }), guard: None })
+        Ok(Self { shared: Arc::new(ClientState { http, config, budget, calls: Mutex::default() }), guard: None })
     }
 
     /// The same client, which sends a change only if `may_change` allows it right before.
@@ -144,14 +144,14 @@ impl Client {
     /// If the path's ids would form another path.
     pub(super) fn urgent<'a>(
         &self,
-        path: Path<'_>,
+        path: Endpoint<'_>,
         query: &[(&str, &str)],
-        change: Option<(Verb, Option<&'a Value>)>,
-    ) -> Result<Call<'a>, Error> {
+        change: Option<(ChangeMethod, Option<&'a Value>)>,
+    ) -> Result<ApiCall<'a>, Error> {
         path.check()?;
         let url = self.url(path.route, path.parent, path.id, query)?;
         let give_up = Some(Instant::now() + self.shared.config.patience);
-        Ok(Call { change, url, route: path.route, scope: path.scope, priority: Priority::Urgent, give_up })
+        Ok(ApiCall { change, url, route: path.route, scope: path.scope, priority: Priority::Urgent, give_up })
     }
 
     pub(super) fn url(
@@ -178,7 +178,7 @@ impl Client {
     }
 
     /// Makes a call until it gets a response or retrying is pointless. None for a 404.
-    pub(super) async fn read(&self, call: &Call<'_>) -> Result<Option<Vec<u8>>, Error> {
+    pub(super) async fn read(&self, call: &ApiCall<'_>) -> Result<Option<Vec<u8>>, Error> {
         let Retries { tries, base, cap } = self.shared.config.retries;
         let pauses = ExponentialBuilder::default()
             .with_min_delay(base)
@@ -198,7 +198,7 @@ impl Client {
     }
 
     /// Makes a call once, as the `tries`th attempt. None for a 404.
-    pub(super) async fn once(&self, call: &Call<'_>, tries: u32) -> Result<Option<Vec<u8>>, Error> {
+    pub(super) async fn once(&self, call: &ApiCall<'_>, tries: u32) -> Result<Option<Vec<u8>>, Error> {
         let shared = &*self.shared;
         let lane = kinds::own_limit(call.route);
         let permit = self.permit(call, lane).await?;
@@ -241,14 +241,20 @@ impl Client {
     }
 
     /// Waits for the budget, up to the call's limit.
-    async fn permit(&self, call: &Call<'_>, lane: Option<Lane>) -> Result<Permit, Error> {
+    async fn permit(&self, call: &ApiCall<'_>, lane: Option<Lane>) -> Result<CallPermit, Error> {
         let permit = self.shared.budget.acquire(call.priority, lane);
         let Some(give_up) = call.give_up else { return Ok(permit.await) };
         let none_came = |_| Error::NoBudget { doing: call.doing(), waited: self.shared.config.patience };
         timeout_at(give_up, permit).await.map_err(none_came)
     }
 
-    async fn body(&self, call: &Call<'_>, mut response: Response, limit: usize, tries: u32) -> Result<Vec<u8>, Error> {
+    async fn body(
+        &self,
+        call: &ApiCall<'_>,
+        mut response: Response,
+        limit: usize,
+        tries: u32,
+    ) -> Result<Vec<u8>, Error> {
         let too_large = || Error::TooLarge { doing: call.doing(), limit };
         let length = response.content_length().map_or(Ok(0), usize::try_from).map_err(|_| too_large())?;
         if length > limit {
@@ -265,7 +271,7 @@ impl Client {
     }
 
     /// Fails unless a 404 is the API's own. One from a proxy or a wrong address would make everything look deleted.
-    async fn not_there(&self, call: &Call<'_>, response: Response, tries: u32) -> Result<(), Error> {
+    async fn not_there(&self, call: &ApiCall<'_>, response: Response, tries: u32) -> Result<(), Error> {
         #[derive(Deserialize)]
         struct Said {
             id: String,
@@ -278,7 +284,7 @@ impl Client {
     }
 
     /// The error for a refusal; a 429 pauses all calls of the token.
-    async fn refused(&self, call: &Call<'_>, response: Response, tries: u32) -> Error {
+    async fn refused(&self, call: &ApiCall<'_>, response: Response, tries: u32) -> Error {
         #[derive(Default, Deserialize)]
         struct Said {
             message: Option<String>,
@@ -320,7 +326,7 @@ impl Client {
     }
 
     /// The error for a call without a complete response.
-    fn broken(&self, call: &Call<'_>, error: &reqwest::Error, tries: u32) -> Error {
+    fn broken(&self, call: &ApiCall<'_>, error: &reqwest::Error, tries: u32) -> Error {
         let is_connected = !error.is_connect();
         if is_connected && error.is_timeout() {
             return Error::Timeout { doing: call.doing(), tries };
@@ -329,17 +335,17 @@ impl Client {
     }
 
     /// The text of a response.
-    pub(super) fn text<'b>(&self, call: &Call<'_>, body: &'b [u8]) -> Result<&'b str, Error> {
+    pub(super) fn text<'b>(&self, call: &ApiCall<'_>, body: &'b [u8]) -> Result<&'b str, Error> {
         std::str::from_utf8(body).map_err(|error| self.malformed(call, &format!("it is not UTF-8: {error}")))
     }
 
     /// The JSON of a response.
-    pub(super) fn json<T: DeserializeOwned>(&self, call: &Call<'_>, body: &[u8]) -> Result<T, Error> {
+    pub(super) fn json<T: DeserializeOwned>(&self, call: &ApiCall<'_>, body: &[u8]) -> Result<T, Error> {
         serde_json::from_slice(body).map_err(|error| self.malformed(call, &error.to_string()))
     }
 
     /// The error for a response that does not match the API's documentation. The reason may contain parts of it.
-    pub(super) fn malformed(&self, call: &Call<'_>, why: &str) -> Error {
+    pub(super) fn malformed(&self, call: &ApiCall<'_>, why: &str) -> Error {
         Error::Malformed { doing: call.doing(), why: self.clean(why) }
     }
 

@@ -3,8 +3,8 @@
 use super::{
     Client, Error, IdFormat, Kind, ResourceKey,
     budget::Priority,
-    call::Call,
-    kinds::{self, Reading},
+    call::ApiCall,
+    kinds::{self, PartSource},
     pages,
 };
 
@@ -21,7 +21,7 @@ impl Client {
         let row = key.kind.row();
         let (parent, id) = key.parts();
         let url = self.url(&row.get.path, parent, Some(id), &[])?;
-        let call = Call::reading(url, &row.get.path, &row.scope, priority);
+        let call = ApiCall::reading(url, &row.get.path, &row.scope, priority);
         let Some(body) = self.read(&call).await? else { return Ok(None) };
         let text = self.text(&call, &body)?;
         let document = pages::unwrap(text, &row.get.key).map_err(|why| self.malformed(&call, &why))?;
@@ -39,7 +39,7 @@ impl Client {
     pub(super) async fn part(
         &self,
         key: &ResourceKey,
-        reading: &'static Reading,
+        reading: &'static PartSource,
         priority: Priority,
     ) -> Result<String, Error> {
         let format = key.kind.id_format();
@@ -48,7 +48,7 @@ impl Client {
         }
         let (parent, id) = key.parts();
         let url = self.url(&reading.get.path, parent, Some(id), &[])?;
-        let call = Call::reading(url, &reading.get.path, &key.kind.row().scope, priority);
+        let call = ApiCall::reading(url, &reading.get.path, &key.kind.row().scope, priority);
         let body = self.read(&call).await?.ok_or_else(|| call.not_found())?;
         let text = self.text(&call, &body)?;
         let part = pages::under(text, &reading.get.key).map_err(|why| self.malformed(&call, &why))?;
@@ -67,7 +67,7 @@ impl Client {
             (None, _) => return Ok(None),
         };
         let url = self.url(path, None, None, &[("page", "1"), ("per_page", "1")])?;
-        match self.read(&Call::reading(url, path, scope, priority)).await {
+        match self.read(&ApiCall::reading(url, path, scope, priority)).await {
             Ok(_) => Ok(Some(true)),
             Err(Error::Forbidden { .. }) => Ok(Some(false)),
             Err(error) => Err(error),
@@ -76,7 +76,7 @@ impl Client {
 }
 
 /// Returns true if a document is of the requested resource. A proxy or a cache may mix up responses.
-fn is_about(document: &str, row: &kinds::Row, id: &str) -> bool {
+fn is_about(document: &str, row: &kinds::KindDefinition, id: &str) -> bool {
     let has = |field: &str| pages::id_of(document, field).is_some_and(|found| found.eq_ignore_ascii_case(id));
     has(&row.id.field) || (row.id.format == IdFormat::DigitsOrSlug && has("slug"))
 }

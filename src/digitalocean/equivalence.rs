@@ -108,7 +108,7 @@ impl Equivalence {
 }
 
 /// The reason why a difference may not matter, if there is one.
-pub(super) type Unsure = Option<String>;
+pub(super) type Uncertainty = Option<String>;
 
 const SLUG_LOST: &str = "the live image no longer has a slug, so it cannot be compared with a slug; record its id";
 const NO_ADDRESS_YET: &str = "the resource is still being created and gets its address later";
@@ -128,7 +128,13 @@ pub(super) struct Site<'a> {
 
 impl Equivalence {
     /// Normalizes two values at a path to one spelling.
-    pub(super) fn normalize(self, site: Site<'_>, path: &[String], expected: &mut Value, live: &mut Value) -> Unsure {
+    pub(super) fn normalize(
+        self,
+        site: Site<'_>,
+        path: &[String],
+        expected: &mut Value,
+        live: &mut Value,
+    ) -> Uncertainty {
         match self {
             Self::Case => both(expected, live, &|text| text.to_lowercase()),
             Self::Trimmed => both(expected, live, &|text| text.trim().to_owned()),
@@ -222,7 +228,7 @@ pub(super) fn has_backup_policy(document: &Value) -> bool {
     document.get("backup_policy").is_some_and(|policy| !is_blank(policy))
 }
 
-fn image(site: Site<'_>, expected: &mut Value, live: &mut Value) -> Unsure {
+fn image(site: Site<'_>, expected: &mut Value, live: &mut Value) -> Uncertainty {
     let image = site.document.get("image")?;
     if expected.is_object() {
         return None;
@@ -260,7 +266,7 @@ fn address(text: &str) -> String {
     }
 }
 
-fn assigned(site: Site<'_>, expected: &mut Value, live: &mut Value) -> Unsure {
+fn assigned(site: Site<'_>, expected: &mut Value, live: &mut Value) -> Uncertainty {
     both(expected, live, &address);
     if is_blank(expected) {
         *expected = live.clone();
@@ -435,7 +441,7 @@ pub(crate) fn full_name(name: &str, domain: &str) -> String {
     }
 }
 
-fn app_variable(expected: &mut Value, live: &mut Value) -> Unsure {
+fn app_variable(expected: &mut Value, live: &mut Value) -> Uncertainty {
     let (Value::Object(expected), Value::Object(live)) = (expected, live) else { return None };
     for (key, default) in [("type", "GENERAL"), ("scope", "RUN_AND_BUILD_TIME")] {
         for variable in [&mut *expected, &mut *live] {
@@ -455,7 +461,7 @@ fn app_variable(expected: &mut Value, live: &mut Value) -> Unsure {
 
 /// Normalizes a recorded credential and one that the API returns encrypted: each write encrypts it differently. A
 /// standing acceptance keeps the fingerprint of the ciphertext.
-fn encrypted(recorded: &mut Value, live: &Value) -> Unsure {
+fn encrypted(recorded: &mut Value, live: &Value) -> Uncertainty {
     if !secret::is_ciphertext(live) || is_blank(recorded) || recorded == live {
         return None;
     }
@@ -465,7 +471,7 @@ fn encrypted(recorded: &mut Value, live: &Value) -> Unsure {
     (!was_encrypted).then(|| ENCRYPTED.to_owned())
 }
 
-fn app_value(path: &[String], expected: &mut Value, live: &mut Value) -> Unsure {
+fn app_value(path: &[String], expected: &mut Value, live: &mut Value) -> Uncertainty {
     // Variables have a type that marks secrets, and their values are texts: `0` is not blank.
     let is_variable = path.len() >= 3 && path.get(path.len() - 3).is_some_and(|list| list == "envs");
     let is_zero = |value: &Value| {
@@ -480,7 +486,7 @@ fn app_value(path: &[String], expected: &mut Value, live: &mut Value) -> Unsure 
     if is_variable || !expected.is_string() { None } else { encrypted(expected, live) }
 }
 
-fn certificate(site: Site<'_>, expected: &mut Value, live: &mut Value) -> Unsure {
+fn certificate(site: Site<'_>, expected: &mut Value, live: &mut Value) -> Uncertainty {
     if expected == live || is_blank(expected) || is_blank(live) {
         return None;
     }
@@ -514,7 +520,7 @@ fn certificate(site: Site<'_>, expected: &mut Value, live: &mut Value) -> Unsure
     doubt
 }
 
-fn certificate_names(site: Site<'_>, expected: &mut Value, live: &mut Value) -> Unsure {
+fn certificate_names(site: Site<'_>, expected: &mut Value, live: &mut Value) -> Uncertainty {
     for names in [&mut *expected, &mut *live] {
         each_text(names, &|name| name.to_lowercase());
         if let Value::Array(names) = names {
@@ -537,7 +543,7 @@ fn ordered(value: &mut Value) {
     }
 }
 
-fn tag_members(site: Site<'_>, expected: &mut Value, live: &mut Value) -> Unsure {
+fn tag_members(site: Site<'_>, expected: &mut Value, live: &mut Value) -> Uncertainty {
     let tag = str_at(site.document, "tag");
     if tag.is_empty() || crate::comparison::is_same(&crate::comparison::NoRules, &[], expected, live) {
         return None;

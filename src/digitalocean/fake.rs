@@ -18,7 +18,7 @@ use super::{Client, Config, Token};
 pub(super) const TOKEN: &str = "dop_v1_very_secret";
 
 /// The server's response to one call.
-pub(super) struct Answer {
+pub(super) struct FakeResponse {
     bytes: Vec<u8>,
     then: Then,
 }
@@ -32,7 +32,7 @@ enum Then {
     Flood,
 }
 
-impl Answer {
+impl FakeResponse {
     pub(super) fn json(status: u16, body: &Value) -> Self {
         Self::text(status, "content-type: application/json", &body.to_string())
     }
@@ -96,7 +96,7 @@ struct Heard {
 
 impl Fake {
     /// Responds to each call with the result of `answer` for its path and query.
-    pub(super) async fn start(answer: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Self {
+    pub(super) async fn start(answer: impl Fn(&str) -> FakeResponse + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let heard = Arc::new(Mutex::new(Vec::new()));
@@ -146,7 +146,7 @@ impl Fake {
 
 async fn serve(
     mut stream: TcpStream,
-    answer: &(impl Fn(&str) -> Answer + ?Sized),
+    answer: &(impl Fn(&str) -> FakeResponse + ?Sized),
     seen: &Mutex<Vec<Heard>>,
 ) -> std::io::Result<()> {
     loop {

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::{
-    Client, Error, FieldSet, Live, Path, Priority, ResourceKey,
+    Client, Endpoint, Error, FieldSet, Live, Priority, ResourceKey,
     document::{Pattern, str_at},
-    kinds::Reading,
+    kinds::PartSource,
     merge::complete,
-    observed::{Certificates, Document, Unread},
+    observed::{Certificates, Document, UnreadPart},
 };
 
 impl Client {
@@ -41,7 +41,7 @@ impl Client {
                 let part = self.part(key, reading, Priority::Urgent).await?;
                 merge(&mut document, reading, &serde_json::from_str(&part).unwrap_or_default());
             } else {
-                unread.extend(reading.into.keys().map(|field| Unread::new(field, "it was not read")));
+                unread.extend(reading.into.keys().map(|field| UnreadPart::new(field, "it was not read")));
             }
         }
         let document = Document {
@@ -66,7 +66,7 @@ impl Client {
     /// # Errors
     /// If they could not be listed.
     pub(crate) async fn certificates(&self) -> Result<Certificates, Error> {
-        let path = Path { route: "/v2/certificates", parent: None, id: None, scope: "certificate:read" };
+        let path = Endpoint { route: "/v2/certificates", parent: None, id: None, scope: "certificate:read" };
         let rows = self.rows(path, "certificates", &[]).await?;
         Ok(rows.iter().map(|row| (str_at(row, "id"), str_at(row, "name"))).collect())
     }
@@ -75,7 +75,7 @@ impl Client {
     async fn complete_from_list(&self, key: &ResourceKey, document: &mut Value) -> Result<(), Error> {
         let row = key.kind.row();
         let (parent, id) = key.parts();
-        let path = Path { route: &row.list.path, parent, id: None, scope: row.list_scope() };
+        let path = Endpoint { route: &row.list.path, parent, id: None, scope: row.list_scope() };
         let rows = self.rows(path, &row.list.key, &[]).await?;
         if let Some(listed) = rows.iter().find(|listed| str_at(listed, &row.id.field) == id) {
             complete(document, listed, &row.only_list);
@@ -85,7 +85,7 @@ impl Client {
 }
 
 /// Adds the part from a separate path.
-fn merge(document: &mut Value, reading: &Reading, part: &Value) {
+fn merge(document: &mut Value, reading: &PartSource, part: &Value) {
     let implied = reading.implies.as_ref();
     let is_implied = implied.map(|implied| part.get(&implied.key) == Some(&Value::Bool(true)));
     let Some(entries) = document.as_object_mut() else { return };

@@ -5,11 +5,15 @@ use std::time::{Duration, SystemTime};
 use jiff::Timestamp;
 use reqwest::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
 
-use super::budget::Told;
+use super::budget::ServerLimits;
 
-pub(super) fn told(headers: &HeaderMap) -> Option<Told> {
+pub(super) fn told(headers: &HeaderMap) -> Option<ServerLimits> {
     let number = |name: &str| headers.get(name)?.to_str().ok()?.parse().ok();
-    Some(Told { limit: number("ratelimit-limit")?, remaining: number("ratelimit-remaining")?, reset: reset(headers)? })
+    Some(ServerLimits {
+        limit: number("ratelimit-limit")?,
+        remaining: number("ratelimit-remaining")?,
+        reset: reset(headers)?,
+    })
 }
 
 /// The wait after a 429.

@@ -21,18 +21,19 @@ use table::{LEFT_OUT, TABLE};
 
 pub use field_set::FieldSet;
 pub use reference::reference;
-pub use reverts::Class;
+pub use reverts::RevertClass;
 
 pub(crate) use reverts::RestState;
 
 pub(super) use reverts::{
-    Call, Content, Direction, Guard, How, MemberCall, RevertCase, RevertRule, Reverts, Shape, Spelling, Write,
+    BodyShape, CallTemplate, Content, Guard, How, MemberCall, RevertCase, RevertRule, RevertRules, Spelling,
+    ValueChange, WriteRule,
 };
-pub(super) use table::{OwnLimit, PartList, Reading, Row, Source};
+pub(super) use table::{KindDefinition, OwnLimit, PartList, PartSource, Source};
 
 /// A kind of cloud resource: one row of the table. It compares, hashes, orders and serialises by its name.
 #[derive(Clone, Copy)]
-pub struct Kind(&'static Row);
+pub struct Kind(&'static KindDefinition);
 
 /// The identity of a live resource: a kind and an id.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -113,7 +114,7 @@ impl Kind {
     }
 
     /// The whole row, for this module only.
-    pub(super) fn row(self) -> &'static Row {
+    pub(super) fn row(self) -> &'static KindDefinition {
         self.0
     }
 }

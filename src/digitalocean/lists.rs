@@ -8,9 +8,9 @@ use std::{
 use super::{
     Client, Error, Kind,
     budget::Priority,
-    call::Call,
+    call::ApiCall,
     kinds::PartList,
-    pages::{self, AfterPage, Cursor, Page, Shape},
+    pages::{self, AfterPage, Cursor, ListShape, Page},
 };
 
 /// Rows of one page: DigitalOcean's maximum.
@@ -46,7 +46,7 @@ impl Client {
             path: &list.path,
             key: &list.key,
             id_field: &list.id,
-            shape: Shape::Map,
+            shape: ListShape::Map,
             is_paged: true,
             scope: kind.row().list_scope(),
             parent: None,
@@ -82,7 +82,7 @@ impl Client {
                     path: &row.list.path,
                     key: &row.list.key,
                     id_field: &row.id.field,
-                    shape: Shape::List,
+                    shape: ListShape::List,
                     is_paged: row.paged,
                     scope: row.list_scope(),
                     parent,
@@ -114,7 +114,7 @@ impl Client {
                 parameters.extend([("page", number_text.as_str()), ("per_page", PER_PAGE)]);
             }
             let url = self.url(walk.path, walk.parent, None, &parameters)?;
-            let call = Call::reading(url, walk.path, walk.scope, walk.priority);
+            let call = ApiCall::reading(url, walk.path, walk.scope, walk.priority);
             let body = self.read(&call).await?.ok_or_else(|| call.not_found())?;
             let mut doubled = false;
             let text = self.text(&call, &body)?;
@@ -139,14 +139,14 @@ impl Client {
     /// Reads a page of a list, as [`pages::read`] does. The next page always is this list's own with the next number.
     pub(super) fn page(
         &self,
-        call: &Call<'_>,
+        call: &ApiCall<'_>,
         body: &[u8],
         key: &str,
         id_field: Option<&str>,
         row: impl FnMut(&str, &str) -> Result<(), String>,
     ) -> Result<Page, Error> {
         let text = self.text(call, body)?;
-        pages::read(text, key, Shape::List, id_field, row).map_err(|why| self.malformed(call, &why))
+        pages::read(text, key, ListShape::List, id_field, row).map_err(|why| self.malformed(call, &why))
     }
 }
 
@@ -164,7 +164,7 @@ struct Walk<'a> {
     path: &'static str,
     key: &'static str,
     id_field: &'static str,
-    shape: Shape,
+    shape: ListShape,
     is_paged: bool,
     scope: &'static str,
     parent: Option<&'a str>,

@@ -10,7 +10,7 @@ use super::{
     equivalence::{Site, has_backup_policy},
     kinds::Source,
     notes,
-    observed::{Certificates, Document, Unread},
+    observed::{Certificates, Document, UnreadPart},
     rules::{CredentialsOnly, KindRules},
 };
 use crate::{
@@ -23,7 +23,7 @@ use crate::{
 pub struct Live {
     key: ResourceKey,
     document: Value,
-    unread: Arc<[Unread]>,
+    unread: Arc<[UnreadPart]>,
     certificates: Option<Arc<Certificates>>,
     no_certificates: Option<Arc<str>>,
     scopes: Arc<[&'static str]>,
@@ -193,7 +193,7 @@ impl Live {
     /// The reason why the live value of a field, or of the part of the document that it derives from, is not known yet.
     fn unread(&self, field: &str, path: &[String], live: &Value) -> Option<String> {
         let source = self.key.kind.row().derived.get(field);
-        let covers = |unread: &&Unread| match source {
+        let covers = |unread: &&UnreadPart| match source {
             None => unread.path.covers(path),
             Some(Source::Path(source)) => unread.path.covers(&source.split('.').collect::<Vec<_>>()),
             // The policies show backups that the features may lack.

@@ -58,10 +58,10 @@ pub use inventory::{
 };
 pub use kinds::{FieldSet, Kind, ResourceKey};
 pub use live::{FieldComparison, Live};
-pub use observed::{Certificates, Document, Unread};
-pub use owners::Owners;
+pub use observed::{Certificates, Document, UnreadPart};
+pub use owners::ResourceOwners;
 pub use pins::Pinned;
-pub use route::{Path, Verb};
+pub use route::{ChangeMethod, Endpoint};
 pub use token::Token;
 
 pub(crate) use equivalence::full_name;

@@ -10,7 +10,7 @@ pub struct Document {
     /// One JSON object.
     pub json: Arc<str>,
     /// Parts that no response has shown yet.
-    pub unread: Arc<[Unread]>,
+    pub unread: Arc<[UnreadPart]>,
     /// The account's certificates, if a recorded field needs them and they could be listed.
     pub certificates: Option<Arc<Certificates>>,
     /// The reason why they could not be listed.
@@ -25,7 +25,7 @@ pub struct Document {
 
 /// A part of a document that no response has shown yet: unknown, which is not empty.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Unread {
+pub struct UnreadPart {
     pub(crate) path: Pattern,
     pub(crate) why: Arc<str>,
 }
@@ -52,7 +52,7 @@ impl Document {
     }
 }
 
-impl Unread {
+impl UnreadPart {
     /// A part, as a dotted pattern, and the reason.
     #[must_use]
     pub fn new(path: &str, why: impl Into<Arc<str>>) -> Self {

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{Client, Error, Path, ResourceKey, document::str_at, revert};
+use super::{Client, Endpoint, Error, ResourceKey, document::str_at, revert};
 
 /// The controllers that would change a revert back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Owners {
+pub struct ResourceOwners {
     /// The owner of the whole resource.
     pub resource: Option<String>,
     /// Those of single fields.
@@ -59,12 +59,12 @@ impl Client {
     ///
     /// # Errors
     /// If a list or a document could not be read.
-    pub async fn owners(&self, key: &ResourceKey, fields: &[&str]) -> Result<Owners, Error> {
-        let mut owners = Owners { resource: self.owner(key).await?, ..Owners::default() };
+    pub async fn owners(&self, key: &ResourceKey, fields: &[&str]) -> Result<ResourceOwners, Error> {
+        let mut owners = ResourceOwners { resource: self.owner(key).await?, ..ResourceOwners::default() };
         for field in fields {
             for guard in revert::guards(key.kind, field) {
                 let path =
-                    Path { route: &guard.get.path, parent: None, id: Some(&key.id), scope: &key.kind.row().scope };
+                    Endpoint { route: &guard.get.path, parent: None, id: Some(&key.id), scope: &key.kind.row().scope };
                 let shown = self.fetch(path, &guard.get.key, &[]).await?.unwrap_or_default();
                 if guard.condition.holds(&shown) {
                     owners.fields.insert((*field).to_owned(), guard.by.clone());
@@ -82,14 +82,14 @@ impl Client {
     pub async fn owner(&self, key: &ResourceKey) -> Result<Option<String>, Error> {
         let Some(owner) = owners(key.kind.name()) else { return Ok(None) };
         let (route, name) = owner.list;
-        let all = Path { route, parent: None, id: None, scope: owner.scope };
+        let all = Endpoint { route, parent: None, id: None, scope: owner.scope };
         let all = match self.rows(all, name, &[]).await {
             Err(Error::Forbidden { .. }) => return Ok(None),
             all => all?,
         };
         for controller in all {
             let id = str_at(&controller, "id");
-            let path = Path { route: owner.of_one, parent: None, id: Some(id), scope: owner.scope };
+            let path = Endpoint { route: owner.of_one, parent: None, id: Some(id), scope: owner.scope };
             let is_it = |row: &Value| row.get(owner.id).is_some_and(|id| text(id) == *key.id);
             if self.owned(path, &owner).await?.iter().any(is_it) {
                 return Ok(Some(format!("{} {}", owner.noun, str_at(&controller, "name"))));
@@ -99,7 +99,7 @@ impl Client {
     }
 
     /// The rows of one controller's resources. Only droplets have pages.
-    async fn owned(&self, path: Path<'_>, owner: &Owner) -> Result<Vec<Value>, Error> {
+    async fn owned(&self, path: Endpoint<'_>, owner: &Owner) -> Result<Vec<Value>, Error> {
         let rows = if owner.key == "droplets" {
             self.rows(path, owner.key, &[]).await
         } else {
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
     use crate::digitalocean::{
         Kind,
-        fake::{Answer, Fake},
+        fake::{Fake, FakeResponse},
     };
 
     #[tokio::test]
@@ -133,9 +133,9 @@ mod tests {
         for is_on in [true, false] {
             let server = Fake::start(move |path| match path {
                 "/v2/databases/9cc10173-e9ea-4176-9dbc-a4cee4c4ff30/autoscale" => {
-                    Answer::json(200, &json!({"autoscale": {"storage": {"enabled": is_on}}}))
+                    FakeResponse::json(200, &json!({"autoscale": {"storage": {"enabled": is_on}}}))
                 }
-                other => Answer::json(404, &json!({"id": "not_found", "message": other})),
+                other => FakeResponse::json(404, &json!({"id": "not_found", "message": other})),
             })
             .await;
             let database = ResourceKey::new(Kind::named("Database").unwrap(), "9cc10173-e9ea-4176-9dbc-a4cee4c4ff30");
@@ -152,19 +152,20 @@ mod tests {
         let server = Fake::start(|path| match path {
             "/v2/kubernetes/clusters?page=1&per_page=200" => {
                 let cluster = json!({"id": "c1", "name": "web"});
-                Answer::json(200, &json!({"kubernetes_clusters": [cluster], "meta": {"total": 1}}))
+                FakeResponse::json(200, &json!({"kubernetes_clusters": [cluster], "meta": {"total": 1}}))
             }
             "/v2/kubernetes/clusters/c1/destroy_with_associated_resources" => {
                 let balancer = json!({"id": "lb-1", "name": "a"});
-                Answer::json(200, &json!({"load_balancers": [balancer], "volumes": []}))
+                FakeResponse::json(200, &json!({"load_balancers": [balancer], "volumes": []}))
             }
-            "/v2/droplets/autoscale?page=1&per_page=200" => {
-                Answer::json(200, &json!({"autoscale_pools": [{"id": "p1", "name": "pool"}], "meta": {"total": 1}}))
-            }
+            "/v2/droplets/autoscale?page=1&per_page=200" => FakeResponse::json(
+                200,
+                &json!({"autoscale_pools": [{"id": "p1", "name": "pool"}], "meta": {"total": 1}}),
+            ),
             "/v2/droplets/autoscale/p1/members?page=1&per_page=200" => {
-                Answer::json(200, &json!({"droplets": [{"droplet_id": 7}], "meta": {"total": 1}}))
+                FakeResponse::json(200, &json!({"droplets": [{"droplet_id": 7}], "meta": {"total": 1}}))
             }
-            other => Answer::json(404, &json!({"id": "not_found", "message": other})),
+            other => FakeResponse::json(404, &json!({"id": "not_found", "message": other})),
         })
         .await;
         let client = server.client();

@@ -21,7 +21,7 @@ pub(super) struct Page {
 
 /// The form of a page's rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Shape {
+pub(super) enum ListShape {
     /// As a list.
     List,
     /// As a map, whose keys repeat the ids.
@@ -115,12 +115,12 @@ impl Page {
 pub(super) fn read(
     text: &str,
     key: &str,
-    shape: Shape,
+    shape: ListShape,
     id_field: Option<&str>,
     mut row: impl FnMut(&str, &str) -> Result<(), String>,
 ) -> Result<Page, String> {
     let mut page = Page::default();
-    let mut found = Found::Nothing;
+    let mut found = FoundRows::Nothing;
     let mut has_meta = false;
     let mut broken = None;
     let mut take = |raw: &RawValue| {
@@ -140,10 +140,10 @@ pub(super) fn read(
     }
     outcome.map_err(|error| error.to_string())?;
     match found {
-        Found::List => Ok(page),
+        FoundRows::List => Ok(page),
         // Protobuf omits an empty list. An error page has no `meta`.
-        Found::Nothing if has_meta && page.total.unwrap_or(0) == 0 => Ok(page),
-        Found::Nothing => Err(format!("it has no {key:?}")),
+        FoundRows::Nothing if has_meta && page.total.unwrap_or(0) == 0 => Ok(page),
+        FoundRows::Nothing => Err(format!("it has no {key:?}")),
     }
 }
 
@@ -171,7 +171,7 @@ pub(super) fn under<'a>(text: &'a str, key: &str) -> Result<&'a str, String> {
 
         fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
             let mut found = None;
-            while let Some(key) = map.next_key::<Text<'de>>()? {
+            while let Some(key) = map.next_key::<RowText<'de>>()? {
                 if key.0 == self.0 {
                     found = Some(map.next_value()?);
                 } else {
@@ -189,11 +189,11 @@ pub(super) fn under<'a>(text: &'a str, key: &str) -> Result<&'a str, String> {
 
 /// The id of the row `text`. Reads no further than the id.
 pub(super) fn id_of<'a>(text: &'a str, id_field: &str) -> Option<Cow<'a, str>> {
-    struct Id<'a, 'k> {
+    struct RowId<'a, 'k> {
         field: &'k str,
         found: &'k mut Option<&'a RawValue>,
     }
-    impl<'de> Visitor<'de> for Id<'de, '_> {
+    impl<'de> Visitor<'de> for RowId<'de, '_> {
         type Value = ();
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -201,7 +201,7 @@ pub(super) fn id_of<'a>(text: &'a str, id_field: &str) -> Option<Cow<'a, str>> {
         }
 
         fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-            while let Some(key) = map.next_key::<Text<'de>>()? {
+            while let Some(key) = map.next_key::<RowText<'de>>()? {
                 if key.0 == self.field {
                     *self.found = Some(map.next_value()?);
                     return Ok(());
@@ -213,10 +213,10 @@ pub(super) fn id_of<'a>(text: &'a str, id_field: &str) -> Option<Cow<'a, str>> {
     }
     let mut found = None;
     // An error after the id only means that reading stopped early; the row's text is known to be complete.
-    let _ = serde_json::Deserializer::from_str(text).deserialize_map(Id { field: id_field, found: &mut found });
+    let _ = serde_json::Deserializer::from_str(text).deserialize_map(RowId { field: id_field, found: &mut found });
     let raw = found?.get();
     if raw.starts_with('"') {
-        let id: Cow<'a, str> = serde_json::from_str::<Text<'a>>(raw).ok()?.0;
+        let id: Cow<'a, str> = serde_json::from_str::<RowText<'a>>(raw).ok()?.0;
         return (!id.is_empty()).then_some(id);
     }
     raw.bytes().all(|byte| byte.is_ascii_digit()).then_some(Cow::Borrowed(raw))
@@ -224,9 +224,9 @@ pub(super) fn id_of<'a>(text: &'a str, id_field: &str) -> Option<Cow<'a, str>> {
 
 /// A string, borrowed if it has no escapes.
 #[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+struct RowText<'a>(#[serde(borrow)] Cow<'a, str>);
 
-enum Found {
+enum FoundRows {
     Nothing,
     List,
 }
@@ -234,9 +234,9 @@ enum Found {
 /// The page's object.
 struct Envelope<'p, F> {
     key: &'p str,
-    shape: Shape,
+    shape: ListShape,
     page: &'p mut Page,
-    found: &'p mut Found,
+    found: &'p mut FoundRows,
     has_meta: &'p mut bool,
     row: &'p mut F,
 }
@@ -257,10 +257,13 @@ impl<'de, F: FnMut(&RawValue) -> bool> Visitor<'de> for Envelope<'_, F> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(key) = map.next_key::<Text<'de>>()? {
+        while let Some(key) = map.next_key::<RowText<'de>>()? {
             if key.0 == self.key {
-                *self.found =
-                    map.next_value_seed(Rows { shape: self.shape, count: &mut self.page.rows, row: &mut *self.row })?;
+                *self.found = map.next_value_seed(RowsVisitor {
+                    shape: self.shape,
+                    count: &mut self.page.rows,
+                    row: &mut *self.row,
+                })?;
             } else if key.0 == "meta" {
                 let meta: Option<Meta> = map.next_value()?;
                 *self.has_meta = meta.is_some();
@@ -277,37 +280,37 @@ impl<'de, F: FnMut(&RawValue) -> bool> Visitor<'de> for Envelope<'_, F> {
 }
 
 /// The list or map of rows.
-struct Rows<'p, F> {
-    shape: Shape,
+struct RowsVisitor<'p, F> {
+    shape: ListShape,
     count: &'p mut usize,
     row: &'p mut F,
 }
 
-impl<'de, F: FnMut(&RawValue) -> bool> DeserializeSeed<'de> for Rows<'_, F> {
-    type Value = Found;
+impl<'de, F: FnMut(&RawValue) -> bool> DeserializeSeed<'de> for RowsVisitor<'_, F> {
+    type Value = FoundRows;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Found, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<FoundRows, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de, F: FnMut(&RawValue) -> bool> Visitor<'de> for Rows<'_, F> {
-    type Value = Found;
+impl<'de, F: FnMut(&RawValue) -> bool> Visitor<'de> for RowsVisitor<'_, F> {
+    type Value = FoundRows;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.shape {
-            Shape::List => "a list of rows",
-            Shape::Map => "a map of rows",
+            ListShape::List => "a list of rows",
+            ListShape::Map => "a map of rows",
         })
     }
 
-    fn visit_unit<E: de::Error>(self) -> Result<Found, E> {
+    fn visit_unit<E: de::Error>(self) -> Result<FoundRows, E> {
         // Go's nil list.
-        Ok(Found::List)
+        Ok(FoundRows::List)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut rows: A) -> Result<Found, A::Error> {
-        if self.shape != Shape::Map {
+    fn visit_map<A: MapAccess<'de>>(self, mut rows: A) -> Result<FoundRows, A::Error> {
+        if self.shape != ListShape::Map {
             return Err(de::Error::invalid_type(de::Unexpected::Map, &self));
         }
         while let Some((_, raw)) = rows.next_entry::<IgnoredAny, &'de RawValue>()? {
@@ -316,11 +319,11 @@ impl<'de, F: FnMut(&RawValue) -> bool> Visitor<'de> for Rows<'_, F> {
                 return Err(de::Error::custom("a row was refused"));
             }
         }
-        Ok(Found::List)
+        Ok(FoundRows::List)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<Found, A::Error> {
-        if self.shape != Shape::List {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<FoundRows, A::Error> {
+        if self.shape != ListShape::List {
             return Err(de::Error::invalid_type(de::Unexpected::Seq, &self));
         }
         while let Some(raw) = rows.next_element::<&'de RawValue>()? {
@@ -329,7 +332,7 @@ impl<'de, F: FnMut(&RawValue) -> bool> Visitor<'de> for Rows<'_, F> {
                 return Err(de::Error::custom("a row was refused"));
             }
         }
-        Ok(Found::List)
+        Ok(FoundRows::List)
     }
 }
 
@@ -354,7 +357,7 @@ mod tests {
 
     fn rows(text: &str, id_field: &str) -> Result<(Page, Vec<(String, String)>), String> {
         let mut rows = Vec::new();
-        let page = read(text, "droplets", Shape::List, Some(id_field), |id, row| {
+        let page = read(text, "droplets", ListShape::List, Some(id_field), |id, row| {
             rows.push((id.to_owned(), row.to_owned()));
             Ok(())
         })?;
@@ -426,10 +429,10 @@ mod tests {
             });
             page.map(|page| (page.rows, ids))
         };
-        assert_eq!(ids(map, Shape::Map), Ok((2, vec!["1".to_owned(), "7".to_owned()])));
-        assert!(ids(map, Shape::List).is_err());
-        assert!(ids(r#"{"policies": [{"droplet_id": 1}]}"#, Shape::Map).is_err());
-        assert_eq!(ids(r#"{"policies": {}, "meta": {"total": 0}}"#, Shape::Map), Ok((0, vec![])));
+        assert_eq!(ids(map, ListShape::Map), Ok((2, vec!["1".to_owned(), "7".to_owned()])));
+        assert!(ids(map, ListShape::List).is_err());
+        assert!(ids(r#"{"policies": [{"droplet_id": 1}]}"#, ListShape::Map).is_err());
+        assert_eq!(ids(r#"{"policies": {}, "meta": {"total": 0}}"#, ListShape::Map), Ok((0, vec![])));
     }
 
     #[test]
@@ -451,11 +454,16 @@ mod tests {
     #[test]
     fn a_refusal_ends_the_page() {
         let mut seen = 0;
-        let outcome =
-            read(r#"{"droplets": [{"id": 1}, {"id": 2}, {"id": 3}]}"#, "droplets", Shape::List, Some("id"), |id, _| {
+        let outcome = read(
+            r#"{"droplets": [{"id": 1}, {"id": 2}, {"id": 3}]}"#,
+            "droplets",
+            ListShape::List,
+            Some("id"),
+            |id, _| {
                 seen += 1;
                 if id == "2" { Err("enough".into()) } else { Ok(()) }
-            });
+            },
+        );
         assert_eq!((outcome, seen), (Err("enough".into()), 2));
     }
 

@@ -6,7 +6,7 @@ use super::Error;
 
 /// The target of a call.
 #[derive(Clone, Copy, Debug)]
-pub struct Path<'a> {
+pub struct Endpoint<'a> {
     /// The path with its placeholders `{parent}` and `{id}`, such as `/v2/domains/{parent}/records/{id}`.
     pub route: &'static str,
     /// The value of `{parent}`.
@@ -19,7 +19,7 @@ pub struct Path<'a> {
 
 /// The verb of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verb {
+pub enum ChangeMethod {
     /// Creates a resource, or starts an action.
     Post,
     /// Replaces a resource as a whole.
@@ -30,7 +30,7 @@ pub enum Verb {
     Delete,
 }
 
-impl Path<'_> {
+impl Endpoint<'_> {
     /// Refuses missing ids, and ids that would form another path.
     pub(super) fn check(&self) -> Result<(), Error> {
         let is_wanted = |placeholder: &&str| self.route.split('/').any(|segment| segment == *placeholder);
@@ -51,7 +51,7 @@ fn is_one_segment(id: &str) -> bool {
     !id.chars().all(|letter| letter == '.') && !id.chars().any(char::is_control)
 }
 
-impl Verb {
+impl ChangeMethod {
     pub(super) fn method(self) -> &'static Method {
         match self {
             Self::Post => &Method::POST,

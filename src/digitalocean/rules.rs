@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::{
     document::{Pattern, is_blank, str_at},
     equivalence::{Equivalence, Site},
-    kinds::Row,
-    observed::Unread,
+    kinds::KindDefinition,
+    observed::UnreadPart,
 };
 use crate::comparison;
 
@@ -17,9 +17,9 @@ const NEVER_SHOWN: &str = "the API does not return it; remove it from the record
 
 /// The rules for one live resource.
 pub(super) struct KindRules<'a> {
-    pub(super) row: &'static Row,
+    pub(super) row: &'static KindDefinition,
     pub(super) site: Site<'a>,
-    pub(super) unread: &'a [Unread],
+    pub(super) unread: &'a [UnreadPart],
     /// Scopes that the token is known to have.
     pub(super) scopes: &'a [&'static str],
 }

@@ -47,14 +47,16 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::digitalocean::fake::{Answer, Fake};
+    use crate::digitalocean::fake::{Fake, FakeResponse};
 
     #[tokio::test]
     async fn a_scope_is_checked_once() {
         let server = Fake::start(|path| match path {
-            "/v2/load_balancers?page=1&per_page=1" => Answer::json(403, &json!({"id": "forbidden", "message": "no"})),
-            "/v2/tags?page=1&per_page=1" => Answer::json(422, &json!({"id": "error", "message": "busy"})),
-            _ => Answer::json(200, &json!({"droplets": []})),
+            "/v2/load_balancers?page=1&per_page=1" => {
+                FakeResponse::json(403, &json!({"id": "forbidden", "message": "no"}))
+            }
+            "/v2/tags?page=1&per_page=1" => FakeResponse::json(422, &json!({"id": "error", "message": "busy"})),
+            _ => FakeResponse::json(200, &json!({"droplets": []})),
         })
         .await;
         let (client, scopes) = (server.client(), Scopes::default());

@@ -17,11 +17,11 @@ use super::Error;
 /// file is read again when the file changes. Clones share it.
 #[derive(Clone)]
 pub struct Token {
-    text: Arc<Mutex<Text>>,
+    text: Arc<Mutex<TokenText>>,
     file: Option<PathBuf>,
 }
 
-struct Text {
+struct TokenText {
     secret: SecretString,
     /// The modification time of the file when it was read.
     modified: Option<SystemTime>,
@@ -36,7 +36,7 @@ impl Token {
     /// If the text is empty, or cannot be part of a header. The message does not repeat the text.
     pub fn new(text: &str) -> Result<Self, Error> {
         let secret = checked(text)?;
-        Ok(Self { text: Arc::new(Mutex::new(Text { secret, modified: None, version: 0 })), file: None })
+        Ok(Self { text: Arc::new(Mutex::new(TokenText { secret, modified: None, version: 0 })), file: None })
     }
 
     /// Reads the token from a file, now and whenever the file changes, as a mounted Secret does when it is renewed.
@@ -48,7 +48,7 @@ impl Token {
         let modified = modified(path).map_err(|error| unusable(&error))?;
         let text = fs::read_to_string(path).map_err(|error| unusable(&error))?;
         let secret = checked(&text).map_err(|error| unusable(&error))?;
-        let text = Arc::new(Mutex::new(Text { secret, modified: Some(modified), version: 0 }));
+        let text = Arc::new(Mutex::new(TokenText { secret, modified: Some(modified), version: 0 }));
         Ok(Self { text, file: Some(path.to_owned()) })
     }
 
@@ -84,7 +84,7 @@ impl Token {
             Ok(secret) => {
                 let mut text = self.text();
                 let version = text.version.wrapping_add(1);
-                *text = Text { secret, modified: Some(modified), version };
+                *text = TokenText { secret, modified: Some(modified), version };
                 drop(text);
                 tracing::info!(file = %path.display(), "read the DigitalOcean token again");
             }
@@ -92,7 +92,7 @@ impl Token {
         }
     }
 
-    fn text(&self) -> MutexGuard<'_, Text> {
+    fn text(&self) -> MutexGuard<'_, TokenText> {
         self.text.lock()
     }
 }

@@ -15,7 +15,7 @@ use tracing::warn;
 
 use self::executor::is_refusal;
 use super::{
-    plan::{Write, waiting},
+    plan::{PlannedWrite, waiting},
     shown::named,
 };
 use crate::{api::drift::awaiting_decision, kube_ext::call::Error};
@@ -24,27 +24,27 @@ pub use self::executor::Executor;
 
 /// The outcome of the writes of a plan.
 #[derive(Debug, Default)]
-pub struct Outcome {
+pub struct WriteOutcome {
     /// At least one write was made.
     pub wrote: bool,
     /// Writes that the API server refused.
-    pub refused: Vec<Refused>,
+    pub refused: Vec<RefusedWrite>,
 }
 
 /// A write that the API server refused.
 #[derive(Debug)]
-pub struct Refused {
+pub struct RefusedWrite {
     /// The field of the write.
     pub field: String,
     /// The error.
     pub error: Error,
 }
 
-impl Outcome {
+impl WriteOutcome {
     /// The refusals as messages for people.
     #[must_use]
     pub fn messages(&self) -> Vec<String> {
-        self.refused.iter().map(|Refused { field, error }| format!("{}: {error}", named(field))).collect()
+        self.refused.iter().map(|RefusedWrite { field, error }| format!("{}: {error}", named(field))).collect()
     }
 }
 
@@ -53,14 +53,16 @@ impl Executor<'_> {
     ///
     /// # Errors
     /// If an object changed in the meantime, or the API server could not be reached.
-    pub async fn carry_out(&mut self, writes: Vec<Write>) -> Result<Outcome, Error> {
-        let mut outcome = Outcome::default();
+    pub async fn carry_out(&mut self, writes: Vec<PlannedWrite>) -> Result<WriteOutcome, Error> {
+        let mut outcome = WriteOutcome::default();
         let mut failed: HashSet<Box<str>> = HashSet::new();
         for write in writes {
             let field = self.field_of(&write);
             // A new drift waits until the earlier one of its field is closed.
             let waits = match &write {
-                Write::Open { .. } => failed.iter().any(|name| self.known(name).is_some_and(|it| *it.field == *field)),
+                PlannedWrite::Open { .. } => {
+                    failed.iter().any(|name| self.known(name).is_some_and(|it| *it.field == *field))
+                }
                 write => write.drift().is_some_and(|drift| failed.contains(drift)),
             };
             if waits {
@@ -72,7 +74,7 @@ impl Executor<'_> {
                 Err(error) if is_refusal(&error) => {
                     warn!(record = %self.key, field, %error, "the API server refuses a write; the other fields go on");
                     failed.extend(drift);
-                    outcome.refused.push(Refused { field, error });
+                    outcome.refused.push(RefusedWrite { field, error });
                 }
                 Err(error) => return Err(error),
             }
@@ -81,9 +83,14 @@ impl Executor<'_> {
     }
 
     /// Makes one write. The index is updated with the response at once.
-    async fn take(&mut self, write: Write, outcome: &mut Outcome, failed: &mut HashSet<Box<str>>) -> Result<(), Error> {
+    async fn take(
+        &mut self,
+        write: PlannedWrite,
+        outcome: &mut WriteOutcome,
+        failed: &mut HashSet<Box<str>>,
+    ) -> Result<(), Error> {
         match write {
-            Write::Adopt { adoptions, in_doubt } => {
+            PlannedWrite::Adopt { adoptions, in_doubt } => {
                 let count = adoptions.len();
                 let refused = self.adopt(adoptions, in_doubt).await?;
                 outcome.wrote |= refused.len() < count;
@@ -93,41 +100,41 @@ impl Executor<'_> {
                     if !adoption.stands {
                         outcome.wrote |= self.wait_if_new(&adoption.drift, waiting(&error.to_string())).await?;
                     }
-                    outcome.refused.push(Refused { field: adoption.field, error });
+                    outcome.refused.push(RefusedWrite { field: adoption.field, error });
                 }
                 return Ok(());
             }
-            Write::Open { field, episode, shown } => self.open(field, episode, *shown).await?,
-            Write::Relabel { drift, change } => self.relabel(&drift, &change).await?,
-            Write::Refresh { drift, shown } => self.refresh(&drift, *shown).await?,
-            Write::Close { drift, why, accepted } => {
+            PlannedWrite::Open { field, episode, shown } => self.open(field, episode, *shown).await?,
+            PlannedWrite::Relabel { drift, change } => self.relabel(&drift, &change).await?,
+            PlannedWrite::Refresh { drift, shown } => self.refresh(&drift, *shown).await?,
+            PlannedWrite::Close { drift, why, accepted } => {
                 self.close(&drift, why, accepted.map(|accepted| *accepted)).await?;
             }
-            Write::Stand { drift, accepted, until, patch } => {
+            PlannedWrite::Stand { drift, accepted, until, patch } => {
                 self.stand(&drift, *accepted, until, patch.map(|patch| *patch)).await?;
             }
-            Write::End { drift, why } => self.end(&drift, why).await?,
-            Write::Revert { drift, saga } => self.revert(&drift, *saga).await?,
-            Write::Follow { drift, saga, stuck } => self.follow(&drift, &saga, stuck).await?,
-            Write::CancelRevert { drift, saga } => self.cancel_revert(&drift, &saga).await?,
-            Write::FailRevert { drift, message } => self.fail_revert(&drift, message).await?,
-            Write::ShowPlan { drift, plan, needs } => self.show_plan(&drift, *plan, needs).await?,
-            Write::Reaffirm { drift, until } => self.reaffirm(&drift, until).await?,
-            Write::RestoreDecision { drift } => self.restore_decision(&drift).await?,
-            Write::Refuse { drift, message } => self.refuse(&drift, message).await?,
-            Write::Wait { drift, message } => self.wait(&drift, message).await?,
-            Write::Await { drift } => self.say(&drift, "reopening", awaiting_decision()).await?,
-            Write::Answer { drift, message } => self.answer(&drift, message).await?,
-            Write::DropDecision { drift } => self.drop_decision(&drift).await?,
-            Write::Prune { drift } => self.prune(&drift).await?,
+            PlannedWrite::End { drift, why } => self.end(&drift, why).await?,
+            PlannedWrite::Revert { drift, saga } => self.revert(&drift, *saga).await?,
+            PlannedWrite::Follow { drift, saga, stuck } => self.follow(&drift, &saga, stuck).await?,
+            PlannedWrite::CancelRevert { drift, saga } => self.cancel_revert(&drift, &saga).await?,
+            PlannedWrite::FailRevert { drift, message } => self.fail_revert(&drift, message).await?,
+            PlannedWrite::ShowPlan { drift, plan, needs } => self.show_plan(&drift, *plan, needs).await?,
+            PlannedWrite::Reaffirm { drift, until } => self.reaffirm(&drift, until).await?,
+            PlannedWrite::RestoreDecision { drift } => self.restore_decision(&drift).await?,
+            PlannedWrite::Refuse { drift, message } => self.refuse(&drift, message).await?,
+            PlannedWrite::Wait { drift, message } => self.wait(&drift, message).await?,
+            PlannedWrite::Await { drift } => self.say(&drift, "reopening", awaiting_decision()).await?,
+            PlannedWrite::Answer { drift, message } => self.answer(&drift, message).await?,
+            PlannedWrite::DropDecision { drift } => self.drop_decision(&drift).await?,
+            PlannedWrite::Prune { drift } => self.prune(&drift).await?,
         }
         outcome.wrote = true;
         Ok(())
     }
 
-    fn field_of(&self, write: &Write) -> String {
+    fn field_of(&self, write: &PlannedWrite) -> String {
         match write {
-            Write::Open { field, .. } => field.clone(),
+            PlannedWrite::Open { field, .. } => field.clone(),
             write => {
                 let drift = write.drift().and_then(|name| self.known(name));
                 drift.map(|drift| drift.field.to_string()).unwrap_or_default()

@@ -37,7 +37,7 @@ pub(super) enum Confirmation {
 }
 
 /// The current turns, and the failed requests.
-pub(super) struct Asking {
+pub(super) struct FetchQueue {
     turns: Semaphore,
     waiting: Mutex<Waiting>,
     failed: Mutex<HashMap<ObjectKey, u32>>,
@@ -53,13 +53,13 @@ struct Waiting {
 }
 
 /// A turn, which lasts until it is dropped. The next record in line is queued then.
-pub(super) struct Turn<'a> {
-    asking: &'a Asking,
+pub(super) struct FetchPermit<'a> {
+    asking: &'a FetchQueue,
     queue: &'a Queue<ObjectKey>,
     permit: Option<SemaphorePermit<'a>>,
 }
 
-impl Asking {
+impl FetchQueue {
     /// Allows this number of turns at a time.
     pub(super) fn new(at_a_time: usize) -> Self {
         Self {
@@ -71,9 +71,13 @@ impl Asking {
     }
 
     /// A turn; or how long to wait for one, unless the record is queued before.
-    pub(super) fn turn<'a>(&'a self, key: &ObjectKey, queue: &'a Queue<ObjectKey>) -> Result<Turn<'a>, Duration> {
+    pub(super) fn turn<'a>(
+        &'a self,
+        key: &ObjectKey,
+        queue: &'a Queue<ObjectKey>,
+    ) -> Result<FetchPermit<'a>, Duration> {
         if let Ok(permit) = self.turns.try_acquire() {
-            return Ok(Turn { asking: self, queue, permit: Some(permit) });
+            return Ok(FetchPermit { asking: self, queue, permit: Some(permit) });
         }
         let mut waiting = self.waiting.lock();
         if waiting.all.insert(key.clone()) {
@@ -119,7 +123,7 @@ impl Asking {
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for FetchPermit<'_> {
     fn drop(&mut self) {
         drop(self.permit.take());
         if let Some(next) = self.asking.next() {
@@ -134,7 +138,7 @@ mod tests {
 
     #[tokio::test]
     async fn only_so_many_ask_at_a_time_and_each_hands_its_turn_over() {
-        let (asking, queue) = (Asking::new(2), Queue::default());
+        let (asking, queue) = (FetchQueue::new(2), Queue::default());
         let key = |name: &str| ObjectKey { namespace: "default".into(), name: name.into() };
         let turn = |name| asking.turn(&key(name), &queue);
         let first = turn("a").ok().unwrap();
@@ -154,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_burst_of_changes_waits_for_the_next_list_and_a_few_are_read_one_by_one() {
-        let asking = Asking::new(1);
+        let asking = FetchQueue::new(1);
         let key = |number: usize| ObjectKey { namespace: "default".into(), name: number.to_string().into() };
         let listed = Some(Instant::now());
         let ask = |number| asking.confirmation(&key(number), listed);
@@ -169,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_record_of_a_burst_waits_for_one_list_and_is_then_read() {
-        let asking = Asking::new(1);
+        let asking = FetchQueue::new(1);
         let key = |number: usize| ObjectKey { namespace: "default".into(), name: number.to_string().into() };
         let first = Instant::now();
         let second = first + Duration::from_mins(5);
@@ -188,7 +192,7 @@ mod tests {
 
     #[test]
     fn who_is_not_answered_asks_less_and_less_often_until_the_first_answer() {
-        let asking = Asking::new(1);
+        let asking = FetchQueue::new(1);
         let [key, other] = ["a", "b"].map(|name| ObjectKey { namespace: "default".into(), name: name.into() });
         let waits: Vec<_> = (0..40).map(|_| asking.failed(&key)).collect();
         let seconds = Duration::from_secs;

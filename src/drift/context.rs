@@ -7,10 +7,10 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 use super::{
-    asking::Asking,
-    index::Index,
-    metrics::Metrics,
-    reverts::Reverts,
+    asking::FetchQueue,
+    index::RecordIndex,
+    metrics::DriftMetrics,
+    reverts::RevertSagas,
     sweeps::{Circumstances, SweepInfo, Sweeps},
 };
 use crate::{
@@ -46,7 +46,7 @@ pub struct DriftSettings {
 }
 
 /// The state that every part of the controller shares.
-pub struct Context {
+pub struct DriftContext {
     /// The state that all controllers share.
     pub process: Process,
     /// The cloud.
@@ -54,12 +54,12 @@ pub struct Context {
     /// The settings of the comparison.
     pub settings: DriftSettings,
     /// Its counters and histograms.
-    pub metrics: Metrics,
+    pub metrics: DriftMetrics,
     pub(super) queue: Queue<ObjectKey>,
     pub(super) sweeps: Sweeps,
-    pub(super) asking: Asking,
-    index: Mutex<Index>,
-    reverts: Mutex<Reverts>,
+    pub(super) asking: FetchQueue,
+    index: Mutex<RecordIndex>,
+    reverts: Mutex<RevertSagas>,
     selected: Mutex<Option<(Instant, Arc<SelectedTags>)>>,
     pub(super) records: FirstLists,
     pub(super) drifts: FirstLists,
@@ -68,7 +68,7 @@ pub struct Context {
     handled_syncs: Mutex<HashMap<Arc<str>, Box<str>>>,
 }
 
-impl Context {
+impl DriftContext {
     /// A controller that has not started.
     #[must_use]
     pub fn new(process: Process, inventory: Inventory, settings: DriftSettings) -> Arc<Self> {
@@ -82,22 +82,22 @@ impl Context {
             reverts: Mutex::default(),
             selected: Mutex::default(),
             settings,
-            metrics: Metrics::default(),
+            metrics: DriftMetrics::default(),
             queue: Queue::default(),
             sweeps: Sweeps::new(period),
-            asking: Asking::new(ASKING),
+            asking: FetchQueue::new(ASKING),
             index: Mutex::default(),
             handled_syncs: Mutex::default(),
         })
     }
 
     /// The records and drifts. Never held across an await.
-    pub fn index(&self) -> MutexGuard<'_, Index> {
+    pub fn index(&self) -> MutexGuard<'_, RecordIndex> {
         self.index.lock()
     }
 
     /// The sagas that revert drifts. Never held across an await.
-    pub(super) fn reverts(&self) -> MutexGuard<'_, Reverts> {
+    pub(super) fn reverts(&self) -> MutexGuard<'_, RevertSagas> {
         self.reverts.lock()
     }
 
@@ -192,7 +192,7 @@ impl Context {
 
 /// A controller that has not started, with a cloud that does not respond, for tests of its parts.
 #[cfg(test)]
-pub(crate) fn idle(process: Process) -> (Arc<Context>, crate::digitalocean::Client) {
+pub(crate) fn idle(process: Process) -> (Arc<DriftContext>, crate::digitalocean::Client) {
     use crate::digitalocean;
 
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -206,5 +206,5 @@ pub(crate) fn idle(process: Process) -> (Arc<Context>, crate::digitalocean::Clie
         history: 1,
     };
     let inventory = Inventory::new(cloud.clone(), digitalocean::InventorySettings::default());
-    (Context::new(process, inventory, settings), cloud)
+    (DriftContext::new(process, inventory, settings), cloud)
 }

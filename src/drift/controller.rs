@@ -10,27 +10,27 @@ use tracing::info;
 use super::{
     act::Executor,
     asking::Confirmation,
-    context::Context,
+    context::DriftContext,
     evaluate::{evaluate, orphaned},
-    index::{Entry, Orphans},
+    index::{Orphans, RecordEntry},
     known::KnownDrift,
     observe::{Fetched, LiveState, fetch, observe, owners},
-    observed::{NeedsFreshRead, Observed, Reading, Recorded, Rests, Seen, Selected},
-    plan::{Plan, Situation},
+    observed::{Inactive, NeedsFreshRead, Observed, ReadSource, Recorded, Seen, Selected},
+    plan::{DriftPlan, Situation},
     status::status,
     sweep,
 };
 use crate::{
     api::{Drift, ProvisionedResource, Saga, conditions::reason, events},
-    digitalocean::Owners,
+    digitalocean::ResourceOwners,
     failpoint,
     kube_ext::{
         cache::Cache,
         call,
-        events::News,
+        events::EventDraft,
         key::ObjectKey,
-        watch::{self, Scope},
-        work::{Next, Work},
+        watch::{self, WatchScope},
+        work::{Requeue, Work},
     },
     process,
 };
@@ -49,7 +49,7 @@ const LONGEST_ROUND: Duration = Duration::from_mins(10);
 
 /// Reads the records and drifts at once, and reconciles them while this process leads, until shutdown. Running
 /// reconciles finish.
-pub async fn run(context: Arc<Context>) {
+pub async fn run(context: Arc<DriftContext>) {
     tokio::spawn(watch_records(context.clone()));
     tokio::spawn(watch_drifts(context.clone()));
     tokio::spawn(watch_reverts(context.clone()));
@@ -66,7 +66,7 @@ pub async fn run(context: Arc<Context>) {
 }
 
 /// Waits until every record and drift is cached.
-async fn known(context: &Context) {
+async fn known(context: &DriftContext) {
     context.records.completed().await;
     context.drifts.completed().await;
     context.sagas.completed().await;
@@ -78,7 +78,7 @@ async fn known(context: &Context) {
 }
 
 /// Reconciles one record after another.
-async fn work(context: Arc<Context>) {
+async fn work(context: Arc<DriftContext>) {
     let work = Work {
         kind: "ProvisionedResource",
         queue: &context.queue,
@@ -89,7 +89,7 @@ async fn work(context: Arc<Context>) {
 }
 
 /// Reconciles the drifts and status of one record, and closes the drifts of earlier records of its name.
-async fn reconcile(key: ObjectKey, context: &Arc<Context>) -> Result<Next, call::Error> {
+async fn reconcile(key: ObjectKey, context: &Arc<DriftContext>) -> Result<Requeue, call::Error> {
     // The record must not wait for a drift of an earlier record of its name.
     let orphans = settle_orphans(&key, context).await;
     let next = reconcile_record(&key, context).await?;
@@ -97,27 +97,27 @@ async fn reconcile(key: ObjectKey, context: &Arc<Context>) -> Result<Next, call:
 }
 
 /// Limits the time of the next reconcile to this wait.
-fn soonest(next: Next, wait: Option<Duration>) -> Next {
+fn soonest(next: Requeue, wait: Option<Duration>) -> Requeue {
     match (next, wait) {
-        (Next::Settled, Some(wait)) => Next::After(wait),
-        (Next::After(next), Some(wait)) => Next::After(next.min(wait)),
+        (Requeue::Settled, Some(wait)) => Requeue::After(wait),
+        (Requeue::After(next), Some(wait)) => Requeue::After(next.min(wait)),
         (next, _) => next,
     }
 }
 
 /// Observe, decide, act.
-async fn reconcile_record(key: &ObjectKey, context: &Arc<Context>) -> Result<Next, call::Error> {
+async fn reconcile_record(key: &ObjectKey, context: &Arc<DriftContext>) -> Result<Requeue, call::Error> {
     let entry = context.index().entry(key);
     let Some(mut entry) = entry else {
         context.asking.forget(key);
         context.asking.confirmed(key);
-        return Ok(Next::Settled);
+        return Ok(Requeue::Settled);
     };
     let is_asked_to_sync = ask_for_sync(key, &entry, context);
-    let Some(seen) = observe(key, &entry, context) else { return Ok(Next::Settled) };
+    let Some(seen) = observe(key, &entry, context) else { return Ok(Requeue::Settled) };
     let is_confirmed = seen.is_confirmed();
-    let mut plan = decide(key, &entry, &seen, Reading::Inventory { is_confirmed }, context);
-    let mut next = Next::Settled;
+    let mut plan = decide(key, &entry, &seen, ReadSource::Inventory { is_confirmed }, context);
+    let mut next = Requeue::Settled;
     let mut has_its_turn = true;
     let listed = context.inventory.listed_at(entry.record.resource.kind);
     match how_to_read(plan.needs_fresh_read, key, listed, context) {
@@ -125,33 +125,33 @@ async fn reconcile_record(key: &ObjectKey, context: &Arc<Context>) -> Result<Nex
         Some(Confirmation::NextList) => context.asking.forget(key),
         Some(Confirmation::Read) => match context.asking.turn(key, &context.queue) {
             Err(wait) => {
-                next = Next::After(wait);
+                next = Requeue::After(wait);
                 has_its_turn = false;
             }
             Ok(turn) => match fetch(&entry, plan.needs_fresh_read, context).await {
-                Fetched::Stopped => return Ok(Next::Settled),
+                Fetched::Stopped => return Ok(Requeue::Settled),
                 Fetched::Postponed => context.asking.forget(key),
                 Fetched::Read(fresh) => {
                     drop(turn);
                     // Meanwhile other decisions may have been made, or this one may have been withdrawn.
                     let now = context.index().entry(key).filter(|now| now.is_of_same(&entry));
-                    let Some(now) = now else { return Ok(Next::Again) };
+                    let Some(now) = now else { return Ok(Requeue::Again) };
                     let before = std::mem::replace(&mut entry, now).drifts;
                     let owners = owners(&entry, context).await;
                     if matches!(fresh, LiveState::Nothing(..)) {
-                        next = Next::After(context.asking.failed(key));
-                        plan = decide(key, &entry, &seen, Reading::Failed { is_confirmed }, context);
+                        next = Requeue::After(context.asking.failed(key));
+                        plan = decide(key, &entry, &seen, ReadSource::Failed { is_confirmed }, context);
                     } else {
                         context.asking.confirmed(key);
-                        let reading = Reading::Fresh { before: &before };
+                        let reading = ReadSource::Fresh { before: &before };
                         plan = decide_for(key, &entry, &fresh, reading, context, &owners);
                         if owners.is_err() || fresh.is_partial() && entry.drifts.iter().any(is_decided) {
-                            next = Next::After(context.asking.failed(key));
+                            next = Requeue::After(context.asking.failed(key));
                         } else {
                             context.asking.forget(key);
                         }
                         if plan.needs_fresh_read.is_some() {
-                            next = Next::Again;
+                            next = Requeue::Again;
                         }
                     }
                 }
@@ -165,7 +165,7 @@ async fn reconcile_record(key: &ObjectKey, context: &Arc<Context>) -> Result<Nex
     let outcome = act.carry_out(plan.writes).await?;
     if outcome.wrote && outcome.refused.is_empty() {
         // Drifts were written, so the status has to follow.
-        return Ok(Next::Again);
+        return Ok(Requeue::Again);
     }
     let mut situation = plan.situation;
     situation.refuse(outcome.messages());
@@ -193,7 +193,7 @@ fn how_to_read(
     needs: Option<NeedsFreshRead>,
     key: &ObjectKey,
     listed: Option<Instant>,
-    context: &Context,
+    context: &DriftContext,
 ) -> Option<Confirmation> {
     match needs {
         None => {
@@ -208,7 +208,7 @@ fn how_to_read(
 
 /// Closes the drifts of earlier records of a name, which `kubectl delete --cascade=orphan` leaves behind. Returns the
 /// time of the next check, if there is more to do.
-async fn settle_orphans(key: &ObjectKey, context: &Context) -> Result<Option<Duration>, call::Error> {
+async fn settle_orphans(key: &ObjectKey, context: &DriftContext) -> Result<Option<Duration>, call::Error> {
     let all = context.index().orphans(key);
     let mut rest: Option<Duration> = None;
     for orphans in all {
@@ -227,7 +227,7 @@ async fn settle_orphans(key: &ObjectKey, context: &Context) -> Result<Option<Dur
 }
 
 /// Returns true if the record of these drifts exists: a record that this version cannot read is not in the index.
-async fn exists(key: &ObjectKey, orphans: &Orphans, context: &Context) -> Result<bool, call::Error> {
+async fn exists(key: &ObjectKey, orphans: &Orphans, context: &DriftContext) -> Result<bool, call::Error> {
     let records: Api<ProvisionedResource> = Api::namespaced(context.process.client.clone(), &key.namespace);
     let doing = format!("reading ProvisionedResource {key}");
     let found = call::bounded(&doing, records.get_metadata_opt(&key.name)).await?;
@@ -242,7 +242,7 @@ enum Sync {
     Made,
 }
 
-fn ask_for_sync(key: &ObjectKey, entry: &Entry, context: &Arc<Context>) -> Sync {
+fn ask_for_sync(key: &ObjectKey, entry: &RecordEntry, context: &Arc<DriftContext>) -> Sync {
     let Some(request) = entry.record.unanswered_sync() else { return Sync::NotAsked };
     if context.is_sync_handled(&entry.record.uid, request) {
         return Sync::Made;
@@ -256,27 +256,33 @@ fn is_decided(drift: &KnownDrift) -> bool {
     drift.is_open() && drift.is_decided()
 }
 
-fn decide(key: &ObjectKey, entry: &Entry, known: &LiveState, reading: Reading<'_>, context: &Context) -> Plan {
-    decide_for(key, entry, known, reading, context, &Ok(Owners::default()))
+fn decide(
+    key: &ObjectKey,
+    entry: &RecordEntry,
+    known: &LiveState,
+    reading: ReadSource<'_>,
+    context: &DriftContext,
+) -> DriftPlan {
+    decide_for(key, entry, known, reading, context, &Ok(ResourceOwners::default()))
 }
 
 fn decide_for(
     key: &ObjectKey,
-    entry: &Entry,
+    entry: &RecordEntry,
     known: &LiveState,
-    reading: Reading<'_>,
-    context: &Context,
-    owners: &Result<Owners, String>,
-) -> Plan {
+    reading: ReadSource<'_>,
+    context: &DriftContext,
+    owners: &Result<ResourceOwners, String>,
+) -> DriftPlan {
     let record = &entry.record;
     let reverts = context.reverts().of(key);
     let selected = || context.selected_tags();
     let desired = record.desired_fields();
     let older = entry.older.as_ref().map(ToString::to_string);
     let rests = match &older {
-        _ if record.deleting => Some(Rests::Deleting),
-        _ if record.suspended => Some(Rests::Suspended),
-        older => older.as_deref().map(Rests::Duplicate),
+        _ if record.deleting => Some(Inactive::Deleting),
+        _ if record.suspended => Some(Inactive::Suspended),
+        older => older.as_deref().map(Inactive::Duplicate),
     };
     let recorded = Recorded {
         name: &key.name,
@@ -301,10 +307,10 @@ fn decide_for(
 }
 
 /// Publishes once that the inventory became too old.
-fn tell_stale(act: &Executor<'_>, entry: &Entry, situation: &Situation) {
+fn tell_stale(act: &Executor<'_>, entry: &RecordEntry, situation: &Situation) {
     let Situation::Unknown(reason::INVENTORY_STALE, message) = situation else { return };
     if !entry.record.status.is_stale() {
-        act.context.process.events.publish(News {
+        act.context.process.events.publish(EventDraft {
             about: act.about(),
             related: None,
             is_warning: events::INVENTORY_STALE.is_warning,
@@ -315,9 +321,9 @@ fn tell_stale(act: &Executor<'_>, entry: &Entry, situation: &Situation) {
     }
 }
 
-async fn watch_records(context: Arc<Context>) {
+async fn watch_records(context: Arc<DriftContext>) {
     let pulse = context.process.liveness.enter("the watch of ProvisionedResources", LONGEST_ROUND);
-    let take = |scope: &Scope, event: &Event<ProvisionedResource>| {
+    let take = |scope: &WatchScope, event: &Event<ProvisionedResource>| {
         let affected = context.index().take(scope, event);
         if let Event::Delete(record) = event {
             let key = ObjectKey::of(record);
@@ -332,18 +338,18 @@ async fn watch_records(context: Arc<Context>) {
     watch::follow(&context.process.client, &context.records, pulse, is_known, take).await;
 }
 
-async fn watch_reverts(context: Arc<Context>) {
+async fn watch_reverts(context: Arc<DriftContext>) {
     let pulse = context.process.liveness.enter("the watch of Sagas that revert drifts", LONGEST_ROUND);
-    let take = |scope: &Scope, event: &Event<Saga>| {
+    let take = |scope: &WatchScope, event: &Event<Saga>| {
         let affected = context.reverts().take(scope, event);
         context.look_at(affected);
     };
     watch::follow(&context.process.client, &context.sagas, pulse, |_, _| false, take).await;
 }
 
-async fn watch_drifts(context: Arc<Context>) {
+async fn watch_drifts(context: Arc<DriftContext>) {
     let pulse = context.process.liveness.enter("the watch of Drifts", LONGEST_ROUND);
-    let take = |scope: &Scope, event: &Event<Drift>| {
+    let take = |scope: &WatchScope, event: &Event<Drift>| {
         let affected = context.index().take(scope, event);
         context.look_at(affected);
     };

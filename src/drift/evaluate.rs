@@ -16,9 +16,9 @@ use serde_json::Value;
 use self::{decision::Decision, planner::Planner};
 use super::{
     finding::{Finding, Findings, assess, compare},
-    known::{KnownDrift, Late},
-    observed::{NeedsFreshRead, Observed, Reading, Recorded, Rests, Seen},
-    plan::{Closing, Compared, Ending, Plan, Situation, Write},
+    known::{KnownDrift, LateDecision},
+    observed::{Inactive, NeedsFreshRead, Observed, ReadSource, Recorded, Seen},
+    plan::{Closing, Compared, DriftPlan, Ending, PlannedWrite, Situation},
 };
 use crate::{
     api::{conditions::reason, drift::EXISTS},
@@ -27,7 +27,7 @@ use crate::{
 
 /// Decides the target state of one record's drifts. `history` is the number of resolved drifts to keep per field.
 #[must_use]
-pub fn evaluate(recorded: &Recorded<'_>, observed: Observed<'_>, drifts: &[KnownDrift], history: usize) -> Plan {
+pub fn evaluate(recorded: &Recorded<'_>, observed: Observed<'_>, drifts: &[KnownDrift], history: usize) -> DriftPlan {
     let mut planner = Planner::new(observed, recorded.now);
     planner.reverted = drifts.iter().filter_map(|drift| Some((drift.field.clone(), drift.reverted_at?))).collect();
     planner.answer_late(drifts);
@@ -84,9 +84,9 @@ pub fn evaluate(recorded: &Recorded<'_>, observed: Observed<'_>, drifts: &[Known
 
 /// Decides about the drifts of a record that no longer exists.
 #[must_use]
-pub fn orphaned(drifts: &[KnownDrift]) -> Vec<Write> {
+pub fn orphaned(drifts: &[KnownDrift]) -> Vec<PlannedWrite> {
     let seen = Seen::Unknown(reason::RECORD_GONE, "");
-    let observed = Observed { seen, reading: Reading::Inventory { is_confirmed: false } };
+    let observed = Observed { seen, reading: ReadSource::Inventory { is_confirmed: false } };
     let mut planner = Planner::new(observed, Timestamp::UNIX_EPOCH);
     for drift in drifts {
         if drift.is_open() {
@@ -170,8 +170,8 @@ impl Planner<'_> {
         for (drift, late) in drifts.iter().filter_map(|drift| Some((drift, drift.late()?))) {
             let phase = drift.phase.name();
             match late {
-                Late::Decision => {}
-                Late::Withdrawal if drift.is_in_place => {
+                LateDecision::Decision => {}
+                LateDecision::Withdrawal if drift.is_in_place => {
                     let undo = "to take it back, set the former value in spec.desired of the record";
                     self.answer(
                         drift,
@@ -179,14 +179,14 @@ impl Planner<'_> {
                     );
                     continue;
                 }
-                Late::Withdrawal => {
+                LateDecision::Withdrawal => {
                     self.answer(
                         drift,
                         &format!("this drift is resolved already, as {phase}; nothing is left to withdraw"),
                     );
                     continue;
                 }
-                Late::Reason => {
+                LateDecision::Reason => {
                     let kept = "status.because keeps the reason that the decision had";
                     self.answer(drift, &format!("this drift is resolved already, as {phase}; {kept}"));
                     continue;
@@ -203,23 +203,23 @@ impl Planner<'_> {
     }
 
     /// Shows the reason of waiting decisions on a record that is not reconciled.
-    fn rest(&mut self, rests: Rests<'_>, drifts: &[KnownDrift]) -> Situation {
+    fn rest(&mut self, rests: Inactive<'_>, drifts: &[KnownDrift]) -> Situation {
         let open = drifts.iter().filter(|drift| drift.is_open());
         match rests {
-            Rests::Deleting => {
+            Inactive::Deleting => {
                 for drift in open.filter(|drift| drift.is_decided()) {
                     self.refuse(drift, "the record of this drift is being deleted".to_owned());
                 }
                 Situation::Deleting
             }
-            Rests::Suspended => {
+            Inactive::Suspended => {
                 // A running saga is not stopped.
                 open.filter(|drift| drift.reverting.is_none())
                     .for_each(|drift| self.wait(drift, "the record is suspended"));
                 self.answer_standing(drifts);
                 Situation::Suspended
             }
-            Rests::Duplicate(older) => {
+            Inactive::Duplicate(older) => {
                 open.for_each(|drift| self.wait(drift, "an older record stands for the same resource"));
                 self.answer_standing(drifts);
                 Situation::Duplicate(older.to_owned())
@@ -255,13 +255,13 @@ impl Planner<'_> {
                 Err(why) => return self.refuse(drift, why),
             };
             match self.reading {
-                Reading::Fresh { before } if before.contains(drift) => match decision {
+                ReadSource::Fresh { before } if before.contains(drift) => match decision {
                     Decision::Accept(value) => self.decide(drift, value, recorded, finding),
                     Decision::Revert(asked) => self.decide_revert(drift, asked, effective, finding),
                 },
-                Reading::Failed { .. } => self.wait(drift, "the live resource could not be read just now"),
+                ReadSource::Failed { .. } => self.wait(drift, "the live resource could not be read just now"),
                 // After a fresh read, for a decision that was made during the read.
-                Reading::Inventory { .. } | Reading::Fresh { .. } => self.need(NeedsFreshRead::Decision),
+                ReadSource::Inventory { .. } | ReadSource::Fresh { .. } => self.need(NeedsFreshRead::Decision),
             }
             return;
         }
@@ -283,7 +283,7 @@ impl Planner<'_> {
             Some(Finding::Differs { live, shown, .. }) if !shows(&drift.actual, live) => {
                 if self.is_confirmed() {
                     self.relabel(drift, &shown.actual);
-                    self.writes.push(Write::Refresh { drift: drift.name.clone(), shown: shown.clone() });
+                    self.writes.push(PlannedWrite::Refresh { drift: drift.name.clone(), shown: shown.clone() });
                 }
             }
             Some(Finding::Differs { .. } | Finding::Unknown(_) | Finding::Invalid(_)) => {
@@ -306,7 +306,7 @@ impl Planner<'_> {
                 continue;
             }
             let episode = of_field().map(|drift| drift.episode).max().unwrap_or(0) + 1;
-            self.writes.push(Write::Open { field: (*field).to_owned(), episode, shown: shown.clone() });
+            self.writes.push(PlannedWrite::Open { field: (*field).to_owned(), episode, shown: shown.clone() });
         }
     }
 
@@ -321,7 +321,7 @@ impl Planner<'_> {
             let excess = resolved.len().saturating_sub(history);
             // A drift that is being deleted waits for the finalizer of another client.
             let excess = resolved.into_iter().take(excess).filter(|drift| !drift.deleting);
-            self.writes.extend(excess.map(|drift| Write::Prune { drift: drift.name.clone() }));
+            self.writes.extend(excess.map(|drift| PlannedWrite::Prune { drift: drift.name.clone() }));
         }
     }
 }

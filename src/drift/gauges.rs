@@ -9,7 +9,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use super::{context::Context, index::OpenDrifts, metrics::KindLabel, sweeps::SweepInfo};
+use super::{context::DriftContext, index::OpenDrifts, metrics::KindLabel, sweeps::SweepInfo};
 use crate::{
     digitalocean::SnapshotInfo,
     telemetry::metrics::{Seconds, seconds, signed, whole},
@@ -52,7 +52,7 @@ struct PaceLabel {
 impl Gauges {
     /// The values of this moment.
     #[must_use]
-    pub fn of(context: &Context) -> Self {
+    pub fn of(context: &DriftContext) -> Self {
         let mut snapshots = context.inventory.snapshots();
         let sweeps = context.sweeps();
         let index = context.index();
@@ -153,7 +153,7 @@ mod tests {
         api::{DriftPhase, conditions::reason},
         digitalocean::Kind,
         drift::{
-            metrics::Metrics,
+            metrics::DriftMetrics,
             pace::{Pace, Reason, Urgency},
         },
     };
@@ -175,7 +175,7 @@ mod tests {
         OpenDrifts { kind: Kind::named(kind).unwrap(), field: field.to_owned(), count, oldest }
     }
 
-    fn scrape(metrics: &Metrics, gauges: &Gauges) -> String {
+    fn scrape(metrics: &DriftMetrics, gauges: &Gauges) -> String {
         let mut registry = Registry::default();
         metrics.register(&mut registry);
         gauges.register(&mut registry);
@@ -201,7 +201,7 @@ mod tests {
         gauges.open_drifts = (0..1000).map(|number| open("Droplet", &field(number), 1, 60)).collect();
         gauges.open_drifts.push(open("Droplet", "name", 2, 60));
         gauges.open_drifts.push(open("Volume", "no_such_field", 1, 60));
-        let text = scrape(&Metrics::default(), &gauges);
+        let text = scrape(&DriftMetrics::default(), &gauges);
         let wanted = [
             r#"open_drifts{kind="Droplet",field="name"} 2"#,
             r#"open_drifts{kind="Droplet",field="other"} 1000"#,
@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn all_that_can_be_said_is_a_few_thousand_series() {
-        let metrics = Metrics::default();
+        let metrics = DriftMetrics::default();
         let mut gauges = nothing();
         let reasons = [
             reason::ACCEPTED,
@@ -259,7 +259,7 @@ mod tests {
             open("Droplet", "region", 1, 5),
             open("Volume", "name", 1, -30),
         ];
-        let text = scrape(&Metrics::default(), &gauges);
+        let text = scrape(&DriftMetrics::default(), &gauges);
         let oldest: BTreeSet<_> = lines(&text, "oldest_open_drift_age_seconds{").into_iter().collect();
         let wanted = [
             r#"oldest_open_drift_age_seconds{kind="Droplet"} 86401.0"#,
@@ -270,7 +270,7 @@ mod tests {
 
     #[test]
     fn durations_are_seconds() {
-        let text = scrape(&Metrics::default(), &nothing());
+        let text = scrape(&DriftMetrics::default(), &nothing());
         for line in ["# UNIT inventory_max_age_seconds seconds", "inventory_max_age_seconds 900.0"] {
             assert!(text.lines().any(|said| said == line), "wanted {line} in:\n{text}");
         }

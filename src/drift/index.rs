@@ -13,8 +13,8 @@ use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use super::{
-    known::{KnownDrift, Marks},
-    ownership::Declared,
+    known::{KnownDrift, LastAccepted},
+    ownership::DeclaredFields,
     shared::SharedTexts,
     summary::StatusSummary,
 };
@@ -27,7 +27,7 @@ use crate::{
     kube_ext::{
         cache::{Cache, Tombstones, is_newer},
         key::ObjectKey,
-        watch::{Scope, is_in},
+        watch::{WatchScope, is_in},
     },
 };
 
@@ -57,11 +57,11 @@ pub struct Record {
     /// True if the object has any annotation.
     pub has_annotations: bool,
     /// The drifts that were adopted last.
-    pub last_accepted: Marks,
+    pub last_accepted: LastAccepted,
     /// `spec.drift.accept`.
     pub accept: AcceptPolicy,
     /// The fields that a manifest declares.
-    pub declared: Declared,
+    pub declared: DeclaredFields,
     /// The requested sync.
     pub sync_requested: Option<Box<str>>,
     /// The cached part of its status.
@@ -86,9 +86,9 @@ impl Record {
             ignore: object.spec.drift.ignore.iter().map(|field| field.as_str().into()).collect(),
             suspended: object.spec.suspend,
             has_annotations: !annotations.is_empty(),
-            last_accepted: annotations.get(LAST_ACCEPTED).map(|text| Marks::read(text)).unwrap_or_default(),
+            last_accepted: annotations.get(LAST_ACCEPTED).map(|text| LastAccepted::read(text)).unwrap_or_default(),
             accept: object.spec.drift.accept,
-            declared: Declared::of(object),
+            declared: DeclaredFields::of(object),
             sync_requested: annotations.get(SYNC_REQUESTED_AT).map(|text| text.as_str().into()),
             status: StatusSummary::of(object.status.as_ref()),
         }
@@ -110,7 +110,7 @@ impl Record {
 
 /// The input of one evaluation.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub struct RecordEntry {
     /// The record.
     pub record: Arc<Record>,
     /// The older record of the same resource, if there is one.
@@ -119,7 +119,7 @@ pub struct Entry {
     pub drifts: Vec<KnownDrift>,
 }
 
-impl Entry {
+impl RecordEntry {
     /// Returns true if it is about the same object and the same resource.
     #[must_use]
     pub fn is_of_same(&self, other: &Self) -> bool {
@@ -153,7 +153,7 @@ pub struct OpenDrifts {
 
 /// The records and drifts of the cluster.
 #[derive(Default)]
-pub struct Index {
+pub struct RecordIndex {
     // Tables have empty places: they hold what is small.
     records: HashMap<ObjectKey, Arc<Record>>,
     by_resource: HashMap<ResourceKey, SmallVec<[ObjectKey; 1]>>,
@@ -174,13 +174,13 @@ struct Drifts {
     all: Vec<KnownDrift>,
 }
 
-impl Index {
+impl RecordIndex {
     /// The input of an evaluation of this record.
     #[must_use]
-    pub fn entry(&self, key: &ObjectKey) -> Option<Entry> {
+    pub fn entry(&self, key: &ObjectKey) -> Option<RecordEntry> {
         let record = self.records.get(key)?.clone();
         let drifts = self.drifts.get(record.uid.as_ref()).map(|drifts| drifts.all.clone()).unwrap_or_default();
-        Some(Entry { older: self.older_than(key, &record), record, drifts })
+        Some(RecordEntry { older: self.older_than(key, &record), record, drifts })
     }
 
     /// The record alone.
@@ -351,12 +351,12 @@ impl Index {
     }
 }
 
-impl Cache<ProvisionedResource> for Index {
+impl Cache<ProvisionedResource> for RecordIndex {
     fn tombstones(&mut self) -> &mut Tombstones {
         &mut self.record_tombstones
     }
 
-    fn uids(&self, scope: &Scope) -> HashSet<Box<str>> {
+    fn uids(&self, scope: &WatchScope) -> HashSet<Box<str>> {
         let records = self.records.iter().filter(|(key, _)| is_in(scope, &key.namespace));
         records.map(|(_, record)| record.uid.as_ref().into()).collect()
     }
@@ -402,12 +402,12 @@ impl Cache<ProvisionedResource> for Index {
 }
 
 /// Each method returns the records of the drifts. For a new or changed drift, the record may not be in the cache.
-impl Cache<Drift> for Index {
+impl Cache<Drift> for RecordIndex {
     fn tombstones(&mut self) -> &mut Tombstones {
         &mut self.drift_tombstones
     }
 
-    fn uids(&self, scope: &Scope) -> HashSet<Box<str>> {
+    fn uids(&self, scope: &WatchScope) -> HashSet<Box<str>> {
         let drifts = self.drifts.values().filter(|drifts| is_in(scope, &drifts.record.namespace));
         drifts.flat_map(|drifts| &drifts.all).map(|drift| drift.uid.clone()).collect()
     }
@@ -493,15 +493,15 @@ mod tests {
         ObjectKey { namespace: "default".into(), name: name.into() }
     }
 
-    fn drifts(index: &Index) -> Vec<&str> {
+    fn drifts(index: &RecordIndex) -> Vec<&str> {
         index.drifts.values().flat_map(|drifts| &drifts.all).map(|drift| drift.uid.as_ref()).collect()
     }
 
-    const ALL: Scope = None;
+    const ALL: WatchScope = None;
 
     #[test]
     fn a_record_that_was_deleted_while_nobody_looked_makes_way_for_the_younger() {
-        let mut index = Index::default();
+        let mut index = RecordIndex::default();
         index.apply(&record("old", "1", 8));
         index.apply(&record("young", "2", 5));
         assert_eq!(index.entry(&key("young")).unwrap().older, Some(key("old")));
@@ -515,7 +515,7 @@ mod tests {
 
     #[test]
     fn a_record_that_was_made_anew_is_not_replaced_by_late_news_of_the_old_one() {
-        let mut index = Index::default();
+        let mut index = RecordIndex::default();
         index.apply(&record("web-1", "1", 5));
         index.take(&ALL, &Event::<ProvisionedResource>::Init);
         index.take(&ALL, &Event::InitApply(record("web-1", "2", 9)));
@@ -526,7 +526,7 @@ mod tests {
 
     #[test]
     fn a_deleted_drift_does_not_come_back_by_an_answer_and_a_new_one_is_known_at_once() {
-        let mut index = Index::default();
+        let mut index = RecordIndex::default();
         index.apply(&record("web-1", "record", 1));
         index.take(&ALL, &Event::Apply(drift("one", 2)));
         assert_eq!(index.take(&ALL, &Event::Delete(drift("one", 4))), [key("web-1")]);
@@ -537,9 +537,10 @@ mod tests {
 
     #[test]
     fn drifts_whose_record_is_gone_are_found_by_its_name_whatever_came_first() {
-        let mut index = Index::default();
-        let owners =
-            |index: &Index| index.orphans(&key("web-1")).into_iter().map(|orphans| orphans.owner).collect::<Vec<_>>();
+        let mut index = RecordIndex::default();
+        let owners = |index: &RecordIndex| {
+            index.orphans(&key("web-1")).into_iter().map(|orphans| orphans.owner).collect::<Vec<_>>()
+        };
         // At the start the drifts may be cached first.
         assert_eq!(index.apply(&drift("one", 2)), [key("web-1")]);
         assert_eq!(owners(&index), ["record".into()]);
@@ -558,7 +559,7 @@ mod tests {
 
     #[test]
     fn a_record_that_leaves_no_drift_behind_leaves_nothing_to_do() {
-        let mut index = Index::default();
+        let mut index = RecordIndex::default();
         index.apply(&record("web-1", "record", 1));
         assert!(index.take(&ALL, &Event::Delete(record("web-1", "record", 3))).is_empty());
         assert!(index.names_of_orphans().is_empty());
@@ -566,7 +567,7 @@ mod tests {
 
     #[test]
     fn the_last_drift_goes_with_an_empty_list_of_its_namespace() {
-        let mut index = Index::default();
+        let mut index = RecordIndex::default();
         // A drift of a record that is not in the cache.
         index.apply(&drift("one", 2));
         for (namespace, left) in [("elsewhere", 1), ("default", 0)] {

@@ -19,10 +19,10 @@ use serde_json::{Value, json};
 use super::{
     evaluate::{evaluate, orphaned},
     finding::{Finding, compare},
-    known::{Decided, KnownDrift, Marks, Reverting, Standing},
-    observed::{NeedsFreshRead, Observed, Reading, Recorded, Rests, Seen, Selected},
-    ownership::Declared,
-    plan::{Accepted, Adoption, Closing, Compared, Ending, Plan, Situation, Write},
+    known::{Decided, KnownDrift, LastAccepted, Reverting, Standing},
+    observed::{Inactive, NeedsFreshRead, Observed, ReadSource, Recorded, Seen, Selected},
+    ownership::DeclaredFields,
+    plan::{Accepted, Adoption, Closing, Compared, DriftPlan, Ending, PlannedWrite, Situation},
     reverts::RevertSaga,
     shown::Shown,
     standing::declared as desired_of,
@@ -30,20 +30,20 @@ use super::{
 use crate::{
     api::{AcceptPolicy, DriftPhase, SagaPhase, conditions::reason::INVENTORY_STALE, labels},
     comparison::{reading::stands_for as shows, show::full as shown_text},
-    digitalocean::{Kind, Live, Owners, ResourceKey},
+    digitalocean::{Kind, Live, ResourceKey, ResourceOwners},
 };
 use world::*;
 
 #[test]
 fn only_the_field_that_diverges_is_flagged() {
-    let mut world = World::new(json!({"name": "web-2", "region": "nyc3", "memory": "4096"}), droplet());
+    let mut world = RecordWorld::new(json!({"name": "web-2", "region": "nyc3", "memory": "4096"}), droplet());
     assert_eq!(world.settle(), [opened("name", 1, "web-2", "web-1")]);
     assert_eq!(world.settle(), []);
 }
 
 #[test]
 fn a_field_that_is_right_again_closes_as_stale_and_reopens_as_a_new_episode() {
-    let mut world = World::new(json!({"name": "web-1"}), droplet());
+    let mut world = RecordWorld::new(json!({"name": "web-1"}), droplet());
     world.set_live("name", json!("other"));
     world.sweep();
     assert_eq!(world.settle(), [opened("name", 1, "web-1", "other")]);
@@ -57,7 +57,7 @@ fn a_field_that_is_right_again_closes_as_stale_and_reopens_as_a_new_episode() {
 
 #[test]
 fn a_record_that_follows_the_cloud_closes_the_question_it_raised() {
-    let mut world = World::new(json!({"name": "web-2"}), droplet());
+    let mut world = RecordWorld::new(json!({"name": "web-2"}), droplet());
     world.settle();
     world.desired.insert("name".into(), json!("web-1"));
     assert_eq!(world.settle(), [closed("name-1", Closing::DesiredChanged)]);
@@ -65,21 +65,21 @@ fn a_record_that_follows_the_cloud_closes_the_question_it_raised() {
 
 #[test]
 fn a_live_value_that_moves_on_is_refreshed_in_place() {
-    let mut world = World::new(json!({"name": "web-2"}), droplet());
+    let mut world = RecordWorld::new(json!({"name": "web-2"}), droplet());
     world.settle();
     world.set_live("name", json!("web-3"));
     world.sweep();
     let writes = world.settle();
     // The label first: until the live value follows, it selects a drift whose decision is refused.
     assert!(
-        matches!(&writes[0], Write::Relabel { change, .. } if *change == labels::change("Droplet", "name", "web-2", "web-3"))
+        matches!(&writes[0], PlannedWrite::Relabel { change, .. } if *change == labels::change("Droplet", "name", "web-2", "web-3"))
     );
-    assert_eq!(writes[1..], [Write::Refresh { drift: "name-1".into(), shown: shown("web-2", "web-3") }]);
+    assert_eq!(writes[1..], [PlannedWrite::Refresh { drift: "name-1".into(), shown: shown("web-2", "web-3") }]);
 }
 
 #[test]
 fn a_gone_resource_is_one_drift_on_exists() {
-    let mut world = World::new(json!({"name": "web-2", "memory": 1}), droplet());
+    let mut world = RecordWorld::new(json!({"name": "web-2", "memory": 1}), droplet());
     world.settle();
     assert_eq!(world.open().len(), 2);
     world.live = None;
@@ -99,12 +99,12 @@ fn a_gone_resource_is_one_drift_on_exists() {
 
 #[test]
 fn nothing_is_concluded_from_nothing() {
-    let mut world = World::new(json!({"name": "web-2", "memory": 4096}), droplet());
+    let mut world = RecordWorld::new(json!({"name": "web-2", "memory": 4096}), droplet());
     world.settle();
     world.swept = Swept::Nothing;
     assert_eq!(world.plan().writes, []);
     // A field that the token cannot read is unknown, not empty.
-    let mut world = World::new(json!({"tags": ["web", "prod"]}), droplet());
+    let mut world = RecordWorld::new(json!({"tags": ["web", "prod"]}), droplet());
     world.settle();
     assert_eq!(world.open().len(), 1);
     world.live.as_mut().unwrap().as_object_mut().unwrap().remove("tags");
@@ -115,7 +115,7 @@ fn nothing_is_concluded_from_nothing() {
 
 #[test]
 fn fields_that_are_not_compared_any_more_close_their_drift() {
-    let mut world = World::new(json!({"name": "web-2", "memory": 1}), droplet());
+    let mut world = RecordWorld::new(json!({"name": "web-2", "memory": 1}), droplet());
     world.settle();
     world.desired.remove("memory");
     world.ignore.insert("name".into());
@@ -126,7 +126,7 @@ fn fields_that_are_not_compared_any_more_close_their_drift() {
 
 #[test]
 fn a_field_that_does_not_exist_is_told_with_the_nearest_names_and_raises_nothing() {
-    let mut world = World::new(json!({"size_slg": "s-1vcpu-1gb", "user_data": "x"}), droplet());
+    let mut world = RecordWorld::new(json!({"size_slg": "s-1vcpu-1gb", "user_data": "x"}), droplet());
     assert_eq!(world.settle(), []);
     let invalid = compared(world.plan().situation).invalid;
     assert!(invalid[0].contains("size_slug"), "{invalid:?}");
@@ -135,7 +135,7 @@ fn a_field_that_does_not_exist_is_told_with_the_nearest_names_and_raises_nothing
 
 #[test]
 fn a_suspended_or_younger_record_is_left_alone() {
-    let mut world = World::new(json!({"name": "web-2"}), droplet());
+    let mut world = RecordWorld::new(json!({"name": "web-2"}), droplet());
     world.suspended = true;
     assert_eq!(world.pass().writes, []);
     world.suspended = false;
@@ -146,7 +146,7 @@ fn a_suspended_or_younger_record_is_left_alone() {
 
 #[test]
 fn values_too_long_to_show_are_told() {
-    let mut world = World::new(json!({"name": "web-2"}), droplet());
+    let mut world = RecordWorld::new(json!({"name": "web-2"}), droplet());
     world.set_live("name", json!("x".repeat(40_000)));
     world.sweep();
     assert_eq!(world.settle(), []);
@@ -155,13 +155,13 @@ fn values_too_long_to_show_are_told() {
 
 #[test]
 fn one_list_alone_opens_refreshes_and_closes_nothing_that_depends_on_the_live_value() {
-    let needs = |world: &World| {
+    let needs = |world: &RecordWorld| {
         let plan = world.plan();
         assert_eq!(plan.writes, []);
         assert_eq!(plan.needs_fresh_read, Some(NeedsFreshRead::Change));
         compared(plan.situation).unconfirmed
     };
-    let mut world = World::new(json!({"name": "web-1"}), droplet());
+    let mut world = RecordWorld::new(json!({"name": "web-1"}), droplet());
     // A list that lags: the resource itself has the desired value.
     world.swept = Swept::Live(Some(json!({"id": 1, "name": "stale"})));
     assert_eq!(needs(&world), ["name"]);
@@ -187,7 +187,7 @@ fn one_list_alone_opens_refreshes_and_closes_nothing_that_depends_on_the_live_va
 
 #[test]
 fn an_id_that_was_never_seen_is_not_gone() {
-    let mut world = World::new(json!({"name": "web-1"}), droplet());
+    let mut world = RecordWorld::new(json!({"name": "web-1"}), droplet());
     world.was_seen = false;
     world.live = None;
     world.sweep();
@@ -197,7 +197,7 @@ fn an_id_that_was_never_seen_is_not_gone() {
     world.desired.insert("exists".into(), json!(true));
     assert_eq!(world.settle(), [opened("exists", 1, "true", "false")]);
     // A record that declares its absence is in sync.
-    let mut world = World::new(json!({"exists": false}), droplet());
+    let mut world = RecordWorld::new(json!({"exists": false}), droplet());
     world.was_seen = false;
     world.live = None;
     world.sweep();
@@ -207,7 +207,7 @@ fn an_id_that_was_never_seen_is_not_gone() {
 
 #[test]
 fn the_drifts_of_a_record_that_is_gone_are_closed_and_decisions_on_them_answered() {
-    let mut world = World::new(json!({"name": "web-2", "memory": 1}), droplet());
+    let mut world = RecordWorld::new(json!({"name": "web-2", "memory": 1}), droplet());
     world.settle();
     world.annotate("memory-1", "true");
     let writes = orphaned(&world.drifts);
@@ -216,7 +216,7 @@ fn the_drifts_of_a_record_that_is_gone_are_closed_and_decisions_on_them_answered
     for step in &writes {
         world.write(step);
     }
-    assert!(writes.iter().any(|step| matches!(step, Write::Answer { drift, .. } if **drift == *"memory-1")));
+    assert!(writes.iter().any(|step| matches!(step, PlannedWrite::Answer { drift, .. } if **drift == *"memory-1")));
     assert_eq!(orphaned(&world.drifts), []);
 }
 
@@ -225,7 +225,7 @@ fn a_field_whose_name_no_drift_can_hold_is_named_and_the_others_go_on() {
     let long = "x".repeat(5000);
     let mut live = droplet();
     live[&long] = json!("b");
-    let mut world = World::new(json!({&long: "a", "name": "web-2"}), live);
+    let mut world = RecordWorld::new(json!({&long: "a", "name": "web-2"}), live);
     assert_eq!(world.settle(), [opened("name", 1, "web-2", "web-1")]);
     let invalid = compared(world.plan().situation).invalid;
     assert!(invalid[0].contains("4096") && invalid[0].len() < 500, "{invalid:?}");
@@ -233,7 +233,7 @@ fn a_field_whose_name_no_drift_can_hold_is_named_and_the_others_go_on() {
 
 #[test]
 fn an_ignored_field_that_is_not_recorded_is_named() {
-    let mut world = World::new(json!({"name": "web-1"}), droplet());
+    let mut world = RecordWorld::new(json!({"name": "web-1"}), droplet());
     world.ignore.extend(["name".into(), "nmae".into(), "exists".into()]);
     assert_eq!(world.settle(), []);
     assert_eq!(compared(world.plan().situation).ignored_unrecorded, ["nmae"]);
@@ -243,7 +243,7 @@ fn an_ignored_field_that_is_not_recorded_is_named() {
 fn a_difference_and_a_field_that_cannot_be_compared_are_both_told() {
     let mut live = droplet();
     live.as_object_mut().unwrap().remove("tags");
-    let mut world = World::new(json!({"name": "web-2", "tags": ["web"], "user_data": "x"}), live);
+    let mut world = RecordWorld::new(json!({"name": "web-2", "tags": ["web"], "user_data": "x"}), live);
     assert_eq!(world.settle(), [opened("name", 1, "web-2", "web-1")]);
     let compared = compared(world.plan().situation);
     assert!(compared.unknown[0].contains("tags") && compared.invalid[0].contains("user_data"), "{compared:?}");
@@ -251,11 +251,11 @@ fn a_difference_and_a_field_that_cannot_be_compared_are_both_told() {
 
 #[test]
 fn drifts_of_earlier_versions_get_their_labels_and_are_decided_as_before() {
-    let mut world = World::new(json!({"name": "web-2"}), droplet());
+    let mut world = RecordWorld::new(json!({"name": "web-2"}), droplet());
     world.settle();
     world.drift("name-1").change = None;
     let change = labels::change("Droplet", "name", "web-2", "web-1");
-    assert_eq!(world.settle(), [Write::Relabel { drift: "name-1".into(), change }]);
+    assert_eq!(world.settle(), [PlannedWrite::Relabel { drift: "name-1".into(), change }]);
     world.drift("name-1").change = None;
     world.annotate("name-1", "true");
     world.settle();

@@ -154,13 +154,13 @@ impl KnownDrift {
 
     /// A change of its annotations that came after it was resolved. One on an acceptance that stands is another matter.
     #[must_use]
-    pub fn late(&self) -> Option<Late> {
+    pub fn late(&self) -> Option<LateDecision> {
         if self.standing.is_some() || self.is_open() {
             return None;
         }
         if self.is_answered {
             // The answer dropped all of them.
-            return self.has_any().then_some(Late::Decision);
+            return self.has_any().then_some(LateDecision::Decision);
         }
         let carried_out = |phase, annotated: &Option<Box<str>>| match &self.decided.decision {
             _ if self.phase != phase => None,
@@ -176,10 +176,10 @@ impl KnownDrift {
             || is_new(&self.revert, &revert)
             || is_new(&self.accept_until, &self.decided.until)
         {
-            return Some(Late::Decision);
+            return Some(LateDecision::Decision);
         }
         if self.accept != accept || self.revert != revert {
-            return Some(Late::Withdrawal);
+            return Some(LateDecision::Withdrawal);
         }
         // Without a decision, the rest of it means nothing.
         let is_decided = accept.is_some() || revert.is_some();
@@ -187,7 +187,7 @@ impl KnownDrift {
         let is_explained =
             is_new(&self.because, &self.decided.because) || (is_decided && self.because != self.decided.because);
         let is_reason = is_decided && !is_changed;
-        (is_changed || is_explained).then_some(if is_reason { Late::Reason } else { Late::Decision })
+        (is_changed || is_explained).then_some(if is_reason { LateDecision::Reason } else { LateDecision::Decision })
     }
 
     /// Whether it has an annotation about a decision.
@@ -239,7 +239,7 @@ pub struct Decided {
 
 /// A change of the annotations of a resolved drift.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Late {
+pub enum LateDecision {
     /// A new decision, or another end of the one that was carried out.
     Decision,
     /// The decision that was carried out was removed.
@@ -289,9 +289,9 @@ fn standing(status: &DriftStatus) -> Option<Box<Standing>> {
 
 /// The drifts that a record marks as adopted, by UID, since names are reused after the history is deleted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Marks(BTreeSet<Box<str>>);
+pub struct LastAccepted(BTreeSet<Box<str>>);
 
-impl Marks {
+impl LastAccepted {
     /// Reads the annotation [`annotations::LAST_ACCEPTED`].
     #[must_use]
     pub fn read(text: &str) -> Self {
@@ -349,18 +349,18 @@ mod tests {
 
     #[test]
     fn marks_are_read_back_also_those_of_earlier_versions() {
-        let mut marks = Marks::default();
+        let mut marks = LastAccepted::default();
         let drift = |uid: &str| KnownDrift { uid: uid.into(), ..KnownDrift::of(&crate::drift::shown::tests::drift()) };
         marks.add(&drift("a"));
         marks.add(&drift("b"));
         for text in
             [marks.text(), "web-1-name-0000000000-1/a,b".to_owned(), " a , web-1-name-0000000000-2/b".to_owned()]
         {
-            let read = Marks::read(&text);
+            let read = LastAccepted::read(&text);
             assert!(read.hold(&drift("a")) && read.hold(&drift("b")) && !read.hold(&drift("c")), "{text}");
         }
-        assert_eq!(Marks::read("web-1-name-0000000000-1/a").text(), "a");
-        assert!(!Marks::read("").hold(&drift("")));
+        assert_eq!(LastAccepted::read("web-1-name-0000000000-1/a").text(), "a");
+        assert!(!LastAccepted::read("").hold(&drift("")));
     }
 
     #[test]

@@ -15,7 +15,7 @@ const OK: &str = "ok";
 
 /// The counters and histograms. Clones share them.
 #[derive(Clone)]
-pub struct Metrics {
+pub struct DriftMetrics {
     opened: Family<KindLabel, Counter>,
     resolved: Family<ResolvedLabel, Counter>,
     reconciles: Family<OutcomeLabel, Counter>,
@@ -42,7 +42,7 @@ struct SyncLabel {
     outcome: &'static str,
 }
 
-impl Default for Metrics {
+impl Default for DriftMetrics {
     fn default() -> Self {
         Self {
             opened: Family::default(),
@@ -58,7 +58,7 @@ impl Default for Metrics {
     }
 }
 
-impl Metrics {
+impl DriftMetrics {
     /// Registers the counters and histograms.
     pub fn register(&self, registry: &mut Registry) {
         registry.register("drifts_opened", "Drifts opened", self.opened.clone());
@@ -106,7 +106,7 @@ mod tests {
 
     use super::*;
 
-    fn scrape(metrics: &Metrics) -> String {
+    fn scrape(metrics: &DriftMetrics) -> String {
         let mut registry = Registry::default();
         metrics.register(&mut registry);
         let mut text = String::new();
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn the_first_success_after_failures_is_seen_to_be_counted() {
-        let metrics = Metrics::default();
+        let metrics = DriftMetrics::default();
         let kind = Kind::named("Droplet").unwrap();
         let succeeded = r#"syncs_total{kind="Droplet",outcome="ok"}"#;
         metrics.synced(kind, Duration::ZERO, "server");
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn durations_are_seconds() {
-        let metrics = Metrics::default();
+        let metrics = DriftMetrics::default();
         metrics.synced(Kind::named("Droplet").unwrap(), Duration::from_millis(200), OK);
         let text = scrape(&metrics);
         for line in ["# TYPE sync_duration_seconds histogram", "# UNIT sync_duration_seconds seconds"] {

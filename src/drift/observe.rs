@@ -2,10 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{context::Context, index::Entry, observed::NeedsFreshRead, sweep};
+use super::{context::DriftContext, index::RecordEntry, observed::NeedsFreshRead, sweep};
 use crate::{
     api::conditions::reason,
-    digitalocean::{Document, Live, Observation, Owners, ResourceKey, UnknownReason},
+    digitalocean::{Document, Live, Observation, ResourceKey, ResourceOwners, UnknownReason},
     kube_ext::key::ObjectKey,
 };
 
@@ -22,7 +22,7 @@ pub(super) enum Fetched {
 }
 
 /// Reads the live resource: a decision applies to its current value, not to that of the last sweep.
-pub(super) async fn fetch(entry: &Entry, needs: Option<NeedsFreshRead>, context: &Context) -> Fetched {
+pub(super) async fn fetch(entry: &RecordEntry, needs: Option<NeedsFreshRead>, context: &DriftContext) -> Fetched {
     let resource = &entry.record.resource;
     let max_age = context.settings.max_age;
     let read_it = async {
@@ -73,7 +73,7 @@ impl LiveState {
 }
 
 /// Looks the resource up in the inventory. None while its first read is in progress.
-pub(super) fn observe(key: &ObjectKey, entry: &Entry, context: &Arc<Context>) -> Option<LiveState> {
+pub(super) fn observe(key: &ObjectKey, entry: &RecordEntry, context: &Arc<DriftContext>) -> Option<LiveState> {
     let resource = &entry.record.resource;
     if entry.record.deleting || entry.record.suspended || entry.older.is_some() {
         return Some(LiveState::Nothing(reason::SUSPENDED, String::new()));
@@ -118,12 +118,12 @@ fn read(resource: &ResourceKey, observation: Observation) -> LiveState {
 }
 
 /// The controllers that own the resource or its fields, where a revert needs to know.
-pub(super) async fn owners(entry: &Entry, context: &Context) -> Result<Owners, String> {
+pub(super) async fn owners(entry: &RecordEntry, context: &DriftContext) -> Result<ResourceOwners, String> {
     let decided =
         entry.drifts.iter().filter(|drift| drift.is_open() && drift.revert.is_some() && drift.reverting.is_none());
     let fields: Vec<&str> = decided.map(|drift| &*drift.field).collect();
     if fields.is_empty() {
-        return Ok(Owners::default());
+        return Ok(ResourceOwners::default());
     }
     let asked = tokio::time::timeout(LONGEST_ASK, context.inventory.owners(&entry.record.resource, &fields)).await;
     asked.map_err(|_| "no response in time".to_owned())?.map_err(|error| error.to_string())

@@ -10,13 +10,13 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{
-    known::{KnownDrift, Marks},
-    ownership::Declared,
+    known::{KnownDrift, LastAccepted},
+    ownership::DeclaredFields,
     reverts::RevertSaga,
 };
 use crate::{
     api::AcceptPolicy,
-    digitalocean::{Live, Owners, revert::SelectedTags},
+    digitalocean::{Live, ResourceOwners, revert::SelectedTags},
 };
 
 /// The parts of a record that a verdict needs.
@@ -29,19 +29,19 @@ pub struct Recorded<'a> {
     /// Fields that are not compared.
     pub ignore: &'a BTreeSet<Box<str>>,
     /// The reason why the record must not be acted on, if any.
-    pub rests: Option<Rests<'a>>,
+    pub rests: Option<Inactive<'a>>,
     /// True if the live resource was seen before.
     pub was_seen: bool,
     /// The drifts that were adopted last.
-    pub last_accepted: Marks,
+    pub last_accepted: LastAccepted,
     /// The place of accepted values.
     pub accept: AcceptPolicy,
     /// The fields that a manifest declares.
-    pub declared: &'a Declared,
+    pub declared: &'a DeclaredFields,
     /// The sagas that revert its drifts, or have done so. A drift may have been deleted since.
     pub reverts: &'a [RevertSaga],
     /// The controllers that own the resource or its fields, as far as reverts need them; or why they could not be read.
-    pub owners: Result<&'a Owners, &'a str>,
+    pub owners: Result<&'a ResourceOwners, &'a str>,
     /// The tags by which other resources select.
     pub selected: Selected<'a>,
     /// The time of this evaluation.
@@ -60,7 +60,7 @@ impl fmt::Debug for Selected<'_> {
 
 /// The reason why a record must not be acted on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rests<'a> {
+pub enum Inactive<'a> {
     /// It is being deleted.
     Deleting,
     /// `spec.suspend` is true.
@@ -86,12 +86,12 @@ pub struct Observed<'a> {
     /// The live resource, if it is known.
     pub seen: Seen<'a>,
     /// The way in which it was read.
-    pub reading: Reading<'a>,
+    pub reading: ReadSource<'a>,
 }
 
 /// The way in which the live resource was read.
 #[derive(Clone, Copy, Debug)]
-pub enum Reading<'a> {
+pub enum ReadSource<'a> {
     /// From the inventory. A single unconfirmed list may lag behind, so it opens no drift.
     Inventory {
         /// A second read showed the same.
@@ -109,7 +109,7 @@ pub enum Reading<'a> {
     },
 }
 
-impl Reading<'_> {
+impl ReadSource<'_> {
     pub(super) const fn is_confirmed(&self) -> bool {
         match self {
             Self::Inventory { is_confirmed } | Self::Failed { is_confirmed } => *is_confirmed,

@@ -30,7 +30,7 @@ const ARGO_CD: &str = "argocd";
 
 /// The recorded fields that a manifest declares.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Declared {
+pub enum DeclaredFields {
     /// No field.
     #[default]
     Nothing,
@@ -40,7 +40,7 @@ pub enum Declared {
     Fields(BTreeSet<Box<str>>),
 }
 
-impl Declared {
+impl DeclaredFields {
     /// Reads the declaration from a record.
     #[must_use]
     pub fn of(record: &ProvisionedResource) -> Self {
@@ -71,7 +71,7 @@ impl Declared {
 
 /// The place of the accepted value of a field. None if the policy excludes an acceptance with an end.
 #[must_use]
-pub fn mode(policy: AcceptPolicy, declared: &Declared, field: &str, has_end: bool) -> Option<AcceptanceMode> {
+pub fn mode(policy: AcceptPolicy, declared: &DeclaredFields, field: &str, has_end: bool) -> Option<AcceptanceMode> {
     match policy {
         AcceptPolicy::InPlace if has_end => None,
         AcceptPolicy::InPlace => Some(AcceptanceMode::InPlace),
@@ -152,27 +152,27 @@ mod tests {
         })
     }
 
-    fn declared(metadata: &Value) -> Declared {
-        Declared::of(&record(metadata))
+    fn declared(metadata: &Value) -> DeclaredFields {
+        DeclaredFields::of(&record(metadata))
     }
 
-    fn only(field: &str) -> Declared {
-        Declared::Fields([field.into()].into())
+    fn only(field: &str) -> DeclaredFields {
+        DeclaredFields::Fields([field.into()].into())
     }
 
     #[test]
     fn an_apply_of_another_manager_declares_its_fields_and_an_update_none() {
         for (entry, expected) in [
             (entry("kubectl", "Apply", &["name"]), only("name")),
-            (entry("kustomize-controller", "Apply", &["name", "tags"]), Declared::Everything),
-            (entry("kubectl-create", "Update", &["name", "tags"]), Declared::Nothing),
-            (entry("arcadia-operator", "Apply", &["name"]), Declared::Nothing),
+            (entry("kustomize-controller", "Apply", &["name", "tags"]), DeclaredFields::Everything),
+            (entry("kubectl-create", "Update", &["name", "tags"]), DeclaredFields::Nothing),
+            (entry("arcadia-operator", "Apply", &["name"]), DeclaredFields::Nothing),
         ] {
             assert_eq!(declared(&json!({ "managedFields": [entry] })), expected, "{entry}");
         }
         let mut status = entry("kubectl", "Apply", &["name"]);
         status["subresource"] = json!("status");
-        assert_eq!(declared(&json!({ "managedFields": [status] })), Declared::Nothing);
+        assert_eq!(declared(&json!({ "managedFields": [status] })), DeclaredFields::Nothing);
     }
 
     #[test]
@@ -180,8 +180,8 @@ mod tests {
         let applied = json!({ "spec": { "desired": { "tags": [] } } }).to_string();
         let of = |text: &str| declared(&json!({ "annotations": { LAST_APPLIED: text } }));
         assert_eq!(of(&applied), only("tags"));
-        assert_eq!(of("{}"), Declared::Nothing);
-        assert_eq!(of("not JSON"), Declared::Nothing);
+        assert_eq!(of("{}"), DeclaredFields::Nothing);
+        assert_eq!(of("not JSON"), DeclaredFields::Nothing);
     }
 
     #[test]
@@ -196,11 +196,14 @@ mod tests {
             (json!({ "labels": { INSTANCE: "x" }, "managedFields": by("argocd-controller") }), true),
             (json!({ "labels": { INSTANCE: "x" }, "managedFields": by("kubectl-create") }), false),
         ] {
-            let expected = if expected { only("name") } else { Declared::Nothing };
+            let expected = if expected { only("name") } else { DeclaredFields::Nothing };
             assert_eq!(declared(&metadata), expected, "{metadata}");
         }
         // The managed fields were removed, as some tools do.
-        assert_eq!(declared(&json!({ "labels": { "app.kubernetes.io/managed-by": "Helm" } })), Declared::Everything);
+        assert_eq!(
+            declared(&json!({ "labels": { "app.kubernetes.io/managed-by": "Helm" } })),
+            DeclaredFields::Everything
+        );
         // No engine owns a field that only the operator wrote.
         let labels = json!({ "app.kubernetes.io/managed-by": "Helm" });
         let entries = json!([entry("helm", "Update", &["name"]), entry(OPERATOR, "Update", &["tags"])]);
@@ -209,8 +212,8 @@ mod tests {
 
     #[test]
     fn existence_is_declared_with_any_field() {
-        assert!(only("name").holds(EXISTS) && Declared::Everything.holds(EXISTS));
-        assert!(!only("name").holds("tags") && !Declared::Nothing.holds(EXISTS));
+        assert!(only("name").holds(EXISTS) && DeclaredFields::Everything.holds(EXISTS));
+        assert!(!only("name").holds("tags") && !DeclaredFields::Nothing.holds(EXISTS));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{known::Marks, observed::NeedsFreshRead, shown::Shown};
+use super::{known::LastAccepted, observed::NeedsFreshRead, shown::Shown};
 use crate::{
     api::{DriftPhase, SagaSpec, conditions::reason},
     digitalocean::revert::{self, Allow},
@@ -132,7 +132,7 @@ impl Ending {
 
 /// One write to the API server, except where several are documented.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Write {
+pub enum PlannedWrite {
     /// Create a Drift.
     Open {
         /// The field that differs.
@@ -164,7 +164,7 @@ pub enum Write {
         /// The accepted drifts.
         adoptions: Vec<Adoption>,
         /// The marked drifts that are still open.
-        in_doubt: Marks,
+        in_doubt: LastAccepted,
     },
     /// Closes the drift.
     Close {
@@ -221,7 +221,7 @@ pub enum Write {
         /// The drift's name.
         drift: Box<str>,
         /// The plan.
-        plan: Box<revert::Plan>,
+        plan: Box<revert::RevertProposal>,
         /// The value of the annotation that the revert needs.
         needs: Allow,
     },
@@ -284,7 +284,7 @@ pub enum Write {
     },
 }
 
-impl Write {
+impl PlannedWrite {
     /// Whether it ends the acceptance that stands on this drift.
     #[must_use]
     pub fn ends(&self, name: &str) -> bool {
@@ -320,9 +320,9 @@ impl Write {
 
 /// The result of an evaluation.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Plan {
+pub struct DriftPlan {
     /// The writes, in order. Empty if nothing is new.
-    pub writes: Vec<Write>,
+    pub writes: Vec<PlannedWrite>,
     /// The decision that is not among the writes because the live resource must be read again first.
     pub needs_fresh_read: Option<NeedsFreshRead>,
     /// The status of the record once no step is left.

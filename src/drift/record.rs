@@ -23,12 +23,12 @@ pub async fn record_provisioned(
     name: &str,
     spec: &ProvisionedResourceSpec,
 ) -> Result<ProvisionedResource, Error> {
-    apply(client, namespace, Target { name, uid: None }, spec, &PatchParams::apply(OPERATOR).force()).await
+    apply(client, namespace, RecordTarget { name, uid: None }, spec, &PatchParams::apply(OPERATOR).force()).await
 }
 
 /// The record to write: with a UID, only that one and no other of the name.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub(crate) struct Target<'a> {
+pub(crate) struct RecordTarget<'a> {
     pub(crate) name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) uid: Option<&'a str>,
@@ -38,7 +38,7 @@ pub(crate) struct Target<'a> {
 pub(crate) async fn apply(
     client: &Client,
     namespace: &str,
-    target: Target<'_>,
+    target: RecordTarget<'_>,
     spec: &impl Serialize,
     params: &PatchParams,
 ) -> Result<ProvisionedResource, Error> {

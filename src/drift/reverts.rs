@@ -9,7 +9,7 @@ use crate::{
     kube_ext::{
         cache::{Cache, Tombstones, is_newer},
         key::ObjectKey,
-        watch::{Scope, is_in},
+        watch::{WatchScope, is_in},
     },
 };
 
@@ -30,7 +30,7 @@ pub struct RevertSaga {
 
 /// All sagas that revert drifts.
 #[derive(Default)]
-pub struct Reverts {
+pub struct RevertSagas {
     sagas: HashMap<Box<str>, CachedSaga>,
     /// The UIDs of the sagas of each record.
     by_record: HashMap<ObjectKey, BTreeSet<Box<str>>>,
@@ -43,7 +43,7 @@ struct CachedSaga {
     record: ObjectKey,
 }
 
-impl Reverts {
+impl RevertSagas {
     /// The sagas that revert a drift of this record, by name.
     #[must_use]
     pub fn of(&self, record: &ObjectKey) -> Vec<RevertSaga> {
@@ -65,12 +65,12 @@ impl Reverts {
     }
 }
 
-impl Cache<Saga> for Reverts {
+impl Cache<Saga> for RevertSagas {
     fn tombstones(&mut self) -> &mut Tombstones {
         &mut self.tombstones
     }
 
-    fn uids(&self, scope: &Scope) -> HashSet<Box<str>> {
+    fn uids(&self, scope: &WatchScope) -> HashSet<Box<str>> {
         let sagas = self.sagas.iter().filter(|(_, known)| is_in(scope, &known.record.namespace));
         sagas.map(|(uid, _)| uid.clone()).collect()
     }

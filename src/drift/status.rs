@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Value, json};
 
 use super::{
-    index::{Entry, Record},
+    index::{Record, RecordEntry},
     known::{KnownDrift, Standing},
     plan::{Compared, Situation},
     shown::{COLUMN, Shown, brief, first, named},
@@ -32,7 +32,7 @@ const LONGEST: usize = 300;
 /// The status of a record in this situation.
 #[must_use]
 pub fn status(
-    entry: &Entry,
+    entry: &RecordEntry,
     situation: &Situation,
     handled_sync: Option<&str>,
     now: Timestamp,

@@ -17,7 +17,7 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use super::{
-    context::Context,
+    context::DriftContext,
     due::{Due, NEVER, Now, Past, next, next_sync},
     first_looks::{FirstLooks, Look},
     sweeps::{STILL_WAITING, SweepFailure},
@@ -34,7 +34,7 @@ const GATHER: Duration = Duration::from_secs(3);
 /// The maximum duration of one sweep: far longer than an exhausted token waits for new calls.
 const LONGEST_SWEEP: Duration = Duration::from_hours(3);
 /// Starts the sweeps of a kind, if they are not running.
-pub(super) fn start(context: &Arc<Context>, kind: Kind) {
+pub(super) fn start(context: &Arc<DriftContext>, kind: Kind) {
     if let Some(asked) = context.sweeps.register(kind) {
         tokio::spawn(Sweep::new(context.clone(), kind).run(asked));
     }
@@ -42,7 +42,7 @@ pub(super) fn start(context: &Arc<Context>, kind: Kind) {
 
 /// Requests the live resource of a record that is unknown, or for which a sync was requested. The record is queued
 /// after that.
-pub(super) fn ask(context: &Arc<Context>, kind: Kind, key: ObjectKey) {
+pub(super) fn ask(context: &Arc<DriftContext>, kind: Kind, key: ObjectKey) {
     start(context, kind);
     let new = context
         .index()
@@ -58,7 +58,7 @@ pub(super) fn ask(context: &Arc<Context>, kind: Kind, key: ObjectKey) {
 
 /// The sweeps of one kind.
 struct Sweep {
-    context: Arc<Context>,
+    context: Arc<DriftContext>,
     kind: Kind,
     past: Past,
     /// Changed, and waiting for the detection schedule.
@@ -67,7 +67,7 @@ struct Sweep {
 }
 
 /// The work for which the task waits while it is busy.
-type Work = BoxFuture<'static, Done>;
+type SweepFuture = BoxFuture<'static, Done>;
 
 /// The result of the work.
 enum Done {
@@ -82,7 +82,7 @@ enum Done {
 }
 
 impl Sweep {
-    fn new(context: Arc<Context>, kind: Kind) -> Self {
+    fn new(context: Arc<DriftContext>, kind: Kind) -> Self {
         let now = Instant::now();
         let past = Past {
             busy: None,
@@ -98,7 +98,7 @@ impl Sweep {
     async fn run(mut self, mut asks: UnboundedReceiver<ObjectKey>) {
         let pulse = self.context.process.liveness.enter("a sweep", LONGEST_SWEEP);
         let mut paced = self.context.sweeps.paced();
-        let mut work: Option<Work> = None;
+        let mut work: Option<SweepFuture> = None;
         loop {
             let settings = &self.context.settings;
             let now = Now { instant: Instant::now(), time: Timestamp::now() };
@@ -143,7 +143,7 @@ impl Sweep {
     }
 
     /// Lists the kind.
-    fn sweep(&mut self, mut asked: Vec<ObjectKey>) -> Option<Work> {
+    fn sweep(&mut self, mut asked: Vec<ObjectKey>) -> Option<SweepFuture> {
         let began = Instant::now();
         self.past.began = Some(began);
         self.first_looks.listed = Some(began);
@@ -173,7 +173,7 @@ impl Sweep {
     }
 
     /// Reads the resources of these records.
-    fn answer(&mut self, keys: Vec<ObjectKey>) -> Option<Work> {
+    fn answer(&mut self, keys: Vec<ObjectKey>) -> Option<SweepFuture> {
         let mut resources: HashMap<ResourceKey, FieldSet> = HashMap::new();
         let mut is_requested = false;
         {
@@ -304,7 +304,7 @@ impl Sweep {
     }
 
     /// Compares the changes.
-    fn detect(&mut self) -> Option<Work> {
+    fn detect(&mut self) -> Option<SweepFuture> {
         self.past.detected = Instant::now();
         let changed: Vec<_> = self.changed.drain().collect();
         self.queue(&changed);
@@ -312,7 +312,7 @@ impl Sweep {
     }
 
     /// Resources expired: their records have to report it.
-    fn distrust(&mut self) -> Option<Work> {
+    fn distrust(&mut self) -> Option<SweepFuture> {
         let now = Instant::now();
         let max_age = self.max_age();
         let (expired, next) = self.context.inventory.expire(self.kind, max_age);
@@ -375,7 +375,7 @@ impl Sweep {
 }
 
 /// The result of the work, once there is some.
-async fn finished(work: &mut Option<Work>) -> Done {
+async fn finished(work: &mut Option<SweepFuture>) -> Done {
     match work {
         Some(work) => work.await,
         None => pending().await,

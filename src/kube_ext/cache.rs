@@ -9,7 +9,7 @@ use std::{
 use kube::{Resource, runtime::watcher::Event};
 use tokio::time::Instant;
 
-use super::{call, key::ObjectKey, watch::Scope};
+use super::{call, key::ObjectKey, watch::WatchScope};
 
 /// The time for which a deletion is remembered. Responses to writes arrive within the timeout of a call.
 const REMEMBERED: Duration = call::LIMIT.saturating_mul(4);
@@ -19,7 +19,7 @@ pub trait Cache<K: Resource> {
     /// The tombstones of deleted objects, and the state of lists in progress.
     fn tombstones(&mut self) -> &mut Tombstones;
     /// The UIDs of all cached objects in a scope.
-    fn uids(&self, scope: &Scope) -> HashSet<Box<str>>;
+    fn uids(&self, scope: &WatchScope) -> HashSet<Box<str>>;
     /// Caches a version of an object. Versions may arrive late, and from several sources.
     fn apply(&mut self, object: &K) -> Vec<ObjectKey>;
     /// Removes a deleted object.
@@ -28,7 +28,7 @@ pub trait Cache<K: Resource> {
     fn purge(&mut self, gone: &HashSet<Box<str>>) -> Vec<ObjectKey>;
 
     /// Applies an event of a watch.
-    fn take(&mut self, scope: &Scope, event: &Event<K>) -> Vec<ObjectKey> {
+    fn take(&mut self, scope: &WatchScope, event: &Event<K>) -> Vec<ObjectKey> {
         match event {
             // The list is only requested after this.
             Event::Init => {
@@ -68,7 +68,7 @@ fn uid(object: &impl Resource) -> &str {
 pub struct Tombstones {
     /// The UIDs that were cached when the list of a scope started, and that it has not returned so far. Objects created
     /// since are not among them: the list may lack them, and the watch that follows returns them.
-    missing: HashMap<Scope, HashSet<Box<str>>>,
+    missing: HashMap<WatchScope, HashSet<Box<str>>>,
     deleted: HashSet<Box<str>>,
     /// The same, in the order in which they expire.
     forgotten_at: VecDeque<(Instant, Box<str>)>,
@@ -77,18 +77,18 @@ pub struct Tombstones {
 impl Tombstones {
     /// Starts a list, with the cached UIDs. A cached object that the list lacks was deleted, even with a newer version: the
     /// list is later.
-    fn start(&mut self, scope: &Scope, known: HashSet<Box<str>>) {
+    fn start(&mut self, scope: &WatchScope, known: HashSet<Box<str>>) {
         self.missing.insert(scope.clone(), known);
     }
 
-    fn saw(&mut self, scope: &Scope, uid: &str) {
+    fn saw(&mut self, scope: &WatchScope, uid: &str) {
         if let Some(missing) = self.missing.get_mut(scope) {
             missing.remove(uid);
         }
     }
 
     /// Completes the list. Returns the UIDs that it lacks.
-    fn finish(&mut self, scope: &Scope) -> HashSet<Box<str>> {
+    fn finish(&mut self, scope: &WatchScope) -> HashSet<Box<str>> {
         let gone = self.missing.remove(scope).unwrap_or_default();
         for uid in &gone {
             self.bury(uid);
@@ -142,7 +142,7 @@ mod tests {
             &mut self.tombstones
         }
 
-        fn uids(&self, _: &Scope) -> HashSet<Box<str>> {
+        fn uids(&self, _: &WatchScope) -> HashSet<Box<str>> {
             self.objects.values().map(|(uid, _)| uid.as_str().into()).collect()
         }
 

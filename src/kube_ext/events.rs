@@ -35,7 +35,7 @@ const RECORDERS: usize = 1000;
 
 /// An event about an object.
 #[derive(Debug)]
-pub struct News {
+pub struct EventDraft {
     /// The object.
     pub about: ObjectReference,
     /// The related object. Events about different related objects are counted separately.
@@ -53,7 +53,7 @@ pub struct News {
 /// The publisher of events. Clones share the queue.
 #[derive(Clone)]
 pub struct Events {
-    sender: mpsc::Sender<News>,
+    sender: mpsc::Sender<EventDraft>,
     /// The number of queued events that are neither published nor lost.
     pending: watch::Sender<usize>,
     /// Cancelled once no more events follow, so that none is delayed.
@@ -74,12 +74,12 @@ impl Events {
     }
 
     /// Queues an event. Drops it if the queue is full.
-    pub fn publish(&self, news: News) {
+    pub fn publish(&self, news: EventDraft) {
         self.pending.send_modify(|pending| *pending += 1);
         if let Err(error) = self.sender.try_send(news) {
             settle(&self.pending);
             let why = error.to_string();
-            let News { about, reason, .. } = error.into_inner();
+            let EventDraft { about, reason, .. } = error.into_inner();
             warn!(object = named(&about), event = reason, error = why, "dropped an event");
         }
     }
@@ -144,7 +144,7 @@ impl Recorders {
 
 async fn publish_all(
     mut recorders: Recorders,
-    mut receiver: mpsc::Receiver<News>,
+    mut receiver: mpsc::Receiver<EventDraft>,
     pending: watch::Sender<usize>,
     hurry: CancellationToken,
 ) {
@@ -171,7 +171,7 @@ async fn publish_all(
 }
 
 /// Waits until no new event is queued for a moment.
-async fn lull(receiver: &mpsc::Receiver<News>) {
+async fn lull(receiver: &mpsc::Receiver<EventDraft>) {
     let begun = Instant::now();
     let mut waiting = None;
     while waiting != Some(receiver.len()) && begun.elapsed() < LONGEST_HOLD {
@@ -231,7 +231,7 @@ mod tests {
         let events = Events::start(&Client::new(api_server, "default"));
         let about = ObjectReference { name: Some("web-1".into()), uid: Some("1".into()), ..ObjectReference::default() };
         for note in notes {
-            events.publish(News {
+            events.publish(EventDraft {
                 about: about.clone(),
                 related: None,
                 is_warning: true,

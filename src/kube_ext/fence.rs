@@ -29,7 +29,7 @@ use tower::{BoxError, Service, ServiceBuilder, filter::FilterLayer, retry::Retry
 
 use super::{
     depth,
-    leader::{Leadership, Lost, Permit, end},
+    leader::{AllowedRequests, Leadership, Lost, end},
     watch,
 };
 
@@ -54,7 +54,7 @@ pub fn client(config: &Config, leadership: &Leadership) -> Result<Client, kube::
 
     let leadership = leadership.clone();
     let only_leaders_write = FilterLayer::new(move |request: Request<Body>| {
-        let allowed = request.method() == Method::GET || leadership.permit() == Permit::Write;
+        let allowed = request.method() == Method::GET || leadership.permit() == AllowedRequests::Write;
         if allowed { Ok(request) } else { Err(NotLeader) }
     });
     let service = ServiceBuilder::new()
@@ -104,9 +104,9 @@ impl<T: Unpin> Fenced<T> {
     fn writable(self: Pin<&mut Self>) -> io::Result<Pin<&mut T>> {
         let this = self.get_mut();
         match this.leadership.permit() {
-            Permit::Write | Permit::Read => Ok(Pin::new(&mut this.io)),
-            Permit::Nothing => Err(io::Error::other("the lease was released")),
-            Permit::Lost => end(&Lost::Expired),
+            AllowedRequests::Write | AllowedRequests::Read => Ok(Pin::new(&mut this.io)),
+            AllowedRequests::Nothing => Err(io::Error::other("the lease was released")),
+            AllowedRequests::Lost => end(&Lost::Expired),
         }
     }
 }

@@ -57,7 +57,7 @@ enum State {
 
 /// The requests that may be sent to the API server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Permit {
+pub enum AllowedRequests {
     /// All requests.
     Write,
     /// Reads only.
@@ -110,13 +110,13 @@ impl Leadership {
 
     /// The requests that may be sent now.
     #[must_use]
-    pub fn permit(&self) -> Permit {
+    pub fn permit(&self) -> AllowedRequests {
         match *self.0.borrow() {
-            State::Leading { until: None } => Permit::Write,
-            State::Leading { until: Some(until) } if Instant::now() < until => Permit::Write,
-            State::Standby { .. } => Permit::Read,
-            State::Leading { .. } => Permit::Lost,
-            State::Released => Permit::Nothing,
+            State::Leading { until: None } => AllowedRequests::Write,
+            State::Leading { until: Some(until) } if Instant::now() < until => AllowedRequests::Write,
+            State::Standby { .. } => AllowedRequests::Read,
+            State::Leading { .. } => AllowedRequests::Lost,
+            State::Released => AllowedRequests::Nothing,
         }
     }
 
@@ -436,8 +436,8 @@ mod tests {
         first.leadership.acquired().await;
         let waiting = stand(&second);
         sleep(LEASE * 10).await;
-        assert_eq!(first.leadership.permit(), Permit::Write);
-        assert_eq!(second.leadership.permit(), Permit::Read);
+        assert_eq!(first.leadership.permit(), AllowedRequests::Write);
+        assert_eq!(second.leadership.permit(), AllowedRequests::Read);
         assert!(!running.is_finished() && !waiting.is_finished());
 
         let spec = server.spec();
@@ -449,7 +449,7 @@ mod tests {
         let took = died.elapsed();
         assert!(took + RENEW >= LEASE && took <= LEASE + LOOK * 2, "{took:?}");
         assert_eq!(server.spec().lease_transitions, Some(1));
-        assert_eq!(first.leadership.permit(), Permit::Lost, "and that by its own clock");
+        assert_eq!(first.leadership.permit(), AllowedRequests::Lost, "and that by its own clock");
     }
 
     #[tokio::test(start_paused = true)]
@@ -463,7 +463,7 @@ mod tests {
         running.abort();
         let _ = running.await;
         first.release().await;
-        assert_eq!(first.leadership.permit(), Permit::Nothing);
+        assert_eq!(first.leadership.permit(), AllowedRequests::Nothing);
         let released = Instant::now();
         second.leadership.acquired().await;
         assert!(released.elapsed() < Duration::from_secs(1), "{:?}", released.elapsed());
@@ -499,7 +499,7 @@ mod tests {
         server.silence(true);
         let lost = running.await.unwrap();
         assert_eq!((lost, acquired.elapsed()), (Lost::Expired, GOOD_FOR));
-        assert_eq!(first.leadership.permit(), Permit::Lost);
+        assert_eq!(first.leadership.permit(), AllowedRequests::Lost);
         assert_eq!(server.writes(), 1);
     }
 
@@ -514,7 +514,7 @@ mod tests {
             sleep(TRY).await;
             server.silence(false);
             sleep(TRY).await;
-            assert_eq!(first.leadership.permit(), Permit::Write);
+            assert_eq!(first.leadership.permit(), AllowedRequests::Write);
         }
         assert!(!running.is_finished());
     }
@@ -544,7 +544,7 @@ mod tests {
         first.leadership.acquired().await;
         let writes = server.writes();
         tokio::time::advance(LEASE).await;
-        assert_eq!(first.leadership.permit(), Permit::Lost, "before anything else has run");
+        assert_eq!(first.leadership.permit(), AllowedRequests::Lost, "before anything else has run");
         assert_eq!(running.await.unwrap(), Lost::Expired);
         assert_eq!(server.writes(), writes, "nor did it renew a lease that others may count as run out");
     }

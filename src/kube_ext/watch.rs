@@ -23,19 +23,19 @@ use crate::liveness::Pulse;
 const PAGE: u32 = 250;
 
 /// The scope of one watch: a namespace, or all of them.
-pub type Scope = Option<Arc<str>>;
+pub type WatchScope = Option<Arc<str>>;
 
 /// Returns true if this namespace is in a scope.
 #[must_use]
-pub fn is_in(scope: &Scope, namespace: &str) -> bool {
+pub fn is_in(scope: &WatchScope, namespace: &str) -> bool {
     scope.as_deref().is_none_or(|scope| scope == namespace)
 }
 
 /// The first lists of the watches of one kind, one per scope. Until they are complete, the cache misses objects.
 pub struct FirstLists {
-    scopes: BTreeSet<Scope>,
+    scopes: BTreeSet<WatchScope>,
     selector: Option<&'static str>,
-    missing: watch::Sender<BTreeSet<Scope>>,
+    missing: watch::Sender<BTreeSet<WatchScope>>,
 }
 
 impl FirstLists {
@@ -69,7 +69,7 @@ impl FirstLists {
     }
 
     /// Completes the list of a scope. Later lists of the same scope change nothing.
-    fn complete(&self, scope: &Scope) {
+    fn complete(&self, scope: &WatchScope) {
         self.missing.send_if_modified(|missing| missing.remove(scope));
     }
 }
@@ -81,7 +81,7 @@ pub async fn follow<K>(
     lists: &FirstLists,
     pulse: Pulse,
     is_known: impl Fn(&ObjectKey, &str) -> bool,
-    mut take: impl FnMut(&Scope, &Event<K>),
+    mut take: impl FnMut(&WatchScope, &Event<K>),
 ) where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Clone + Debug + Send + 'static,
 {
@@ -99,10 +99,10 @@ pub async fn follow<K>(
 /// The events of one watch per scope.
 fn objects<'f, K, F>(
     client: &Client,
-    scopes: &BTreeSet<Scope>,
+    scopes: &BTreeSet<WatchScope>,
     selector: Option<&'static str>,
     is_known: &'f F,
-) -> impl Stream<Item = (Scope, Event<K>)> + Unpin + use<'f, K, F>
+) -> impl Stream<Item = (WatchScope, Event<K>)> + Unpin + use<'f, K, F>
 where
     F: Fn(&ObjectKey, &str) -> bool,
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Clone + Debug + Send + 'static,

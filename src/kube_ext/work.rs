@@ -27,7 +27,7 @@ const AFTER_PANIC: Duration = Duration::from_mins(1);
 
 /// The next reconcile of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
+pub enum Requeue {
     /// After the next change.
     Settled,
     /// At once: more follows from the last write.
@@ -53,7 +53,7 @@ impl<K: Clone + Display + Eq + Hash + Ord> Work<'_, K> {
     /// as a stable word for metrics. A panic about one object does not affect the others.
     pub async fn run<F>(self, reconcile: impl Fn(K) -> F, report: impl Fn(Duration, &'static str))
     where
-        F: Future<Output = Result<Next, call::Error>>,
+        F: Future<Output = Result<Requeue, call::Error>>,
     {
         let Self { kind, queue, stop, pulse } = self;
         loop {
@@ -67,12 +67,12 @@ impl<K: Clone + Display + Eq + Hash + Ord> Work<'_, K> {
             let outcome = match AssertUnwindSafe(reconcile(key.clone())).catch_unwind().await {
                 Ok(Ok(next)) => {
                     match next {
-                        Next::Settled => queue.done(&key),
-                        Next::Again => {
+                        Requeue::Settled => queue.done(&key),
+                        Requeue::Again => {
                             queue.done(&key);
                             queue.add(key);
                         }
-                        Next::After(wait) => queue.later(&key, wait),
+                        Requeue::After(wait) => queue.later(&key, wait),
                     }
                     "ok"
                 }
@@ -116,7 +116,7 @@ mod tests {
 
     const LONGEST: Duration = Duration::from_mins(1);
 
-    type Outcome = Result<Next, call::Error>;
+    type Outcome = Result<Requeue, call::Error>;
 
     /// Reconciles one key with these outcomes, and stops after the last. Returns the reported outcomes.
     async fn told(outcomes: impl IntoIterator<Item = Outcome>) -> Vec<&'static str> {
@@ -145,9 +145,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_key_is_requeued_as_its_last_reconcile_returned() {
         let began = tokio::time::Instant::now();
-        assert_eq!(told([Ok(Next::Again), Ok(Next::Settled)]).await, ["ok", "ok"]);
+        assert_eq!(told([Ok(Requeue::Again), Ok(Requeue::Settled)]).await, ["ok", "ok"]);
         assert_eq!(began.elapsed(), Duration::ZERO);
-        assert_eq!(told([Ok(Next::After(LONGEST)), Ok(Next::Settled)]).await, ["ok", "ok"]);
+        assert_eq!(told([Ok(Requeue::After(LONGEST)), Ok(Requeue::Settled)]).await, ["ok", "ok"]);
         assert!(began.elapsed() >= LONGEST);
     }
 
@@ -156,13 +156,13 @@ mod tests {
         let doing = || "writing the status of Drift default/web-1".to_owned();
         let failures = [Err(call::Error::Conflict { doing: doing() }), Err(call::Error::TimedOut { doing: doing() })];
         let began = tokio::time::Instant::now();
-        assert_eq!(told(failures.into_iter().chain([Ok(Next::Settled)])).await, ["conflict", "timeout", "ok"]);
+        assert_eq!(told(failures.into_iter().chain([Ok(Requeue::Settled)])).await, ["conflict", "timeout", "ok"]);
         assert!(began.elapsed() > Duration::ZERO);
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_object_that_causes_a_panic_is_retried_later_and_the_worker_continues() {
-        let looks: [fn() -> Outcome; 2] = [|| panic!("as it should in this test"), || Ok(Next::Settled)];
+        let looks: [fn() -> Outcome; 2] = [|| panic!("as it should in this test"), || Ok(Requeue::Settled)];
         let began = tokio::time::Instant::now();
         assert_eq!(told_of(looks).await, ["panic", "ok"]);
         assert!(began.elapsed() >= AFTER_PANIC);
@@ -175,7 +175,7 @@ mod tests {
         let exists = || Err(call::Error::AlreadyExists { doing: "creating Drift default/web-1-name-1".to_owned() });
         let warnings = |outcomes: Vec<Outcome>| async {
             let _guard = tracing::subscriber::set_default(Warnings(Arc::clone(&log)));
-            told(outcomes.into_iter().chain([Ok(Next::Settled)])).await;
+            told(outcomes.into_iter().chain([Ok(Requeue::Settled)])).await;
             std::mem::take(&mut *log.lock().unwrap())
         };
         assert_eq!(warnings((1..MANY_CONFLICTS).map(|_| conflict()).collect()).await, 0);

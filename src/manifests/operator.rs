@@ -24,14 +24,14 @@ pub struct Rule {
     /// The verbs.
     pub verbs: &'static [&'static str],
     /// The scope.
-    pub scope: Scope,
+    pub scope: RuleScope,
     /// The purpose.
     pub why: &'static str,
 }
 
 /// The scope of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
+pub enum RuleScope {
     /// The watched namespaces, or all.
     Watched,
     /// The operator's own namespace.
@@ -45,7 +45,7 @@ pub const RULES: &[Rule] = &[
         resources: &["provisionedresources", "drifts", "sagas"],
         names: &[],
         verbs: &["list", "watch"],
-        scope: Scope::Watched,
+        scope: RuleScope::Watched,
         why: "to cache all records, drifts and sagas, and to check at the start that their definitions are served",
     },
     Rule {
@@ -53,7 +53,7 @@ pub const RULES: &[Rule] = &[
         resources: &["provisionedresources"],
         names: &[],
         verbs: &["patch"],
-        scope: Scope::Watched,
+        scope: RuleScope::Watched,
         why: "to make an accepted live value the desired one, and to record the resources that sagas create",
     },
     Rule {
@@ -61,7 +61,7 @@ pub const RULES: &[Rule] = &[
         resources: &["provisionedresources"],
         names: &[],
         verbs: &["get", "create", "delete"],
-        scope: Scope::Watched,
+        scope: RuleScope::Watched,
         why: "to create and delete records in sagas, and to restore them when a saga is undone",
     },
     Rule {
@@ -69,7 +69,7 @@ pub const RULES: &[Rule] = &[
         resources: &["drifts"],
         names: &[],
         verbs: &["get", "create", "patch", "delete"],
-        scope: Scope::Watched,
+        scope: RuleScope::Watched,
         why: "to create drifts, remove refused decisions from them, delete resolved ones beyond the history limit, and \
               read an accepted value that a saga restores",
     },
@@ -78,7 +78,7 @@ pub const RULES: &[Rule] = &[
         resources: &["provisionedresources/status", "drifts/status"],
         names: &[],
         verbs: &["patch"],
-        scope: Scope::Watched,
+        scope: RuleScope::Watched,
         why: "to write the results of comparisons and decisions",
     },
     Rule {
@@ -86,7 +86,7 @@ pub const RULES: &[Rule] = &[
         resources: &["sagas"],
         names: &[],
         verbs: &["get", "patch", "delete"],
-        scope: Scope::Watched,
+        scope: RuleScope::Watched,
         why: "to read the saga that another undoes, add and remove the finalizer, remove the annotations of \
               resolutions, cancel a revert whose desired value was changed before it began, and delete a saga after its \
               ttlSecondsAfterFinished",
@@ -96,7 +96,7 @@ pub const RULES: &[Rule] = &[
         resources: &["sagas"],
         names: &[],
         verbs: &["create"],
-        scope: Scope::Watched,
+        scope: RuleScope::Watched,
         why: "to create the saga of a revert",
     },
     Rule {
@@ -104,7 +104,7 @@ pub const RULES: &[Rule] = &[
         resources: &["sagas/status"],
         names: &[],
         verbs: &["update"],
-        scope: Scope::Watched,
+        scope: RuleScope::Watched,
         why: "to write the journal",
     },
     Rule {
@@ -112,7 +112,7 @@ pub const RULES: &[Rule] = &[
         resources: &["events"],
         names: &[],
         verbs: &["create", "patch"],
-        scope: Scope::Watched,
+        scope: RuleScope::Watched,
         why: "to publish events and count repeated ones",
     },
     Rule {
@@ -120,7 +120,7 @@ pub const RULES: &[Rule] = &[
         resources: &["leases"],
         names: &[OPERATOR],
         verbs: &["get", "update"],
-        scope: Scope::Own,
+        scope: RuleScope::Own,
         why: "to elect the one replica that acts",
     },
     Rule {
@@ -128,7 +128,7 @@ pub const RULES: &[Rule] = &[
         resources: &["leases"],
         names: &[],
         verbs: &["create"],
-        scope: Scope::Own,
+        scope: RuleScope::Own,
         why: "to create the Lease in the first replica",
     },
 ];
@@ -141,7 +141,7 @@ pub fn own_access(installation: &Installation) -> Result<String, Error> {
     let Installation { name, namespace, service_account, .. } = installation;
     let account = ServiceAccount { metadata: named(service_account, Some(namespace)), ..ServiceAccount::default() };
     let role = format!("{name}-own");
-    Ok([explanations(Scope::Own), document(&account)?, bound_role(installation, &role, namespace, Scope::Own)?]
+    Ok([explanations(RuleScope::Own), document(&account)?, bound_role(installation, &role, namespace, RuleScope::Own)?]
         .concat())
 }
 
@@ -151,10 +151,13 @@ pub fn own_access(installation: &Installation) -> Result<String, Error> {
 /// When it cannot be serialized.
 pub fn watched_access(installation: &Installation) -> Result<String, Error> {
     let Installation { name, watched, .. } = installation;
-    let mut manifest = explanations(Scope::Watched);
+    let mut manifest = explanations(RuleScope::Watched);
     if watched.is_empty() {
-        let role =
-            ClusterRole { metadata: named(name, None), rules: Some(rules(Scope::Watched)), ..ClusterRole::default() };
+        let role = ClusterRole {
+            metadata: named(name, None),
+            rules: Some(rules(RuleScope::Watched)),
+            ..ClusterRole::default()
+        };
         let binding = ClusterRoleBinding {
             metadata: named(name, None),
             role_ref: reference("ClusterRole", name),
@@ -164,12 +167,12 @@ pub fn watched_access(installation: &Installation) -> Result<String, Error> {
         manifest += &document(&binding)?;
     }
     for namespace in watched {
-        manifest += &bound_role(installation, name, namespace, Scope::Watched)?;
+        manifest += &bound_role(installation, name, namespace, RuleScope::Watched)?;
     }
     Ok(manifest)
 }
 
-fn bound_role(installation: &Installation, name: &str, namespace: &str, scope: Scope) -> Result<String, Error> {
+fn bound_role(installation: &Installation, name: &str, namespace: &str, scope: RuleScope) -> Result<String, Error> {
     let role = Role { metadata: named(name, Some(namespace)), rules: Some(rules(scope)) };
     let binding = RoleBinding {
         metadata: named(name, Some(namespace)),
@@ -179,7 +182,7 @@ fn bound_role(installation: &Installation, name: &str, namespace: &str, scope: S
     Ok(document(&role)? + &document(&binding)?)
 }
 
-fn rules(scope: Scope) -> Vec<PolicyRule> {
+fn rules(scope: RuleScope) -> Vec<PolicyRule> {
     let rules = RULES.iter().filter(|rule| rule.scope == scope);
     rules
         .map(|rule| PolicyRule {
@@ -192,7 +195,7 @@ fn rules(scope: Scope) -> Vec<PolicyRule> {
         .collect()
 }
 
-fn explanations(scope: Scope) -> String {
+fn explanations(scope: RuleScope) -> String {
     let rules = RULES.iter().filter(|rule| rule.scope == scope);
     rules.map(|rule| explanation(rule.api_group, rule.resources, rule.verbs, rule.why)).collect()
 }

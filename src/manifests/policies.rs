@@ -27,7 +27,7 @@ use self::rule::{DRIFTS, SAGAS, condition, named, never, not_the_operator, on, r
 use super::installation::{Error, Installation, document, owned};
 use crate::api::{annotations, labels};
 
-pub use decisions::{DECISIONS, Decision, Signature};
+pub use decisions::{DECISIONS, DecisionAnnotation, Signature};
 
 /// The validating policies and their bindings.
 ///

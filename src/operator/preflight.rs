@@ -31,7 +31,7 @@ const LONGEST_SILENCE: Duration = Duration::from_mins(3);
 
 /// A cluster that responds and has the definitions.
 #[derive(Clone)]
-pub(super) struct Cluster {
+pub(super) struct CheckedCluster {
     /// For all work: sends only the requests that the lease permits.
     pub(super) client: Client,
     /// For the lease and health checks: without retries, and with a short timeout.
@@ -42,7 +42,7 @@ pub(super) struct Cluster {
     server: String,
 }
 
-impl Cluster {
+impl CheckedCluster {
     pub(super) async fn connect(args: &RunArgs, leadership: &Leadership) -> Result<Self, Error> {
         let no_cluster = |error: kube::Error| Error::NoCluster(error.to_string());
         let mut config = Config::infer().await.map_err(|error| Error::NoCluster(error.to_string()))?;
@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     /// A cluster with these watched namespaces that refuses to list drifts in one of them.
-    fn cluster(namespaces: &[&str], code: u16, reason: &'static str) -> Cluster {
+    fn cluster(namespaces: &[&str], code: u16, reason: &'static str) -> CheckedCluster {
         let answer = move |request: Request<Body>| async move {
             let is_refused = request.uri().path().contains("/namespaces/b/drifts");
             let message = "drifts.arcadia.cloud is forbidden: User \"jane\" cannot list";
@@ -162,7 +162,7 @@ mod tests {
             Ok::<_, kube::Error>(response.unwrap())
         };
         let client = Client::new(tower::service_fn(answer), "default");
-        Cluster {
+        CheckedCluster {
             client: client.clone(),
             direct: client,
             namespaces: namespaces.iter().map(ToString::to_string).collect(),

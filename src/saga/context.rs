@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use parking_lot::{Mutex, MutexGuard};
 
-use super::{call_states::CallStates, index::Index, metrics::Metrics, orders::Orders};
+use super::{call_states::CallStates, index::SagaIndex, metrics::SagaMetrics, orders::Orders};
 use crate::{
     api::Saga,
     digitalocean::{self, Actions},
@@ -24,7 +24,7 @@ pub struct SagaSettings {
 }
 
 /// The shared parts of the controller.
-pub struct Context {
+pub struct SagaContext {
     /// The shared parts of the process.
     pub process: Process,
     /// The client of the cloud.
@@ -34,16 +34,16 @@ pub struct Context {
     /// The settings.
     pub settings: SagaSettings,
     /// The counters and histograms.
-    pub metrics: Metrics,
+    pub metrics: SagaMetrics,
     pub(super) actions: Actions<ObjectKey>,
     pub(super) call_states: CallStates,
     pub(super) orders: Orders,
     pub(super) queue: Arc<Queue<ObjectKey>>,
-    index: Mutex<Index>,
+    index: Mutex<SagaIndex>,
     pub(super) sagas: FirstLists,
 }
 
-impl Context {
+impl SagaContext {
     /// Creates a controller that has not started.
     #[must_use]
     pub fn new(
@@ -61,7 +61,7 @@ impl Context {
             http,
             sagas: FirstLists::of(&settings.namespaces),
             settings,
-            metrics: Metrics::default(),
+            metrics: SagaMetrics::default(),
             actions,
             call_states: CallStates::default(),
             orders: Orders::default(),
@@ -71,7 +71,7 @@ impl Context {
     }
 
     /// The cache of sagas. Never locked across an await.
-    pub fn index(&self) -> MutexGuard<'_, Index> {
+    pub fn index(&self) -> MutexGuard<'_, SagaIndex> {
         self.index.lock()
     }
 

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use tracing::info;
 
-use super::{context::Context, runner};
+use super::{context::SagaContext, runner};
 use crate::{
     api::Saga,
     kube_ext::{cache::Cache as _, watch::follow, work::Work},
@@ -19,7 +19,7 @@ pub const WORKERS: usize = 128;
 const LONGEST_ROUND: Duration = Duration::from_mins(10);
 
 /// Watches sagas at once, and runs them while this process leads, until shutdown. Running turns finish.
-pub async fn run(context: Arc<Context>) {
+pub async fn run(context: Arc<SagaContext>) {
     tokio::spawn(watch(context.clone()));
     if !context.process.may_begin(context.sagas.completed()).await {
         return;
@@ -30,7 +30,7 @@ pub async fn run(context: Arc<Context>) {
     process::workers("a saga worker", WORKERS, || work(context.clone())).await;
 }
 
-async fn watch(context: Arc<Context>) {
+async fn watch(context: Arc<SagaContext>) {
     let pulse = context.process.liveness.enter("the watch of Sagas", LONGEST_ROUND);
     follow::<Saga>(
         &context.process.client,
@@ -46,7 +46,7 @@ async fn watch(context: Arc<Context>) {
 }
 
 /// Runs one saga after another.
-async fn work(context: Arc<Context>) {
+async fn work(context: Arc<SagaContext>) {
     let work = Work {
         kind: "Saga",
         queue: &*context.queue,

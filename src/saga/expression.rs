@@ -47,19 +47,19 @@ pub struct Expression {
     tree: Arc<IdedExpr>,
     references: Arc<[Located]>,
     /// The position of the expression.
-    place: Place,
+    place: Position,
 }
 
 /// A reference with its position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Located {
     pub reference: Reference,
-    pub place: Place,
+    pub place: Position,
 }
 
 /// A position in a value: the text, and the line and column in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct Position {
     /// A JSON pointer to the text; empty if the value is one text.
     path: Arc<str>,
     /// Counted from 1; none if the text has one line.
@@ -68,7 +68,7 @@ pub struct Place {
     column: usize,
 }
 
-impl Place {
+impl Position {
     /// The position of the n-th character of a text.
     fn of(path: &Arc<str>, text: &str, character: usize) -> Self {
         let before: String = text.chars().take(character).collect();
@@ -78,7 +78,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.path.is_empty() {
             write!(f, "{}, ", self.path)?;
@@ -150,14 +150,14 @@ impl Template {
             fixed.push_str(before);
             let begin = text.chars().count().saturating_sub(after.chars().count());
             let Some((expression, after)) = split_at_brace(after) else {
-                let place = Place::of(path, text, begin.saturating_sub(2));
+                let place = Position::of(path, text, begin.saturating_sub(2));
                 mistakes.push(format!("{place}: a `${{` is not closed"));
                 return Err(mistakes);
             };
             if !fixed.is_empty() {
                 parts.push(Part::Text(std::mem::take(&mut fixed)));
             }
-            match parse(expression, |character| Place::of(path, text, begin + character)) {
+            match parse(expression, |character| Position::of(path, text, begin + character)) {
                 Ok(expression) => parts.push(Part::Expression(expression)),
                 Err(mistake) => mistakes.push(mistake),
             }
@@ -305,7 +305,7 @@ fn split_at_brace(text: &str) -> Option<(&str, &str)> {
 }
 
 /// Parses an expression. `place` returns the position of its n-th character.
-fn parse(text: &str, place: impl Fn(usize) -> Place) -> Result<Expression, String> {
+fn parse(text: &str, place: impl Fn(usize) -> Position) -> Result<Expression, String> {
     if text.len() > LONGEST {
         return Err(format!("{}: an expression must not be longer than {LONGEST} characters", place(0)));
     }

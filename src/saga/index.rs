@@ -23,7 +23,7 @@ use crate::{
     kube_ext::{
         cache::{Cache, Tombstones, is_newer},
         key::ObjectKey,
-        watch::{Scope, is_in},
+        watch::{WatchScope, is_in},
     },
 };
 
@@ -53,7 +53,7 @@ type Group = (Option<Arc<str>>, Box<str>);
 
 /// The cache of all sagas.
 #[derive(Default)]
-pub struct Index {
+pub struct SagaIndex {
     sagas: HashMap<ObjectKey, IndexedSaga>,
     groups: HashMap<Group, BTreeSet<ObjectKey>>,
     /// The sagas of kind rollback, by the saga that each undoes.
@@ -63,7 +63,7 @@ pub struct Index {
     tombstones: Tombstones,
 }
 
-impl Index {
+impl SagaIndex {
     /// The saga with this key.
     #[must_use]
     pub fn get(&self, key: &ObjectKey) -> Option<IndexedSaga> {
@@ -76,7 +76,7 @@ impl Index {
     }
 
     /// The saga that has to end, or to start, before this one may start. If there is none, this saga claims its
-    /// concurrency key until [`Index::release`].
+    /// concurrency key until [`SagaIndex::release`].
     pub fn claim(&mut self, key: &ObjectKey) -> Option<String> {
         let other = self.waits_for(key);
         if other.is_none() && self.sagas.get(key).is_some_and(|known| is_candidate(&known.saga)) {
@@ -199,12 +199,12 @@ impl Index {
     }
 }
 
-impl Cache<Saga> for Index {
+impl Cache<Saga> for SagaIndex {
     fn tombstones(&mut self) -> &mut Tombstones {
         &mut self.tombstones
     }
 
-    fn uids(&self, scope: &Scope) -> HashSet<Box<str>> {
+    fn uids(&self, scope: &WatchScope) -> HashSet<Box<str>> {
         let sagas = self.sagas.iter().filter(|(key, _)| is_in(scope, &key.namespace));
         sagas.map(|(_, known)| uid(&known.saga).into()).collect()
     }
@@ -337,8 +337,8 @@ mod tests {
         serde_json::from_value(object).unwrap()
     }
 
-    fn index(sagas: &[Saga]) -> Index {
-        let mut index = Index::default();
+    fn index(sagas: &[Saga]) -> SagaIndex {
+        let mut index = SagaIndex::default();
         for saga in sagas {
             index.apply(saga);
         }
@@ -434,7 +434,7 @@ mod tests {
         assert_eq!(index.waits_for(&key("own")), None);
         // Another resource, and a key that is not a resource.
         for named in ["Droplet/1", "Drop/3164444", "Droplet/web-1", "Droplet"] {
-            let mut index = Index::default();
+            let mut index = SagaIndex::default();
             index.apply(&elsewhere("other", "Running", &json!({ "concurrencyKey": named })));
             index.apply(&saga("own", 2, "Pending", &json!({"concurrencyKey": "Droplet/web-1"})));
             assert_eq!(index.waits_for(&key("own")), None, "{named}");

@@ -25,7 +25,7 @@ use crate::{
     kube_ext::{
         call::{Error, bounded},
         key::ObjectKey,
-        leader::{Leadership, Permit},
+        leader::{AllowedRequests, Leadership},
     },
 };
 
@@ -72,7 +72,7 @@ impl Intent {
         if written.at.elapsed() >= self.latest && !self.renew(&mut written).await {
             return false;
         }
-        written.at.elapsed() < self.latest && self.leadership.permit() == Permit::Write
+        written.at.elapsed() < self.latest && self.leadership.permit() == AllowedRequests::Write
     }
 
     /// Whether the intent is younger than this.

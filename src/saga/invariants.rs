@@ -16,7 +16,7 @@ use super::{
     order::{Order, digest},
     outcome::{StepOutcome, after_call, after_lookup, after_prepare, after_undo},
     state,
-    step::{Failure, Found, Progress, Undo},
+    step::{Failure, Lookup, Progress, Undo},
     view::{CallState, SagaView, late_in},
 };
 use crate::api::saga::{
@@ -169,9 +169,9 @@ impl World {
             }
             Command::LookUp(index) => {
                 let found = match self.visible(index) {
-                    0 => Found::Nothing,
-                    1 => Found::One(Progress::Done(Values::new())),
-                    _ => Found::Several(vec!["a".to_owned(), "b".to_owned()]),
+                    0 => Lookup::Nothing,
+                    1 => Lookup::One(Progress::Done(Values::new())),
+                    _ => Lookup::Several(vec!["a".to_owned(), "b".to_owned()]),
                 };
                 let after = after_lookup(&self.view(runner), index, Ok(found));
                 self.follow(runner, after)

@@ -17,7 +17,7 @@ use crate::{
 
 /// The counters and histograms. Clones share them.
 #[derive(Clone)]
-pub struct Metrics {
+pub struct SagaMetrics {
     reconciles: Family<OutcomeLabel, Counter>,
     reconcile_seconds: Histogram,
     ended: Family<SagaLabel, Counter>,
@@ -36,7 +36,7 @@ struct StepLabel {
     outcome: &'static str,
 }
 
-impl Default for Metrics {
+impl Default for SagaMetrics {
     fn default() -> Self {
         Self {
             reconciles: Family::default(),
@@ -50,7 +50,7 @@ impl Default for Metrics {
     }
 }
 
-impl Metrics {
+impl SagaMetrics {
     /// Registers the counters and histograms.
     pub fn register(&self, registry: &mut Registry) {
         registry.register(
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
     use crate::saga::{index::InPhase, steps};
 
-    fn scrape(metrics: &Metrics, sagas: &Census) -> String {
+    fn scrape(metrics: &SagaMetrics, sagas: &Census) -> String {
         let mut registry = Registry::default();
         metrics.register(&mut registry);
         register_gauges(sagas, 0, Timestamp::UNIX_EPOCH, &mut registry);
@@ -130,7 +130,7 @@ mod tests {
             known(SagaPhase::Stuck, 1, Some(-30)),
             known(SagaPhase::Succeeded, 7, None),
         ]);
-        let text = scrape(&Metrics::default(), &sagas);
+        let text = scrape(&SagaMetrics::default(), &sagas);
         let lines = |start: &str| text.lines().filter(|line| line.starts_with(start)).collect::<BTreeSet<_>>();
         let wanted = [
             r#"sagas{kind="provision",phase="Running"} 2"#,
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn counters_are_counters_and_durations_are_seconds_in_few_series() {
-        let metrics = Metrics::default();
+        let metrics = SagaMetrics::default();
         let mut sagas = Census::new();
         let phases = |kind: &SagaKind| SagaPhase::VARIANTS.iter().map(|phase| (*kind, *phase)).collect::<Vec<_>>();
         for (kind, phase) in SagaKind::VARIANTS.iter().flat_map(phases) {

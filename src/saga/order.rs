@@ -92,7 +92,7 @@ impl Order {
         if !too_large.is_empty() {
             return Err(Invalid(too_large));
         }
-        let mut findings = Findings::default();
+        let mut findings = OrderFindings::default();
         let mut earlier = Vec::with_capacity(spec.steps.len());
         let mut steps = Vec::with_capacity(spec.steps.len());
         for step in &spec.steps {
@@ -100,7 +100,7 @@ impl Order {
             earlier.push(known);
             steps.extend(ordered);
         }
-        let Findings { mut mistakes, objections } = findings;
+        let OrderFindings { mut mistakes, objections } = findings;
         if mistakes.is_empty() {
             return Ok(Self { steps, inputs: spec.inputs.clone(), objections });
         }
@@ -132,7 +132,7 @@ impl Order {
 
 /// The mistakes of a spec.
 #[derive(Default)]
-struct Findings {
+struct OrderFindings {
     /// The spec is invalid.
     mistakes: Vec<String>,
     /// The spec is no longer accepted for new sagas.
@@ -154,7 +154,7 @@ impl Ordered {
         spec: &'a StepSpec,
         saga: &SagaSpec,
         earlier: &[Earlier<'_>],
-        findings: &mut Findings,
+        findings: &mut OrderFindings,
     ) -> (Earlier<'a>, Option<Self>) {
         let of_step = |why: String| format!("step {:?}: {why}", spec.name);
         let mut known = Earlier { name: &spec.name, step: steps::named(&spec.step), parameters: None };

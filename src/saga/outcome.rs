@@ -8,7 +8,7 @@ use super::{
     attempts::{LONGEST_WAIT, backoff, missed, missed_undo, wait},
     event::{Event, StepEvent},
     state::{has_room, json_size},
-    step::{Failure, Found, Progress, Undo},
+    step::{Failure, Lookup, Progress, Undo},
     view::{SagaView, stop},
 };
 use crate::{
@@ -127,31 +127,31 @@ pub fn after_prepare(
 
 /// The outcome of looking up a step in doubt.
 #[must_use]
-pub fn after_lookup(view: &SagaView<'_>, index: usize, result: Result<Found<Values>, Failure>) -> StepOutcome {
+pub fn after_lookup(view: &SagaView<'_>, index: usize, result: Result<Lookup<Values>, Failure>) -> StepOutcome {
     let Some(entry) = view.status.steps.get(index) else { return StepOutcome::Rest(LOOKUP_RETRY) };
     let is_doubtful = entry.error.as_ref().is_some_and(|error| error.kind == ErrorKind::Doubt);
     match result {
-        Ok(Found::One(Progress::Started { action, .. })) if entry.action == Some(action) => {
+        Ok(Lookup::One(Progress::Started { action, .. })) if entry.action == Some(action) => {
             StepOutcome::Rest(LOOKUP_RETRY)
         }
-        Ok(Found::One(progress)) => progressed(view, index, progress),
+        Ok(Lookup::One(progress)) => progressed(view, index, progress),
         // The call is repeated only while the saga goes forward. Undoing looks up the effect itself.
-        Ok(Found::Converges) if let Some(why) = stop(view) => StepOutcome::Note(view.turn_back(why)),
-        Ok(Found::Converges) if let Some(wait) = entry.retry_at.as_ref().and_then(|at| view.until(at.0)) => {
+        Ok(Lookup::Converges) if let Some(why) = stop(view) => StepOutcome::Note(view.turn_back(why)),
+        Ok(Lookup::Converges) if let Some(wait) = entry.retry_at.as_ref().and_then(|at| view.until(at.0)) => {
             StepOutcome::Rest(wait)
         }
-        Ok(Found::Converges) => {
+        Ok(Lookup::Converges) => {
             StepOutcome::Intend(StepEvent::Renew { counts: is_doubtful && entry.action.is_none() }.of(index))
         }
         // The cloud reports it as done, so its effect will appear; a second call would do it twice.
-        Ok(Found::Nothing) if entry.action.is_some() && view.action == Some(ActionState::Completed) => view
+        Ok(Lookup::Nothing) if entry.action.is_some() && view.action == Some(ActionState::Completed) => view
             .wait_for_lookup(
                 index,
                 entry,
                 LOOKUP_RETRY,
                 "the cloud reports it as done, but does not list the result yet",
             ),
-        Ok(Found::Nothing) => {
+        Ok(Lookup::Nothing) => {
             let called = view.unsettled(entry);
             let wait = entry.retry_at.as_ref().and_then(|at| view.until(at.0)).unwrap_or_default().max(called);
             if !wait.is_zero() {
@@ -166,7 +166,7 @@ pub fn after_lookup(view: &SagaView<'_>, index: usize, result: Result<Found<Valu
                 None => StepOutcome::Intend(StepEvent::Renew { counts: is_doubtful }.of(index)),
             }
         }
-        Ok(Found::Several(ids)) => {
+        Ok(Lookup::Several(ids)) => {
             let message = format!("several resources could be the result of this step: {}", ids.join(", "));
             StepOutcome::Note(StepEvent::Fail { error: StepError { kind: ErrorKind::Ambiguous, message } }.of(index))
         }

@@ -10,7 +10,7 @@ use tracing::{info, warn};
 use super::{
     clock,
     event::{Event, StepEvent},
-    metrics::Metrics,
+    metrics::SagaMetrics,
     state::condition,
 };
 use crate::{
@@ -20,22 +20,22 @@ use crate::{
         saga::{StepError, StepStatus},
     },
     kube_ext::{
-        events::{Events, News},
+        events::{EventDraft, Events},
         key::ObjectKey,
     },
 };
 
 /// A report that is published once the journal is written.
 #[derive(Default)]
-pub(super) struct Report(Vec<Entry>);
+pub(super) struct TurnReport(Vec<ReportEntry>);
 
-enum Entry {
-    Event(Box<News>),
+enum ReportEntry {
+    Event(Box<EventDraft>),
     SagaEnded(SagaKind, SagaPhase),
     StepEnded { step: &'static str, outcome: &'static str, took: Duration },
 }
 
-impl Report {
+impl TurnReport {
     /// Reports a step's result, by an event that is about to be recorded.
     pub(super) fn step(&mut self, saga: &ObjectKey, kind: &'static str, entry: &StepStatus, event: &Event) {
         let step = entry.name.as_str();
@@ -61,7 +61,7 @@ impl Report {
         } else {
             info!(%saga, step, kind, outcome, ?took, "the step ended");
         }
-        self.0.push(Entry::StepEnded { step: kind, outcome, took });
+        self.0.push(ReportEntry::StepEnded { step: kind, outcome, took });
     }
 
     /// Reports a new phase. Progress is no event: the phase shows it, and an event is a write.
@@ -73,7 +73,7 @@ impl Report {
         let key = ObjectKey::of(saga);
         info!(saga = %key, phase = phase.name(), reason, why = message, "the phase changed");
         if phase.is_finished() || phase == SagaPhase::Stuck {
-            self.0.push(Entry::SagaEnded(saga.spec.kind, phase));
+            self.0.push(ReportEntry::SagaEnded(saga.spec.kind, phase));
         }
         match phase {
             _ if is_resolution => self.event(saga, events::RESOLVED, "Resolve", message),
@@ -97,7 +97,7 @@ impl Report {
             uid: saga.metadata.uid.clone(),
             ..ObjectReference::default()
         };
-        self.0.push(Entry::Event(Box::new(News {
+        self.0.push(ReportEntry::Event(Box::new(EventDraft {
             about,
             related: None,
             is_warning: event.is_warning,
@@ -108,12 +108,12 @@ impl Report {
     }
 
     /// Publishes all reports, now that the journal is written.
-    pub(super) fn publish(&mut self, events: &Events, metrics: &Metrics) {
+    pub(super) fn publish(&mut self, events: &Events, metrics: &SagaMetrics) {
         for told in self.0.drain(..) {
             match told {
-                Entry::Event(news) => events.publish(*news),
-                Entry::SagaEnded(kind, phase) => metrics.ended(kind, phase),
-                Entry::StepEnded { step, outcome, took } => metrics.step_ended(step, outcome, took),
+                ReportEntry::Event(news) => events.publish(*news),
+                ReportEntry::SagaEnded(kind, phase) => metrics.ended(kind, phase),
+                ReportEntry::StepEnded { step, outcome, took } => metrics.step_ended(step, outcome, took),
             }
         }
     }

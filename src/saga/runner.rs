@@ -16,20 +16,20 @@ use tracing::debug;
 use super::{
     call_states::KeptCallState,
     command::Command,
-    context::Context,
+    context::SagaContext,
     decide::decide,
     event::{Choice, Event, StepEvent},
     index::is_held,
     outcome::{StepOutcome, after_call, after_lookup, after_prepare, after_undo},
     state::{Direction, direction},
     step::{AnyStep, Failure, Identity, Progress, StepContext},
-    turn::{Others, Turn},
+    turn::{Others, SagaTurn},
     view::{CallState, SagaView, late_in},
 };
 use crate::{
     api::{annotations, events, saga::Resolution},
     failpoint,
-    kube_ext::{call::Error, key::ObjectKey, leader::Permit, work::Next},
+    kube_ext::{call::Error, key::ObjectKey, leader::AllowedRequests, work::Requeue},
 };
 
 /// After this time a saga returns to the queue, so that no turn is endless.
@@ -45,15 +45,15 @@ const SILENT_WAITS: u32 = 2;
 /// # Errors
 /// When the journal cannot be written. A call without a written intent was not made; a call without a written result is
 /// in doubt and is looked up.
-pub async fn turn(key: &ObjectKey, context: &Arc<Context>) -> Result<Next, Error> {
+pub async fn turn(key: &ObjectKey, context: &Arc<SagaContext>) -> Result<Requeue, Error> {
     failpoint::crash("turn");
     let Some(known) = context.index().get(key) else {
         context.call_states.forget(key);
         context.actions.forget(key);
         context.orders.forget(key);
-        return Ok(Next::Settled);
+        return Ok(Requeue::Settled);
     };
-    let turn = Turn::new(key, context, known).await?;
+    let turn = SagaTurn::new(key, context, known).await?;
     let _release = Release { key, context };
     turn.run().await
 }
@@ -61,7 +61,7 @@ pub async fn turn(key: &ObjectKey, context: &Arc<Context>) -> Result<Next, Error
 /// Releases the saga's claim at the end of its turn, so that the sagas waiting for it can start.
 struct Release<'a> {
     key: &'a ObjectKey,
-    context: &'a Context,
+    context: &'a SagaContext,
 }
 
 impl Drop for Release<'_> {
@@ -73,13 +73,13 @@ impl Drop for Release<'_> {
 /// The result of a call of a step.
 type StepFuture<'s, T> = BoxFuture<'s, Result<T, Failure>>;
 
-impl Turn<'_> {
-    async fn run(mut self) -> Result<Next, Error> {
+impl SagaTurn<'_> {
+    async fn run(mut self) -> Result<Requeue, Error> {
         loop {
             let must_end = self.context.process.stop.is_cancelled() || self.began.elapsed() > LONGEST_TURN;
             if must_end && self.call_state != CallState::Intent {
                 self.write().await?;
-                return Ok(if self.context.process.stop.is_cancelled() { Next::Settled } else { Next::Again });
+                return Ok(if self.context.process.stop.is_cancelled() { Requeue::Settled } else { Requeue::Again });
             }
             match self.next() {
                 Command::Note(event) => self.note(event)?,
@@ -94,10 +94,10 @@ impl Turn<'_> {
                     self.call_state = CallState::Idle(Timestamp::now());
                 }
                 Command::Call(_) | Command::CallUndo(_)
-                    if self.context.process.leadership.permit() != Permit::Write =>
+                    if self.context.process.leadership.permit() != AllowedRequests::Write =>
                 {
                     // Another process may lead now. For that process the step is in doubt, which costs it a lookup.
-                    return Ok(Next::Settled);
+                    return Ok(Requeue::Settled);
                 }
                 Command::Call(index) => {
                     let result = self.change(index, |step, context, parameters| step.run(context, parameters)).await;
@@ -141,11 +141,11 @@ impl Turn<'_> {
                 Command::LetGo => {
                     self.write().await?;
                     self.let_go().await?;
-                    return Ok(Next::Settled);
+                    return Ok(Requeue::Settled);
                 }
                 Command::Expire => {
                     self.expire().await?;
-                    return Ok(Next::Settled);
+                    return Ok(Requeue::Settled);
                 }
                 Command::RefuseCancel => {
                     let note = "cancelling the saga: it has succeeded; create a saga of kind rollback to undo it";
@@ -166,9 +166,9 @@ impl Turn<'_> {
     }
 
     /// Ends the turn for this time, but at most until the saga or its step exceeds its timeout.
-    fn rest(&self, wait: Option<Duration>) -> Next {
+    fn rest(&self, wait: Option<Duration>) -> Requeue {
         let late = late_in(&self.view(&Others::default()));
-        wait.into_iter().chain(late).min().map_or(Next::Settled, Next::After)
+        wait.into_iter().chain(late).min().map_or(Requeue::Settled, Requeue::After)
     }
 
     fn next(&self) -> Command {
@@ -183,7 +183,7 @@ impl Turn<'_> {
     }
 
     /// Applies an outcome. Returns the next turn if this one ends.
-    async fn follow(&mut self, index: usize, after: StepOutcome) -> Result<Option<Next>, Error> {
+    async fn follow(&mut self, index: usize, after: StepOutcome) -> Result<Option<Requeue>, Error> {
         match after {
             StepOutcome::Note(event) => {
                 self.report_step(index, &event);
@@ -220,7 +220,7 @@ impl Turn<'_> {
     }
 
     /// Ends the turn; the next lookup is due after this time.
-    fn lookup_after(&mut self, wait: Duration) -> Next {
+    fn lookup_after(&mut self, wait: Duration) -> Requeue {
         self.keep(CallState::InDoubt(Timestamp::now() + wait), self.waits);
         self.rest(Some(wait))
     }
@@ -233,7 +233,7 @@ impl Turn<'_> {
     }
 
     /// Reads the state before a step and starts it. The result of the previous step waits for that, within a limit.
-    async fn prepare(&mut self, index: usize) -> Result<Option<Next>, Error> {
+    async fn prepare(&mut self, index: usize) -> Result<Option<Requeue>, Error> {
         let limit = if self.is_dirty { LONGEST_DELAY_OF_A_RESULT } else { LONGEST_TURN };
         let Ok(result) =
             timeout(limit, self.read_step(index, |step, context, parameters| step.before(context, parameters))).await
@@ -242,7 +242,7 @@ impl Turn<'_> {
                 self.write().await?;
                 return Ok(None);
             }
-            return Ok(Some(Next::After(limit)));
+            return Ok(Some(Requeue::After(limit)));
         };
         if result.is_err() {
             self.write().await?;

@@ -84,9 +84,9 @@ pub trait Step: Send + Sync + 'static {
         context: &StepContext<'_>,
         parameters: &Self::Parameters,
         before: &Self::Before,
-    ) -> impl Future<Output = Result<Found<Self::Output>, Failure>> + Send {
+    ) -> impl Future<Output = Result<Lookup<Self::Output>, Failure>> + Send {
         let _ = (context, parameters, before);
-        async { Ok(Found::Converges) }
+        async { Ok(Lookup::Converges) }
     }
 
     /// Adopts a resource that a person names as created by the step.
@@ -269,7 +269,7 @@ pub enum Progress<O> {
 
 /// The result of looking up a step in doubt.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found<O> {
+pub enum Lookup<O> {
     /// The step converges: it is simply repeated.
     Converges,
     /// Nothing that the step could have created.
@@ -415,7 +415,7 @@ pub trait AnyStep: Send + Sync {
         &'a self,
         context: &'a StepContext<'a>,
         parameters: &'a Value,
-    ) -> BoxFuture<'a, Result<Found<Values>, Failure>>;
+    ) -> BoxFuture<'a, Result<Lookup<Values>, Failure>>;
     /// See [`Step::adopt`].
     fn adopt<'a>(
         &'a self,
@@ -481,13 +481,13 @@ impl<S: Step> AnyStep for S {
         &'a self,
         context: &'a StepContext<'a>,
         parameters: &'a Value,
-    ) -> BoxFuture<'a, Result<Found<Values>, Failure>> {
+    ) -> BoxFuture<'a, Result<Lookup<Values>, Failure>> {
         async move {
             Ok(match Step::find(self, context, &typed(parameters)?, &was::<S>(context.entry)?).await? {
-                Found::Converges => Found::Converges,
-                Found::Nothing => Found::Nothing,
-                Found::One(progress) => Found::One(untyped(progress)?),
-                Found::Several(ids) => Found::Several(ids),
+                Lookup::Converges => Lookup::Converges,
+                Lookup::Nothing => Lookup::Nothing,
+                Lookup::One(progress) => Lookup::One(untyped(progress)?),
+                Lookup::Several(ids) => Lookup::Several(ids),
             })
         }
         .boxed()

@@ -13,14 +13,14 @@ use tracing::info;
 
 use super::{
     call_states::At,
-    context::Context,
+    context::SagaContext,
     event::Event,
     index::{IndexedSaga, is_held},
     intent::{Intent, Written, write_journal},
     journal,
     order::digest,
     orders::ReadOrder,
-    report::Report,
+    report::TurnReport,
     state::{current, direction},
     upgrade::upgrade,
     view::{CallState, Intervention, SagaView, Undoes},
@@ -37,9 +37,9 @@ use crate::{
 };
 
 /// One turn of one saga.
-pub(super) struct Turn<'a> {
+pub(super) struct SagaTurn<'a> {
     pub(super) key: &'a ObjectKey,
-    pub(super) context: &'a Context,
+    pub(super) context: &'a SagaContext,
     /// The latest object that this process read from the API server.
     pub(super) saga: Arc<Saga>,
     pub(super) intervention: Option<Intervention>,
@@ -55,7 +55,7 @@ pub(super) struct Turn<'a> {
     pub(super) began: Instant,
     /// The latest intent, until its call was made.
     pub(super) intent: Option<Arc<Intent>>,
-    pub(super) report: Report,
+    pub(super) report: TurnReport,
 }
 
 /// The relations of a saga to other sagas.
@@ -67,8 +67,8 @@ pub(super) struct Others {
     pub(super) undone_by: Option<String>,
 }
 
-impl<'a> Turn<'a> {
-    pub(super) async fn new(key: &'a ObjectKey, context: &'a Context, known: IndexedSaga) -> Result<Self, Error> {
+impl<'a> SagaTurn<'a> {
+    pub(super) async fn new(key: &'a ObjectKey, context: &'a SagaContext, known: IndexedSaga) -> Result<Self, Error> {
         let saga = known.saga;
         let is_finished = saga.phase().is_finished();
         let author = match &saga.spec.rollback_of {
@@ -92,7 +92,7 @@ impl<'a> Turn<'a> {
             waits: 0,
             began: Instant::now(),
             intent: None,
-            report: Report::default(),
+            report: TurnReport::default(),
             saga,
         };
         if let Some(held) = context.call_states.get(key).filter(|held| held.at == turn.at()) {
@@ -338,7 +338,7 @@ impl<'a> Turn<'a> {
 }
 
 /// Reads the saga to undo from the API server.
-async fn read(context: &Context, key: &ObjectKey, name: &str) -> Result<Option<Arc<Saga>>, Error> {
+async fn read(context: &SagaContext, key: &ObjectKey, name: &str) -> Result<Option<Arc<Saga>>, Error> {
     let sagas: Api<Saga> = Api::namespaced(context.process.client.clone(), &key.namespace);
     let doing = format!("reading Saga {}/{name}", key.namespace);
     Ok(bounded(&doing, sagas.get_opt(name)).await?.map(Arc::new))

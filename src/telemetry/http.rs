@@ -11,7 +11,7 @@ use axum::{
 };
 use tokio::net::TcpListener;
 
-use super::metrics::Metrics;
+use super::metrics::MetricsRegistry;
 
 /// Returns the reason of a failure, if there is one.
 pub type Probe = Arc<dyn Fn() -> Option<String> + Send + Sync>;
@@ -26,7 +26,7 @@ pub struct Endpoints {
     /// Each check of readiness on a line.
     pub checks: Arc<dyn Fn() -> String + Send + Sync>,
     /// The metrics.
-    pub metrics: Arc<Metrics>,
+    pub metrics: Arc<MetricsRegistry>,
 }
 
 /// Serves until the process ends.

@@ -19,12 +19,12 @@ const PREFIX: &str = "arcadia";
 pub(crate) type Seconds = Gauge<f64, AtomicU64>;
 
 /// Registers gauges with their current values.
-type Gauges = Box<dyn Fn(&mut Registry) + Send + Sync>;
+type GaugeSource = Box<dyn Fn(&mut Registry) + Send + Sync>;
 
 /// The metrics of the process.
-pub struct Metrics {
+pub struct MetricsRegistry {
     counters: Registry,
-    gauges: Vec<Gauges>,
+    gauges: Vec<GaugeSource>,
 }
 
 /// The outcome of a reconcile.
@@ -38,7 +38,7 @@ struct BuildLabel {
     version: &'static str,
 }
 
-impl Default for Metrics {
+impl Default for MetricsRegistry {
     fn default() -> Self {
         let mut counters = Registry::with_prefix(PREFIX);
         let build = Info::new(BuildLabel { version: env!("CARGO_PKG_VERSION") });
@@ -47,7 +47,7 @@ impl Default for Metrics {
     }
 }
 
-impl Metrics {
+impl MetricsRegistry {
     /// The registry of counters and histograms.
     pub fn counters(&mut self) -> &mut Registry {
         &mut self.counters
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn gauges_are_set_anew_for_each_scrape_and_the_text_ends_once() {
-        let mut metrics = Metrics::default();
+        let mut metrics = MetricsRegistry::default();
         metrics.add_gauges(|registry| registry.register("records", "Records", whole(7)));
         metrics.add_gauges(|registry| registry.register("age", "Age", seconds(Duration::from_secs(3))));
         for _ in 0..2 {

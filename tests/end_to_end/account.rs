@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use arcadia_operator::manifests::{
     Installation,
-    operator::{self, RULES, Scope},
+    operator::{self, RULES, RuleScope},
 };
 use control_plane::{ControlPlane, Namespace};
 use k8s_openapi::api::{
@@ -75,7 +75,7 @@ pub async fn grant_access(control_plane: &ControlPlane, installation: &Installat
     // The authorizer learns of a role a moment after it is written. One rule of each role shows that it has.
     let reviews = Api::<SubjectAccessReview>::all(control_plane.client().await.unwrap());
     let watched = installation.watched.first().unwrap_or(&installation.namespace);
-    for (scope, namespace) in [(Scope::Own, &installation.namespace), (Scope::Watched, watched)] {
+    for (scope, namespace) in [(RuleScope::Own, &installation.namespace), (RuleScope::Watched, watched)] {
         let rule = RULES.iter().find(|rule| rule.scope == scope).unwrap();
         let attributes = ResourceAttributes {
             namespace: Some(namespace.clone()),

@@ -13,7 +13,7 @@ use arcadia_operator::{
         saga::{SagaPhase, SagaStatus, StepStatus, Values},
     },
     drift::{
-        index::Index,
+        index::RecordIndex,
         plan::{Compared, Situation},
         status::{status, stored},
     },
@@ -98,7 +98,7 @@ fn drift(status: &Value) -> Drift {
 
 /// The record with the status that the operator stores in this situation.
 fn looked_at(situation: &Situation, drifts: &[Drift]) -> ProvisionedResource {
-    let (mut record, mut index) = (record(), Index::default());
+    let (mut record, mut index) = (record(), RecordIndex::default());
     index.apply(&record);
     for drift in drifts {
         index.apply(drift);

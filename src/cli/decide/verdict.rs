@@ -4,7 +4,7 @@ use crate::cli::drift::DriftView;
 
 /// The kind of a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::cli) enum Verb {
+pub(in crate::cli) enum DecisionKind {
     Accept,
     Revert,
     Plan,
@@ -13,7 +13,7 @@ pub(in crate::cli) enum Verb {
 
 /// The answer of the API server to a decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::cli) enum Outcome {
+pub(in crate::cli) enum PatchResponse {
     /// It is stored.
     Stored,
     /// The drift is another one than the user saw.

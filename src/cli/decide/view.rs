@@ -3,7 +3,7 @@
 use kube::{ResourceExt as _, api::DynamicObject};
 use serde_json::Value;
 
-use super::verdict::{Outcome, Verb, Verdict};
+use super::verdict::{DecisionKind, PatchResponse, Verdict};
 use crate::{
     api::conditions::reason,
     cli::{
@@ -19,15 +19,15 @@ const LISTED: usize = 10;
 const NAMED: usize = 3;
 
 /// The effect of a decision, and the drifts.
-pub(in crate::cli) fn question(verb: Verb, drifts: &[DriftView], effect: Option<&str>) -> String {
+pub(in crate::cli) fn question(verb: DecisionKind, drifts: &[DriftView], effect: Option<&str>) -> String {
     let effect = effect.unwrap_or(match verb {
-        Verb::Accept => {
+        DecisionKind::Accept => {
             "The live value becomes the desired one. Where a manifest declares the field, the acceptance stands on the \
              drift and the record is not changed."
         }
-        Verb::Revert => "A saga changes the resource in the cloud back to the desired value.",
-        Verb::Plan => "The operator shows the steps of the revert and changes nothing.",
-        Verb::Withdraw => "The decision is removed. A drift that was accepted only by it opens again.",
+        DecisionKind::Revert => "A saga changes the resource in the cloud back to the desired value.",
+        DecisionKind::Plan => "The operator shows the steps of the revert and changes nothing.",
+        DecisionKind::Withdraw => "The decision is removed. A drift that was accepted only by it opens again.",
     });
     let mut rows: Vec<&DriftView> = drifts.iter().collect();
     rows.sort_by(|one, other| group(one).cmp(&group(other)));
@@ -36,7 +36,7 @@ pub(in crate::cli) fn question(verb: Verb, drifts: &[DriftView], effect: Option<
     for drifts in groups.iter().take(LISTED) {
         let Some(drift) = drifts.first() else { continue };
         let names: Vec<&str> = drifts.iter().map(|drift| drift.record.as_str()).collect();
-        let effect = drift.effect().filter(|_| matches!(verb, Verb::Revert | Verb::Plan));
+        let effect = drift.effect().filter(|_| matches!(verb, DecisionKind::Revert | DecisionKind::Plan));
         table.row([
             format!("{} {}", drift.kind, drift.field),
             drift.change_in_short(),
@@ -49,10 +49,10 @@ pub(in crate::cli) fn question(verb: Verb, drifts: &[DriftView], effect: Option<
         more => format!("  and {} more\n", count(more, "change")),
     };
     let verb = match verb {
-        Verb::Accept => "Accept",
-        Verb::Revert => "Revert",
-        Verb::Plan => "Plan the revert of",
-        Verb::Withdraw => "Withdraw the decision on",
+        DecisionKind::Accept => "Accept",
+        DecisionKind::Revert => "Revert",
+        DecisionKind::Plan => "Plan the revert of",
+        DecisionKind::Withdraw => "Withdraw the decision on",
     };
     format!("{verb} {}?\n{}{more}{effect}", count(drifts.len(), "drift"), table.render())
 }
@@ -61,35 +61,35 @@ fn group(drift: &DriftView) -> (&str, &str, String, Option<String>) {
     (&drift.kind, &drift.field, drift.change_in_short(), drift.effect())
 }
 
-pub(super) fn stored(verb: Verb, drift: &DriftView, is_dry: bool) -> String {
+pub(super) fn stored(verb: DecisionKind, drift: &DriftView, is_dry: bool) -> String {
     let done = match verb {
-        Verb::Accept => "accept requested",
-        Verb::Revert => "revert requested",
-        Verb::Plan => "plan requested",
-        Verb::Withdraw => "decision withdrawn",
+        DecisionKind::Accept => "accept requested",
+        DecisionKind::Revert => "revert requested",
+        DecisionKind::Plan => "plan requested",
+        DecisionKind::Withdraw => "decision withdrawn",
     };
     let dry = if is_dry { " (server dry run)" } else { "" };
     format!("drift.arcadia.cloud/{} {done}{dry}\n", drift.name)
 }
 
-pub(super) fn not_stored(drift: &DriftView, outcome: &Outcome, flag: &str) -> String {
+pub(super) fn not_stored(drift: &DriftView, outcome: &PatchResponse, flag: &str) -> String {
     let name = &drift.name;
     match outcome {
-        Outcome::Stored => String::new(),
-        Outcome::Moved(now) if now.is_open() => format!(
+        PatchResponse::Stored => String::new(),
+        PatchResponse::Moved(now) if now.is_open() => format!(
             "drift.arcadia.cloud/{name} not decided: it changed after it was read, from {} to {}; read it again with: \
              kubectl arcadia show {name}{flag}",
             drift.change_in_short(),
             now.change_in_short(),
         ),
-        Outcome::Moved(now) => {
+        PatchResponse::Moved(now) => {
             format!(
                 "drift.arcadia.cloud/{name} not decided: it was resolved meanwhile, as {} ({})",
                 now.phase, now.reason
             )
         }
-        Outcome::Gone => format!("drift.arcadia.cloud/{name} not decided: it was deleted meanwhile"),
-        Outcome::Refused(message) => format!("drift.arcadia.cloud/{name} not decided: {message}"),
+        PatchResponse::Gone => format!("drift.arcadia.cloud/{name} not decided: it was deleted meanwhile"),
+        PatchResponse::Refused(message) => format!("drift.arcadia.cloud/{name} not decided: {message}"),
     }
 }
 
@@ -171,23 +171,23 @@ mod tests {
             Accept 6 drifts?
               Droplet size_slug   s-2vcpu-4gb -> s-4vcpu-8gb   web-1, web-2, web-3 and 2 more
               Droplet tags        [] -> ["x"]                  web-9
-            The live value becomes the desired one. Where a manifest declares the field, the acceptance stands on the drift and the record is not changed."#]].assert_eq(&question(Verb::Accept, &drifts(), None));
+            The live value becomes the desired one. Where a manifest declares the field, the acceptance stands on the drift and the record is not changed."#]].assert_eq(&question(DecisionKind::Accept, &drifts(), None));
         expect![[r#"
             Revert 1 drift?
               Droplet size_slug   s-2vcpu-4gb -> s-4vcpu-8gb   web-1   Disruptive: the resource is interrupted
             A saga changes the resource in the cloud back to the desired value."#]]
-        .assert_eq(&question(Verb::Revert, &drifts()[..1], None));
+        .assert_eq(&question(DecisionKind::Revert, &drifts()[..1], None));
     }
 
     #[test]
     fn each_outcome_names_the_next_command() {
         let seen = view("web-1", &json!({}));
-        let moved = |more| Outcome::Moved(Box::new(view("web-1", &more)));
+        let moved = |more| PatchResponse::Moved(Box::new(view("web-1", &more)));
         let outcomes = [
             moved(json!({ "status": { "actual": "s-8", "actualShort": "s-8" } })),
             moved(json!({ "status": { "phase": "Stale", "reason": "LiveReturned" } })),
-            Outcome::Gone,
-            Outcome::Refused("user jane cannot accept".into()),
+            PatchResponse::Gone,
+            PatchResponse::Refused("user jane cannot accept".into()),
         ];
         let lines: Vec<_> = outcomes.iter().map(|outcome| not_stored(&seen, outcome, " -n default")).collect();
         expect![[r#"
@@ -201,7 +201,7 @@ mod tests {
         expect![[r#"
             drift.arcadia.cloud/web-1-size-slug-e7320a9aaf-1 accept requested (server dry run)
         "#]]
-        .assert_eq(&stored(Verb::Accept, &seen, true));
+        .assert_eq(&stored(DecisionKind::Accept, &seen, true));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use regex::Regex;
 
 use super::project::Members;
 use crate::{
-    cli::{Error, survey::Found},
+    cli::{Error, survey::SurveyedResource},
     digitalocean::Client,
 };
 
@@ -46,7 +46,7 @@ impl Filter {
         }
     }
 
-    pub(in crate::cli) fn admits(&self, found: &Found, members: Option<&Members>) -> bool {
+    pub(in crate::cli) fn admits(&self, found: &SurveyedResource, members: Option<&Members>) -> bool {
         let has_tag = self.tag.is_empty()
             || found.tags().iter().any(|tag| self.tag.iter().any(|one| one.eq_ignore_ascii_case(tag)));
         let has_name = self.name.as_ref().is_none_or(|name| found.name().is_some_and(|found| name.is_match(found)));

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::{
-    cli::{Error, drift::text, survey::Found},
-    digitalocean::{Client, Path, ResourceKey},
+    cli::{Error, drift::text, survey::SurveyedResource},
+    digitalocean::{Client, Endpoint, ResourceKey},
     nearest::nearest,
 };
 
@@ -41,10 +41,10 @@ pub(in crate::cli) struct Members {
 impl Members {
     /// Reads the members of the project with this id or name.
     pub(in crate::cli) async fn read(client: &Client, project: &str) -> Result<Self, Error> {
-        let all = Path { route: "/v2/projects", parent: None, id: None, scope: SCOPE };
+        let all = Endpoint { route: "/v2/projects", parent: None, id: None, scope: SCOPE };
         let projects = client.rows(all, "projects", &[]).await?;
         let id = id_of(&projects, project).map_err(Error::Usage)?;
-        let of_project = Path { route: "/v2/projects/{id}/resources", parent: None, id: Some(id), scope: SCOPE };
+        let of_project = Endpoint { route: "/v2/projects/{id}/resources", parent: None, id: Some(id), scope: SCOPE };
         let rows = client.rows(of_project, "resources", &[]).await?;
         let listed = rows.iter().filter_map(|row| member(text(row, "/urn")?)).collect();
         Ok(Self { project: id.to_owned(), listed })
@@ -52,7 +52,7 @@ impl Members {
 
     /// Whether the project contains a resource, or the resource that it is within, such as the domain of a record. Some
     /// kinds, such as NAT gateways, are not listed and name their project instead.
-    pub(in crate::cli) fn contain(&self, found: &Found) -> bool {
+    pub(in crate::cli) fn contain(&self, found: &SurveyedResource) -> bool {
         text(&found.document, "/project_id") == Some(&self.project) || self.list(&found.key)
     }
 

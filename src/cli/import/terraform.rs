@@ -22,34 +22,34 @@ const ID: &str = "id";
 /// One resource type.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Row {
+struct ResourceType {
     kind: Kind,
     #[serde(default)]
     id: Option<String>,
-    fields: BTreeMap<String, Target>,
+    fields: BTreeMap<String, FieldTarget>,
 }
 
 /// The recorded field for an attribute.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-enum Target {
+enum FieldTarget {
     Field(String),
     Each { field: String, each: BTreeMap<String, String> },
     One { field: String, one: BTreeMap<String, String> },
 }
 
-static TABLE: LazyLock<BTreeMap<String, Row>> = LazyLock::new(table);
+static TABLE: LazyLock<BTreeMap<String, ResourceType>> = LazyLock::new(table);
 
 #[expect(clippy::panic, reason = "the file is part of the program, and a test reads it")]
-fn table() -> BTreeMap<String, Row> {
+fn table() -> BTreeMap<String, ResourceType> {
     serde_saphyr::from_str(include_str!("terraform.yaml"))
         .unwrap_or_else(|error| panic!("reading terraform.yaml: {error}"))
 }
 
 /// The contents of a state.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct State {
-    pub(super) resources: Vec<Declared>,
+pub(super) struct TerraformState {
+    pub(super) resources: Vec<TerraformResource>,
     /// Types of the provider without a kind.
     pub(super) unmapped: BTreeSet<String>,
     /// Resources that cannot be recorded, each with a message.
@@ -58,15 +58,15 @@ pub(super) struct State {
 
 /// One resource of a state.
 #[derive(Debug, PartialEq)]
-pub(super) struct Declared {
+pub(super) struct TerraformResource {
     pub(super) key: ResourceKey,
     pub(super) name: Option<String>,
     pub(super) desired: BTreeMap<String, Value>,
 }
 
 /// Reads a state file of version 4, or the output of `terraform show -json` or `tofu show -json`.
-pub(super) fn read(state: &Value) -> Result<State, String> {
-    let mut found = State::default();
+pub(super) fn read(state: &Value) -> Result<TerraformState, String> {
+    let mut found = TerraformState::default();
     if let Some(version) = state.get("version").and_then(Value::as_u64) {
         if version != 4 {
             return Err(format!(
@@ -93,7 +93,7 @@ fn list<'v>(value: &'v Value, pointer: &str) -> &'v [Value] {
     value.pointer(pointer).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
-impl State {
+impl TerraformState {
     fn add_module(&mut self, module: &Value) {
         for resource in list(module, "/resources") {
             if text(resource, "/mode") == Some("managed") {
@@ -125,11 +125,11 @@ impl State {
             return;
         }
         let name = text(attributes, "/name").map(str::to_owned);
-        self.resources.push(Declared { key: ResourceKey::new(row.kind, id), name, desired });
+        self.resources.push(TerraformResource { key: ResourceKey::new(row.kind, id), name, desired });
     }
 }
 
-impl Row {
+impl ResourceType {
     /// The id, from the attributes that the table names.
     fn id(&self, attributes: &Value) -> String {
         let of = |attribute: &str| match attributes.get(attribute) {
@@ -149,7 +149,7 @@ impl Row {
     }
 }
 
-impl Target {
+impl FieldTarget {
     /// The recorded field and its value; none if the cloud sets it or it contains a credential.
     fn value(&self, value: &Value) -> Option<(String, Value)> {
         let (field, value) = match self {
@@ -219,7 +219,8 @@ mod tests {
         for (name, row) in TABLE.iter() {
             let known: Vec<&str> = row.kind.fields().collect();
             for target in row.fields.values() {
-                let (Target::Field(field) | Target::Each { field, .. } | Target::One { field, .. }) = target;
+                let (FieldTarget::Field(field) | FieldTarget::Each { field, .. } | FieldTarget::One { field, .. }) =
+                    target;
                 let root = field.split('.').next().unwrap();
                 assert!(known.contains(&root), "{name}: {} has no {field}", row.kind);
             }
@@ -326,7 +327,7 @@ mod tests {
         assert_eq!(state.unmapped.into_iter().collect::<Vec<_>>(), ["digitalocean_spaces_bucket"]);
         let state = read(&state_file("digitalocean_droplet", &json!({ "id": "web" }))).unwrap();
         assert!(state.refused[0].contains("must be digits"), "{:?}", state.refused);
-        assert_eq!(read(&state_file("aws_instance", &json!({ "id": "i" }))).unwrap(), State::default());
+        assert_eq!(read(&state_file("aws_instance", &json!({ "id": "i" }))).unwrap(), TerraformState::default());
         for state in [json!({ "version": 3 }), json!({}), json!([])] {
             assert!(read(&state).is_err(), "{state}");
         }

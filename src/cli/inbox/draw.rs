@@ -13,7 +13,7 @@ use super::screen::{Mode, Screen, key_of, loses_data};
 use crate::{
     cli::{
         decide,
-        drift::{Class, DriftView, Pending},
+        drift::{ClassText, DriftView, Pending},
         text::{age, count},
     },
     comparison::show,
@@ -61,7 +61,7 @@ fn drifts(frame: &mut Frame<'_>, area: Rect, screen: &Screen, now: Timestamp) {
             Some(Pending::Accept(_)) => "accept",
             Some(Pending::Revert(_)) => "revert",
         };
-        let class = drift.class.as_ref().map(Class::name).unwrap_or_default();
+        let class = drift.class.as_ref().map(ClassText::name).unwrap_or_default();
         Row::new(
             [
                 mark.to_owned(),

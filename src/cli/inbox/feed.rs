@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::cli::{
     Error,
-    cluster::{Cluster, Noun, PAGE},
+    cluster::{Noun, PAGE, UserCluster},
     decide::OPEN,
     error::innermost,
 };
@@ -27,7 +27,7 @@ pub(super) struct Feed {
 
 impl Feed {
     /// The open drifts with these labels in the command's namespaces.
-    pub(super) fn open(cluster: &Cluster, labels: Option<&str>) -> Self {
+    pub(super) fn open(cluster: &UserCluster, labels: Option<&str>) -> Self {
         let config = watcher::Config::default().fields(OPEN).page_size(PAGE);
         let config = match labels {
             Some(labels) => config.labels(labels),

@@ -18,7 +18,7 @@ use super::{
     feed::Feed,
     screen::{Effect, Screen, key_of},
 };
-use crate::cli::{Error, Exit, cluster::Cluster, decide, drift::DriftView, history};
+use crate::cli::{Error, Exit, cluster::UserCluster, decide, drift::DriftView, history};
 
 /// The interval at which ages are redrawn.
 const TICK: Duration = Duration::from_secs(10);
@@ -26,7 +26,7 @@ const TICK: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(200);
 
 /// Runs until the user quits. The terminal is restored afterwards, even after a failure or a signal.
-pub(super) async fn run(cluster: &Cluster, feed: Feed) -> Result<Exit, Error> {
+pub(super) async fn run(cluster: &UserCluster, feed: Feed) -> Result<Exit, Error> {
     if !console::Term::stdout().is_term() || !io::stdin().is_terminal() {
         return Err(Error::usage("--interactive needs a terminal; list the drifts with: kubectl arcadia inbox"));
     }
@@ -44,7 +44,7 @@ impl Drop for Raw {
     }
 }
 
-async fn show(cluster: &Cluster, mut feed: Feed, terminal: &mut DefaultTerminal) -> Result<Exit, Error> {
+async fn show(cluster: &UserCluster, mut feed: Feed, terminal: &mut DefaultTerminal) -> Result<Exit, Error> {
     let mut inputs = inputs();
     let mut screen = Screen::default();
     loop {
@@ -57,9 +57,9 @@ async fn show(cluster: &Cluster, mut feed: Feed, terminal: &mut DefaultTerminal)
             () = sleep(TICK) => {}
             input = inputs.recv() => match input {
                 // Ctrl-C is a key here, since the terminal is in raw mode.
-                None | Some(Input::Interrupt) => return Ok(Exit::Interrupted),
-                Some(Input::Resized) => {}
-                Some(Input::Key(key)) => match screen.press(key) {
+                None | Some(TerminalInput::Interrupt) => return Ok(Exit::Interrupted),
+                Some(TerminalInput::Resized) => {}
+                Some(TerminalInput::Key(key)) => match screen.press(key) {
                     Effect::None => {}
                     Effect::Quit => return Ok(Exit::Done),
                     Effect::Decide { verb, drifts } => {
@@ -82,8 +82,8 @@ async fn show(cluster: &Cluster, mut feed: Feed, terminal: &mut DefaultTerminal)
 
 /// Returns the result of calls to the API server, or none after Ctrl-C. Other keys are dropped meanwhile: they were
 /// meant for the earlier screen.
-async fn patient<T>(inputs: &mut mpsc::UnboundedReceiver<Input>, work: impl Future<Output = T>) -> Option<T> {
-    let interrupt = async { while !matches!(inputs.recv().await, None | Some(Input::Interrupt)) {} };
+async fn patient<T>(inputs: &mut mpsc::UnboundedReceiver<TerminalInput>, work: impl Future<Output = T>) -> Option<T> {
+    let interrupt = async { while !matches!(inputs.recv().await, None | Some(TerminalInput::Interrupt)) {} };
     tokio::select! {
         biased;
         () = interrupt => None,
@@ -92,7 +92,7 @@ async fn patient<T>(inputs: &mut mpsc::UnboundedReceiver<Input>, work: impl Futu
 }
 
 /// The input from the terminal.
-enum Input {
+enum TerminalInput {
     Key(KeyCode),
     Interrupt,
     /// The terminal was resized.
@@ -100,7 +100,7 @@ enum Input {
 }
 
 /// The inputs of the terminal. A thread reads them, since terminals have no asynchronous input.
-fn inputs() -> mpsc::UnboundedReceiver<Input> {
+fn inputs() -> mpsc::UnboundedReceiver<TerminalInput> {
     let (sender, receiver) = mpsc::unbounded_channel();
     std::thread::spawn(move || {
         while !sender.is_closed() {
@@ -119,17 +119,17 @@ fn inputs() -> mpsc::UnboundedReceiver<Input> {
 }
 
 /// The next input; none after a timeout.
-fn read() -> io::Result<Option<Input>> {
+fn read() -> io::Result<Option<TerminalInput>> {
     if !event::poll(POLL)? {
         return Ok(None);
     }
     Ok(match event::read()? {
         Event::Key(key) if key.kind == KeyEventKind::Release => None,
         Event::Key(key) if key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL) => {
-            Some(Input::Interrupt)
+            Some(TerminalInput::Interrupt)
         }
-        Event::Key(key) => Some(Input::Key(key.code)),
-        Event::Resize(..) => Some(Input::Resized),
+        Event::Key(key) => Some(TerminalInput::Key(key.code)),
+        Event::Resize(..) => Some(TerminalInput::Resized),
         _ => None,
     })
 }

@@ -6,8 +6,8 @@ use ratatui::crossterm::event::KeyCode;
 
 use super::view::in_order;
 use crate::cli::{
-    decide::{Answer, Verb, is_same},
-    drift::{Class, DriftView, Pending},
+    decide::{DecisionKind, DecisionResult, is_same},
+    drift::{ClassText, DriftView, Pending},
     text::count,
 };
 
@@ -41,7 +41,7 @@ pub(super) enum Mode {
     /// Letters extend the filter.
     Filter,
     /// A question about these drifts, as they were when it was shown.
-    Confirm { verb: Verb, drifts: Vec<DriftView> },
+    Confirm { verb: DecisionKind, drifts: Vec<DriftView> },
 }
 
 /// The work that a key starts.
@@ -51,7 +51,7 @@ pub(super) enum Effect {
     Quit,
     /// Stores a decision on each of these drifts as they were shown.
     Decide {
-        verb: Verb,
+        verb: DecisionKind,
         drifts: Vec<DriftView>,
     },
     /// Read the drifts of this field.
@@ -105,13 +105,13 @@ impl Screen {
     }
 
     /// Applies the answers to a decision.
-    pub(super) fn answered(&mut self, verb: Verb, answers: &[Answer]) {
-        let refused: Vec<&Answer> = answers.iter().filter(|answer| answer.refusal.is_some()).collect();
+    pub(super) fn answered(&mut self, verb: DecisionKind, answers: &[DecisionResult]) {
+        let refused: Vec<&DecisionResult> = answers.iter().filter(|answer| answer.refusal.is_some()).collect();
         let stored = answers.len().saturating_sub(refused.len());
         let done = match verb {
-            Verb::Accept => "accept requested",
-            Verb::Revert | Verb::Plan => "revert requested",
-            Verb::Withdraw => "decision withdrawn",
+            DecisionKind::Accept => "accept requested",
+            DecisionKind::Revert | DecisionKind::Plan => "revert requested",
+            DecisionKind::Withdraw => "decision withdrawn",
         };
         self.notice = format!("{}: {done}", count(stored, "drift"));
         if let Some(refusal) = refused.first().and_then(|answer| answer.refusal.as_ref()) {
@@ -170,9 +170,9 @@ impl Screen {
             KeyCode::Char('/') => self.mode = Mode::Filter,
             KeyCode::Char(' ') => self.choose(|drift, current| key_of(drift) == key_of(current)),
             KeyCode::Char('c') => self.choose(|drift, current| drift.change == current.change),
-            KeyCode::Char('a') => self.question(Verb::Accept),
-            KeyCode::Char('r') => self.question(Verb::Revert),
-            KeyCode::Char('u') => self.question(Verb::Withdraw),
+            KeyCode::Char('a') => self.question(DecisionKind::Accept),
+            KeyCode::Char('r') => self.question(DecisionKind::Revert),
+            KeyCode::Char('u') => self.question(DecisionKind::Withdraw),
             KeyCode::Char('h') | KeyCode::Enter => {
                 return self.current().map_or(Effect::None, |drift| Effect::ReadHistory(Box::new(drift.clone())));
             }
@@ -201,23 +201,27 @@ impl Screen {
     }
 
     /// Shows a question about the chosen drifts, or the current one, if they can be decided like that.
-    fn question(&mut self, verb: Verb) {
+    fn question(&mut self, verb: DecisionKind) {
         let subjects: Vec<&DriftView> = if self.chosen.is_empty() {
             self.current().into_iter().collect()
         } else {
             self.drifts.iter().filter(|drift| self.chosen.contains(&key_of(drift))).collect()
         };
         let is_possible = |drift: &&DriftView| match verb {
-            Verb::Accept => !matches!(drift.pending, Some(Pending::Accept(_))),
-            Verb::Revert | Verb::Plan => drift.class.as_ref().is_none_or(|class| class.needs().is_some()),
-            Verb::Withdraw => drift.pending.is_some(),
+            DecisionKind::Accept => !matches!(drift.pending, Some(Pending::Accept(_))),
+            DecisionKind::Revert | DecisionKind::Plan => {
+                drift.class.as_ref().is_none_or(|class| class.needs().is_some())
+            }
+            DecisionKind::Withdraw => drift.pending.is_some(),
         };
         let drifts: Vec<DriftView> = subjects.into_iter().filter(is_possible).cloned().collect();
         if drifts.is_empty() {
             let notice = match verb {
-                Verb::Accept => "already accepted; u withdraws the decision",
-                Verb::Revert | Verb::Plan => "no saga can revert it: change it in the cloud, or accept it",
-                Verb::Withdraw => "no decision waits",
+                DecisionKind::Accept => "already accepted; u withdraws the decision",
+                DecisionKind::Revert | DecisionKind::Plan => {
+                    "no saga can revert it: change it in the cloud, or accept it"
+                }
+                DecisionKind::Withdraw => "no decision waits",
             };
             notice.clone_into(&mut self.notice);
             return;
@@ -227,8 +231,8 @@ impl Screen {
 }
 
 /// Returns true if a decision may lose data, or cannot be undone.
-pub(super) fn loses_data(verb: Verb, drifts: &[DriftView]) -> bool {
-    verb == Verb::Revert && drifts.iter().any(|drift| drift.class.as_ref().is_some_and(Class::loses))
+pub(super) fn loses_data(verb: DecisionKind, drifts: &[DriftView]) -> bool {
+    verb == DecisionKind::Revert && drifts.iter().any(|drift| drift.class.as_ref().is_some_and(ClassText::loses))
 }
 
 #[cfg(test)]
@@ -283,7 +287,7 @@ pub(super) mod tests {
         screen.press(KeyCode::Enter);
         // The drifts of one change are chosen, if they are shown.
         press(&mut screen, "ca");
-        let Mode::Confirm { verb: Verb::Accept, drifts } = &screen.mode else { panic!("{:?}", screen.mode) };
+        let Mode::Confirm { verb: DecisionKind::Accept, drifts } = &screen.mode else { panic!("{:?}", screen.mode) };
         assert_eq!(names(drifts), ["web-2-size-slug-e7320a9aaf-1"]);
         let Effect::Decide { drifts, .. } = press(&mut screen, "y") else { panic!() };
         assert_eq!((drifts.len(), screen.mode), (1, Mode::List));
@@ -294,7 +298,7 @@ pub(super) mod tests {
         let mut screen = screen();
         assert_eq!(press(&mut screen, "ry"), Effect::None);
         assert!(matches!(screen.mode, Mode::Confirm { .. }));
-        assert!(matches!(press(&mut screen, "Y"), Effect::Decide { verb: Verb::Revert, .. }));
+        assert!(matches!(press(&mut screen, "Y"), Effect::Decide { verb: DecisionKind::Revert, .. }));
     }
 
     #[test]
@@ -322,6 +326,6 @@ pub(super) mod tests {
         screen.take(&[view("web-1", &decided)]);
         press(&mut screen, "a");
         assert_eq!(screen.notice, "already accepted; u withdraws the decision");
-        assert!(matches!(press(&mut screen, "uy"), Effect::Decide { verb: Verb::Withdraw, .. }));
+        assert!(matches!(press(&mut screen, "uy"), Effect::Decide { verb: DecisionKind::Withdraw, .. }));
     }
 }

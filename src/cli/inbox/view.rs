@@ -12,7 +12,7 @@ use crate::{
     api::conditions::reason,
     cli::{
         decide,
-        drift::{Class, DriftView, Pending},
+        drift::{ClassText, DriftView, Pending},
         text::{Paint, Table, age, count, lines},
     },
     comparison::show,
@@ -26,7 +26,7 @@ const NAMED: usize = 3;
 const CHANGE: usize = 72;
 
 /// The scope of the inbox.
-pub(super) struct Scope<'a> {
+pub(super) struct InboxScope<'a> {
     /// True if it covers all namespaces.
     pub(super) all: bool,
     pub(super) namespace: &'a str,
@@ -47,7 +47,7 @@ impl<'a> Group<'a> {
         self.drifts.first().copied()
     }
 
-    fn class(&self) -> Option<&'a Class> {
+    fn class(&self) -> Option<&'a ClassText> {
         self.drifts.iter().filter_map(|drift| drift.class.as_ref()).min_by_key(|class| class.rank())
     }
 
@@ -59,7 +59,12 @@ impl<'a> Group<'a> {
     fn rank(&self) -> impl Ord + use<'a> {
         let is_gone = self.first().is_some_and(DriftView::is_about_existence);
         let class = self.class();
-        (!is_gone, class.map_or(u8::MAX, Class::rank), self.oldest(), self.first().map(|drift| drift.change.clone()))
+        (
+            !is_gone,
+            class.map_or(u8::MAX, ClassText::rank),
+            self.oldest(),
+            self.first().map(|drift| drift.change.clone()),
+        )
     }
 }
 
@@ -87,7 +92,7 @@ fn key(drift: &DriftView) -> (&str, &str, &str) {
 /// the drifts of a change.
 pub(super) fn groups(
     drifts: &[DriftView],
-    scope: &Scope<'_>,
+    scope: &InboxScope<'_>,
     now: Timestamp,
     paint: Paint,
     width: Option<usize>,
@@ -100,7 +105,7 @@ pub(super) fn groups(
     format!("{table}\n{}", next(drifts, &groups, top, scope, paint))
 }
 
-fn table(groups: &[Group<'_>], scope: &Scope<'_>, now: Timestamp, paint: Paint, is_full: bool) -> Table {
+fn table(groups: &[Group<'_>], scope: &InboxScope<'_>, now: Timestamp, paint: Paint, is_full: bool) -> Table {
     let has_classes = groups.iter().any(|group| group.class().is_some());
     let classes = has_classes.then_some("REVERT");
     let numbers = ["COUNT", "AGE"].into_iter().filter(|_| is_full);
@@ -123,7 +128,7 @@ fn table(groups: &[Group<'_>], scope: &Scope<'_>, now: Timestamp, paint: Paint, 
 }
 
 /// The names of the records. Some of their decisions may be pending.
-fn records(group: &Group<'_>, scope: &Scope<'_>) -> String {
+fn records(group: &Group<'_>, scope: &InboxScope<'_>) -> String {
     let mut names: Vec<String> =
         group.drifts.iter().map(|drift| located(&drift.namespace, &drift.record, scope)).collect();
     names.dedup();
@@ -150,22 +155,22 @@ pub(super) fn state(drift: &DriftView) -> Option<&'static str> {
     }
 }
 
-fn located(namespace: &str, name: &str, scope: &Scope<'_>) -> String {
+fn located(namespace: &str, name: &str, scope: &InboxScope<'_>) -> String {
     if scope.all { format!("{namespace}/{name}") } else { name.to_owned() }
 }
 
-fn painted(class: &Class, paint: Paint) -> String {
+fn painted(class: &ClassText, paint: Paint) -> String {
     let name = class.name();
     match class {
-        Class::Known(revert::Class::Lossy | revert::Class::OneWay) => paint.bad(&name),
-        Class::Known(revert::Class::Disruptive | revert::Class::NotRevertible) => paint.warn(&name),
-        Class::Known(revert::Class::Safe) => paint.good(&name),
-        Class::Known(revert::Class::NotOurs) | Class::Other(_) => name,
+        ClassText::Known(revert::RevertClass::Lossy | revert::RevertClass::OneWay) => paint.bad(&name),
+        ClassText::Known(revert::RevertClass::Disruptive | revert::RevertClass::NotRevertible) => paint.warn(&name),
+        ClassText::Known(revert::RevertClass::Safe) => paint.good(&name),
+        ClassText::Known(revert::RevertClass::NotOurs) | ClassText::Other(_) => name,
     }
 }
 
 /// The next commands for the first change.
-fn next(drifts: &[DriftView], groups: &[Group<'_>], top: &DriftView, scope: &Scope<'_>, paint: Paint) -> String {
+fn next(drifts: &[DriftView], groups: &[Group<'_>], top: &DriftView, scope: &InboxScope<'_>, paint: Paint) -> String {
     let namespaces: BTreeSet<&str> = drifts.iter().map(|drift| drift.namespace.as_str()).collect();
     let place = if scope.all { format!(" in {}", count(namespaces.len(), "namespace")) } else { String::new() };
     let flag = if scope.all { format!(" -n {}", top.namespace) } else { scope.flag.to_owned() };
@@ -192,7 +197,7 @@ fn next(drifts: &[DriftView], groups: &[Group<'_>], top: &DriftView, scope: &Sco
     )
 }
 
-fn nothing(scope: &Scope<'_>) -> String {
+fn nothing(scope: &InboxScope<'_>) -> String {
     let place = if scope.all { "all namespaces".to_owned() } else { format!("namespace {}", scope.namespace) };
     let which = if scope.is_filtered { " that match" } else { "" };
     let elsewhere = if scope.all { "" } else { " List all namespaces with: kubectl arcadia inbox -A." };
@@ -200,7 +205,7 @@ fn nothing(scope: &Scope<'_>) -> String {
 }
 
 /// One line per drift.
-pub(super) fn wide(drifts: &[DriftView], scope: &Scope<'_>, now: Timestamp, paint: Paint) -> String {
+pub(super) fn wide(drifts: &[DriftView], scope: &InboxScope<'_>, now: Timestamp, paint: Paint) -> String {
     let groups = grouped(drifts);
     if groups.is_empty() {
         return nothing(scope);
@@ -239,7 +244,7 @@ pub(super) fn wide(drifts: &[DriftView], scope: &Scope<'_>, now: Timestamp, pain
 }
 
 /// The names, for `accept -` and `revert -`.
-pub(super) fn names(drifts: &[DriftView], scope: &Scope<'_>) -> String {
+pub(super) fn names(drifts: &[DriftView], scope: &InboxScope<'_>) -> String {
     let line = |drift: &&DriftView| {
         if scope.all {
             format!("{}/{}", drift.namespace, drift.name)
@@ -279,9 +284,9 @@ mod tests {
         drifts
     }
 
-    fn check(is_all: bool, render: impl Fn(&Scope<'_>) -> String, expected: &Expect) {
+    fn check(is_all: bool, render: impl Fn(&InboxScope<'_>) -> String, expected: &Expect) {
         let flag = if is_all { " -A" } else { "" };
-        let scope = Scope { all: is_all, namespace: "default", flag, is_filtered: false };
+        let scope = InboxScope { all: is_all, namespace: "default", flag, is_filtered: false };
         expected.assert_eq(&render(&scope));
     }
 
@@ -344,7 +349,7 @@ mod tests {
     #[test]
     fn a_narrow_terminal_shows_fewer_columns() {
         let drifts = [view("web-1", &json!({ "spec": { "revert": { "class": "Disruptive" } } }))];
-        let narrow = |scope: &Scope<'_>| groups(&drifts, scope, now(), Paint::NONE, Some(80));
+        let narrow = |scope: &InboxScope<'_>| groups(&drifts, scope, now(), Paint::NONE, Some(80));
         check(
             false,
             narrow,
@@ -358,7 +363,7 @@ mod tests {
               kubectl arcadia revert --change a4b70a39 --plan     show the plan of a revert
         "#]],
         );
-        let scope = Scope { all: false, namespace: "default", flag: "", is_filtered: false };
+        let scope = InboxScope { all: false, namespace: "default", flag: "", is_filtered: false };
         assert!(narrow(&scope).lines().all(|line| line.len() <= 80));
     }
 

@@ -10,7 +10,7 @@ use yamlpath::{Component, Document, Route};
 use crate::comparison::is_alike;
 
 /// The place of a value: keys and positions.
-pub(super) type Place = Vec<Component<'static>>;
+pub(super) type YamlPath = Vec<Component<'static>>;
 
 /// The notation of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub(super) struct Editor<'t> {
     /// One document, not a stream of several.
     pub(super) text: &'t str,
     pub(super) notation: Notation,
-    pub(super) map: &'t Place,
+    pub(super) map: &'t YamlPath,
 }
 
 impl Editor<'_> {
@@ -66,7 +66,7 @@ impl Editor<'_> {
     }
 
     /// Returns the changed text, if only the value differs.
-    fn checked(&self, text: String, before: &Value, place: &Place, value: &Value) -> Result<String, Error> {
+    fn checked(&self, text: String, before: &Value, place: &YamlPath, value: &Value) -> Result<String, Error> {
         let mut after = parse(&text).map_err(|_| Error::Entangled)?;
         let mut expected = before.clone();
         let is_set = at(&after, place).is_some_and(|found| is_alike(found, value));
@@ -80,7 +80,7 @@ impl Editor<'_> {
     }
 
     /// Makes the smallest change of the value at this place.
-    fn change(&self, text: &str, place: &Place, old: &Value, new: &Value) -> Result<String, Error> {
+    fn change(&self, text: &str, place: &YamlPath, old: &Value, new: &Value) -> Result<String, Error> {
         match (old, new) {
             // Another notation of the same value is kept.
             _ if is_alike(old, new) => Ok(text.to_owned()),
@@ -97,7 +97,7 @@ impl Editor<'_> {
     fn change_map(
         &self,
         text: &str,
-        place: &Place,
+        place: &YamlPath,
         old: &Map<String, Value>,
         new: &Map<String, Value>,
     ) -> Result<String, Error> {
@@ -115,7 +115,7 @@ impl Editor<'_> {
     }
 
     /// Lists count as sets: remaining items keep their positions.
-    fn change_list(&self, text: &str, place: &Place, old: &[Value], new: &[Value]) -> Result<String, Error> {
+    fn change_list(&self, text: &str, place: &YamlPath, old: &[Value], new: &[Value]) -> Result<String, Error> {
         let mut to_come: Vec<&Value> = new.iter().collect();
         let mut to_go: Vec<(usize, &Value)> = Vec::new();
         for (position, item) in old.iter().enumerate() {
@@ -140,7 +140,7 @@ impl Editor<'_> {
     }
 
     /// Replaces the value as a whole.
-    fn replace(&self, text: &str, place: &Place, old: &Value, new: &Value) -> Result<String, Error> {
+    fn replace(&self, text: &str, place: &YamlPath, old: &Value, new: &Value) -> Result<String, Error> {
         let document = Document::new(text)?;
         let route = Route::from(place.clone());
         let Some((start, end)) = extent(&document, place, old)? else {
@@ -173,7 +173,7 @@ impl Editor<'_> {
         Ok(spliced(&text, colon, colon, &format!(" {inline}")))
     }
 
-    fn add_item(&self, text: &str, place: &Place, count: usize, new: &Value) -> Result<String, Error> {
+    fn add_item(&self, text: &str, place: &YamlPath, count: usize, new: &Value) -> Result<String, Error> {
         let document = Document::new(text)?;
         let list = span(&document, &Route::from(place.clone()))?.ok_or_else(|| not_found("a list"))?;
         let before = parse(text)?;
@@ -189,7 +189,7 @@ impl Editor<'_> {
         Ok(on_next_line(text, end.1, &format!("{}- {}", " ".repeat(indent), item.trim_start())))
     }
 
-    fn add_key(&self, text: &str, place: &Place, key: &str, new: &Value) -> Result<String, Error> {
+    fn add_key(&self, text: &str, place: &YamlPath, key: &str, new: &Value) -> Result<String, Error> {
         let before = parse(text)?;
         let keys = at(&before, place).and_then(Value::as_object).ok_or_else(|| not_found("a map"))?;
         let document = Document::new(text)?;
@@ -313,7 +313,7 @@ fn block_scalar(old: &str, new: &str) -> Option<String> {
 }
 
 /// Removes an item or a key, with its line or its comma.
-fn remove(text: &str, place: &Place) -> Result<String, Error> {
+fn remove(text: &str, place: &YamlPath) -> Result<String, Error> {
     let span = Document::new(text)?.removal_span(&Route::from(place.clone()))?;
     Ok(spliced(text, span.start, span.end, ""))
 }
@@ -331,7 +331,7 @@ fn colon(document: &Document, route: &Route<'_>) -> Result<usize, Error> {
 }
 
 /// The position of a value, without the blanks and comments after it; none if a key has no value.
-fn extent(document: &Document, place: &Place, value: &Value) -> Result<Option<(usize, usize)>, Error> {
+fn extent(document: &Document, place: &YamlPath, value: &Value) -> Result<Option<(usize, usize)>, Error> {
     let Some((start, end)) = span(document, &Route::from(place.clone()))? else { return Ok(None) };
     let is_block = document.source().get(start..).is_some_and(|text| !text.starts_with(['[', '{']));
     let children: Vec<(Component<'static>, &Value)> = match value {
@@ -385,7 +385,7 @@ fn column(text: &str, position: usize) -> usize {
     before.len() - before.rfind('\n').map_or(0, |line_end| line_end + 1)
 }
 
-fn joined(place: &Place, component: Component<'static>) -> Place {
+fn joined(place: &YamlPath, component: Component<'static>) -> YamlPath {
     place.iter().cloned().chain([component]).collect()
 }
 

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use kube::api::DynamicObject;
 use serde_json::Value;
 
-use super::edit::{self, Editor, Notation, Place};
+use super::edit::{self, Editor, Notation, YamlPath};
 use crate::{
     api::{GROUP, drift::EXISTS},
     cli::drift::{DriftView, text},
@@ -18,7 +18,7 @@ const RECORD: &str = "ProvisionedResource";
 
 /// A standing acceptance.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Acceptance {
+pub(super) struct StandingDrift {
     pub(super) drift: DriftView,
     /// The accepted value, and the value that the manifest declared then.
     pub(super) value: Value,
@@ -28,7 +28,7 @@ pub(super) struct Acceptance {
     pub(super) until: Option<String>,
 }
 
-impl Acceptance {
+impl StandingDrift {
     /// None if no acceptance stands on the drift.
     pub(super) fn read(object: &DynamicObject) -> Option<Self> {
         let drift = DriftView::read(object);
@@ -61,12 +61,12 @@ pub(super) struct File {
 
 /// The edits to write, and the acceptances that cannot be written.
 #[derive(Debug, Default)]
-pub(super) struct Plan {
+pub(super) struct ManifestEdits {
     pub(super) edits: Vec<Edit>,
     /// Acceptances whose values were written.
-    pub(super) written: Vec<Acceptance>,
+    pub(super) written: Vec<StandingDrift>,
     /// Acceptances that are in no manifest yet, with the reason.
-    pub(super) left: Vec<(Acceptance, Why)>,
+    pub(super) left: Vec<(StandingDrift, SkipReason)>,
     /// Acceptances with an end, which are not meant to be written.
     pub(super) temporary: usize,
     /// Files with records that cannot be changed in place, with the reason.
@@ -85,7 +85,7 @@ pub(super) struct Edit {
 
 /// The reason why an accepted value is not written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Why {
+pub(super) enum SkipReason {
     /// No changeable file declares the field.
     Undeclared,
     /// The value contains a credential.
@@ -97,14 +97,14 @@ pub(super) enum Why {
 }
 
 /// A record in a file, and its place.
-struct Declared<'f> {
+struct LocatedRecord<'f> {
     /// The range of its document in the file.
     range: Range<usize>,
-    place: Place,
+    place: YamlPath,
     record: &'f Value,
 }
 
-impl Declared<'_> {
+impl LocatedRecord<'_> {
     fn is_of(&self, drift: &DriftView) -> bool {
         let namespace = text(self.record, "/metadata/namespace");
         text(self.record, "/spec/resource/kind") == Some(&*drift.kind)
@@ -118,8 +118,8 @@ impl Declared<'_> {
     }
 }
 
-impl Plan {
-    pub(super) fn of(standing: Vec<Acceptance>, files: &[File], with_temporary: bool) -> Self {
+impl ManifestEdits {
+    pub(super) fn of(standing: Vec<StandingDrift>, files: &[File], with_temporary: bool) -> Self {
         let mut plan = Self { all: standing.len(), ..Self::default() };
         let mut texts: Vec<String> = files.iter().map(|file| file.text.clone()).collect();
         for acceptance in standing {
@@ -136,7 +136,7 @@ impl Plan {
         for (file, after) in files.iter().zip(texts).filter(|(file, after)| file.text != *after) {
             plan.edits.push(Edit { path: file.path.clone(), before: file.text.clone(), after });
         }
-        if plan.left.iter().any(|(_, why)| *why == Why::Undeclared) {
+        if plan.left.iter().any(|(_, why)| *why == SkipReason::Undeclared) {
             let reasons = files.iter().filter_map(|file| Some((file.path.clone(), out_of_reach(file)?)));
             plan.out_of_reach = reasons.collect();
         }
@@ -145,9 +145,9 @@ impl Plan {
 }
 
 /// Writes one accepted value. Returns true if a text changed.
-fn write(acceptance: &Acceptance, files: &[File], texts: &mut [String]) -> Result<bool, Why> {
+fn write(acceptance: &StandingDrift, files: &[File], texts: &mut [String]) -> Result<bool, SkipReason> {
     if !acceptance.is_whole {
-        return Err(Why::Credential);
+        return Err(SkipReason::Credential);
     }
     let drift = &acceptance.drift;
     let field = &drift.field_name;
@@ -164,18 +164,18 @@ fn write(acceptance: &Acceptance, files: &[File], texts: &mut [String]) -> Resul
                 continue;
             }
             if !is_alike(&value, &acceptance.declared) {
-                return Err(Why::Changed(file.path.clone()));
+                return Err(SkipReason::Changed(file.path.clone()));
             }
             let is_json = file.path.extension().is_some_and(|ending| ending == "json");
             let notation = if is_json { Notation::Json } else { Notation::Yaml };
             let document = text.get(record.range.clone()).unwrap_or_default().to_owned();
             let edited = Editor { text: &document, notation, map: &record.place }.set(field, &acceptance.value);
-            let edited = edited.map_err(|error| Why::Refused(file.path.clone(), error))?;
+            let edited = edited.map_err(|error| SkipReason::Refused(file.path.clone(), error))?;
             text.replace_range(record.range.clone(), &edited);
             has_changed = true;
         }
     }
-    if is_declared { Ok(has_changed) } else { Err(Why::Undeclared) }
+    if is_declared { Ok(has_changed) } else { Err(SkipReason::Undeclared) }
 }
 
 /// The documents of a file that can be changed, each with its range.
@@ -208,7 +208,7 @@ fn ranges(text: &str) -> Vec<Range<usize>> {
     starts.windows(2).filter_map(|pair| Some(*pair.first()?..*pair.last()?)).filter(|range| !range.is_empty()).collect()
 }
 
-fn records(documents: &[(Range<usize>, Value)]) -> Vec<Declared<'_>> {
+fn records(documents: &[(Range<usize>, Value)]) -> Vec<LocatedRecord<'_>> {
     let mut found = Vec::new();
     for (range, document) in documents {
         let key = |key: &str| key.to_owned().into();
@@ -216,10 +216,10 @@ fn records(documents: &[(Range<usize>, Value)]) -> Vec<Declared<'_>> {
         let items = document.get("items").and_then(Value::as_array).into_iter().flatten().enumerate();
         let items =
             items.map(|(position, item)| ([key("items"), position.into()].into_iter().chain(desired.clone()), item));
-        let all = items.map(|(place, item)| (place.collect::<Place>(), item)).chain([(desired.to_vec(), document)]);
+        let all = items.map(|(place, item)| (place.collect::<YamlPath>(), item)).chain([(desired.to_vec(), document)]);
         found.extend(
             all.filter(|(_, record)| is_record(record) && record.pointer("/spec/resource").is_some())
-                .map(|(place, record)| Declared { range: range.clone(), place, record }),
+                .map(|(place, record)| LocatedRecord { range: range.clone(), place, record }),
         );
     }
     found
@@ -269,7 +269,7 @@ pub(super) mod tests {
     use super::*;
     use crate::cli::drift::tests::object;
 
-    pub(in crate::cli::manifests) fn standing(record: &str, more: &Value) -> Acceptance {
+    pub(in crate::cli::manifests) fn standing(record: &str, more: &Value) -> StandingDrift {
         let mut stands = json!({ "status": {
             "phase": "Accepted", "reason": "Standing", "decidedBy": "jane", "because": "OPS-123", "resolvedAt": "2026-05-10T11:00:00Z",
             "acceptance": { "mode": "Standing", "value": "s-4vcpu-8gb", "declared": "s-2vcpu-4gb", "since": "2026-05-10T11:00:00Z" },
@@ -277,7 +277,7 @@ pub(super) mod tests {
             "conditions": [{ "type": "Standing", "status": "True", "reason": "Accepted", "message": "" }],
         } });
         crate::cli::drift::tests::merge(&mut stands, more);
-        Acceptance::read(&object(record, &stands)).unwrap()
+        StandingDrift::read(&object(record, &stands)).unwrap()
     }
 
     pub(in crate::cli::manifests) const MANIFEST: &str = "# Written by hand.
@@ -296,10 +296,10 @@ spec:
     tags: [web]
 ";
 
-    fn plan(standing: &[Acceptance], files: &[(&str, &str)]) -> Plan {
+    fn plan(standing: &[StandingDrift], files: &[(&str, &str)]) -> ManifestEdits {
         let files: Vec<_> =
             files.iter().map(|(path, text)| File { path: path.into(), text: (*text).to_owned() }).collect();
-        Plan::of(standing.to_vec(), &files, false)
+        ManifestEdits::of(standing.to_vec(), &files, false)
     }
 
     #[test]
@@ -317,7 +317,7 @@ spec:
         let elsewhere = MANIFEST.replace("name: web-1", "name: web-1\n  namespace: other");
         let another = MANIFEST.replace("3164444", "5");
         for text in [elsewhere, another] {
-            assert_eq!(plan(&[standing("web-1", &json!({}))], &[("a.yaml", &text)]).left[0].1, Why::Undeclared);
+            assert_eq!(plan(&[standing("web-1", &json!({}))], &[("a.yaml", &text)]).left[0].1, SkipReason::Undeclared);
         }
     }
 
@@ -341,11 +341,11 @@ spec:
         };
         let path = || PathBuf::from("a.yaml");
         let third = MANIFEST.replace("s-2vcpu-4gb", "s-8vcpu-16gb");
-        assert_eq!(one(&json!({}), &third).0, Some(Why::Changed(path())));
-        assert_eq!(one(&json!({ "status": { "manifestPatch": null } }), MANIFEST).0, Some(Why::Credential));
+        assert_eq!(one(&json!({}), &third).0, Some(SkipReason::Changed(path())));
+        assert_eq!(one(&json!({ "status": { "manifestPatch": null } }), MANIFEST).0, Some(SkipReason::Credential));
         assert_eq!(one(&json!({ "status": { "acceptance": { "until": "2026-06-01T00:00:00Z" } } }), MANIFEST).1, 1);
         let entangled = MANIFEST.replace("s-2vcpu-4gb #", "&size s-2vcpu-4gb #") + "    size: *size\n";
-        assert_eq!(one(&json!({}), &entangled).0, Some(Why::Refused(path(), edit::Error::Entangled)));
+        assert_eq!(one(&json!({}), &entangled).0, Some(SkipReason::Refused(path(), edit::Error::Entangled)));
         for (text, wanted) in [
             (MANIFEST.replace("name: web-1", "name: {{ .Release.Name }}"), "Helm template"),
             (MANIFEST.replace("  resource: {kind: Droplet, id: '3164444'}\n", ""), "patch of Kustomize"),
@@ -356,7 +356,7 @@ spec:
             ("kind: ProvisionedResource\na: [".to_owned(), "not YAML"),
         ] {
             let (why, _, out_of_reach) = one(&json!({}), &text);
-            assert_eq!(why, Some(Why::Undeclared));
+            assert_eq!(why, Some(SkipReason::Undeclared));
             assert!(out_of_reach[0].1.contains(wanted), "{out_of_reach:?}");
         }
     }

@@ -5,10 +5,10 @@ use std::{collections::BTreeSet, fmt::Write as _};
 use serde_json::{Value, json};
 use similar::TextDiff;
 
-use super::plan::{Acceptance, Plan, Why};
+use super::plan::{ManifestEdits, SkipReason, StandingDrift};
 use crate::{
     cli::{
-        cluster::Cluster,
+        cluster::UserCluster,
         text::{Paint, count, lines},
     },
     comparison::show,
@@ -20,7 +20,7 @@ const SUBJECT: usize = 72;
 const VALUE: usize = 60;
 
 /// The diff and the commit message, or a note that nothing needs to be written.
-pub(super) fn text(plan: &Plan, place: &str, is_written: bool, paint: Paint) -> String {
+pub(super) fn text(plan: &ManifestEdits, place: &str, is_written: bool, paint: Paint) -> String {
     if plan.edits.is_empty() {
         return match plan.all {
             0 => format!("No acceptance stands in {place}: the manifests are current.\n"),
@@ -44,7 +44,7 @@ pub(super) fn text(plan: &Plan, place: &str, is_written: bool, paint: Paint) -> 
     )
 }
 
-fn temporary(plan: &Plan) -> String {
+fn temporary(plan: &ManifestEdits) -> String {
     match plan.temporary {
         0 => String::new(),
         number => format!(" {} with an end left out (--temporary writes them too).", count(number, "acceptance")),
@@ -52,7 +52,7 @@ fn temporary(plan: &Plan) -> String {
 }
 
 /// A unified diff.
-pub(super) fn diffs(plan: &Plan, paint: Paint) -> String {
+pub(super) fn diffs(plan: &ManifestEdits, paint: Paint) -> String {
     let mut text = String::new();
     for edit in &plan.edits {
         let path = edit.path.display().to_string();
@@ -74,7 +74,7 @@ pub(super) fn diffs(plan: &Plan, paint: Paint) -> String {
 }
 
 /// The message of a commit with these changes.
-pub(super) fn message(plan: &Plan) -> String {
+pub(super) fn message(plan: &ManifestEdits) -> String {
     if plan.written.is_empty() {
         return String::new();
     }
@@ -95,7 +95,7 @@ pub(super) fn message(plan: &Plan) -> String {
     message
 }
 
-fn subject(written: &[Acceptance]) -> String {
+fn subject(written: &[StandingDrift]) -> String {
     let names: BTreeSet<_> =
         written.iter().map(|acceptance| (&acceptance.drift.namespace, &acceptance.drift.record)).collect();
     let general = format!("Accept {} of {}", count(written.len(), "live value"), count(names.len(), "resource"));
@@ -105,27 +105,27 @@ fn subject(written: &[Acceptance]) -> String {
 }
 
 /// The reason why a value is not written, with the remedy.
-pub(super) fn left(plan: &Plan, cluster: &Cluster) -> Vec<String> {
-    let flag = |acceptance: &Acceptance| cluster.flag_for(&acceptance.drift.namespace);
+pub(super) fn left(plan: &ManifestEdits, cluster: &UserCluster) -> Vec<String> {
+    let flag = |acceptance: &StandingDrift| cluster.flag_for(&acceptance.drift.namespace);
     let mut lines: Vec<String> =
         plan.left.iter().map(|(acceptance, why)| not_written(acceptance, why, &flag(acceptance))).collect();
     lines.extend(plan.out_of_reach.iter().map(|(path, why)| format!("{} was not changed: {why}", path.display())));
     lines
 }
 
-fn not_written(acceptance: &Acceptance, why: &Why, flag: &str) -> String {
+fn not_written(acceptance: &StandingDrift, why: &SkipReason, flag: &str) -> String {
     let drift = &acceptance.drift;
     let why = match why {
-        Why::Undeclared => {
+        SkipReason::Undeclared => {
             format!("no manifest declares the field; the patch is shown by: kubectl arcadia show {}{flag}", drift.name)
         }
-        Why::Credential => "the value contains a credential: write it by hand".to_owned(),
-        Why::Changed(path) => format!(
+        SkipReason::Credential => "the value contains a credential: write it by hand".to_owned(),
+        SkipReason::Changed(path) => format!(
             "{} declares neither the accepted value nor the one before: apply it, or compare it with: kubectl arcadia show {}{flag}",
             path.display(),
             drift.name
         ),
-        Why::Refused(path, error) => format!(
+        SkipReason::Refused(path, error) => format!(
             "{}: {error}; write it by hand, as shown by: kubectl arcadia show {}{flag}",
             path.display(),
             drift.name
@@ -135,8 +135,8 @@ fn not_written(acceptance: &Acceptance, why: &Why, flag: &str) -> String {
 }
 
 /// All results, for programs.
-pub(super) fn json(plan: &Plan) -> Value {
-    let of = |acceptance: &Acceptance| {
+pub(super) fn json(plan: &ManifestEdits) -> Value {
+    let of = |acceptance: &StandingDrift| {
         let drift = &acceptance.drift;
         json!({
             "drift": drift.name, "namespace": drift.namespace, "record": drift.record, "kind": drift.kind, "id": drift.id,
@@ -169,11 +169,11 @@ mod tests {
         tests::{MANIFEST, standing},
     };
 
-    fn plan(text: &str) -> Plan {
+    fn plan(text: &str) -> ManifestEdits {
         let tags = json!({ "metadata": { "name": "web-1-tags" }, "spec": { "field": "tags", "expectedShort": r#"["web"]"#, "actualShort": "[]" },
             "status": { "because": null, "acceptance": { "value": [], "declared": ["web"] } } });
         let standing = vec![standing("web-1", &json!({})), standing("web-1", &tags)];
-        Plan::of(standing, &[File { path: "records/web.yaml".into(), text: text.to_owned() }], false)
+        ManifestEdits::of(standing, &[File { path: "records/web.yaml".into(), text: text.to_owned() }], false)
     }
 
     #[test]
@@ -211,12 +211,12 @@ mod tests {
             size_slug of record web-1 not written: no manifest declares the field; the patch is shown by: kubectl arcadia show web-1-size-slug-e7320a9aaf-1 -n team
             tags of record web-1 not written: no manifest declares the field; the patch is shown by: kubectl arcadia show web-1-tags -n team"#]].assert_eq(&left.join("\n"));
         assert_eq!(text(&plan, "namespace default", false, Paint::NONE), "");
-        let nothing = Plan::default();
+        let nothing = ManifestEdits::default();
         expect![[r#"
             No acceptance stands in all namespaces: the manifests are current.
         "#]]
         .assert_eq(&text(&nothing, "all namespaces", false, Paint::NONE));
-        let temporary = Plan { all: 2, temporary: 1, ..Plan::default() };
+        let temporary = ManifestEdits { all: 2, temporary: 1, ..ManifestEdits::default() };
         expect![[r#"
             The manifests have the values of 2 acceptances in namespace default. 1 acceptance with an end left out (--temporary writes them too).
         "#]].assert_eq(&text(&temporary, "namespace default", false, Paint::NONE));

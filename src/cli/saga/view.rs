@@ -20,7 +20,7 @@ const APPROVAL: &str = "Approval";
 
 /// One saga.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct SagaView {
+pub(super) struct SagaRow {
     pub(super) namespace: String,
     pub(super) name: String,
     pub(super) phase: String,
@@ -55,7 +55,7 @@ struct StepView {
     error: Option<String>,
 }
 
-impl SagaView {
+impl SagaRow {
     pub(super) fn read(saga: &DynamicObject) -> Self {
         let data = &saga.data;
         let owned = |pointer: &str| text(data, pointer).unwrap_or_default().to_owned();
@@ -169,7 +169,7 @@ fn resolution(resolution: &Value) -> String {
 }
 
 /// The journal as a tree, and the possible actions.
-pub(super) fn tree(saga: &SagaView, flag: &str, now: Timestamp, paint: Paint) -> String {
+pub(super) fn tree(saga: &SagaRow, flag: &str, now: Timestamp, paint: Paint) -> String {
     let phase = match saga.phase.as_str() {
         "Succeeded" => paint.good(&saga.phase),
         "Stuck" | "Failed" => paint.bad(&saga.phase),
@@ -221,7 +221,7 @@ pub(super) fn tree(saga: &SagaView, flag: &str, now: Timestamp, paint: Paint) ->
     text + &next(saga, is_stuck, flag, paint)
 }
 
-fn next(saga: &SagaView, is_stuck: bool, flag: &str, paint: Paint) -> String {
+fn next(saga: &SagaRow, is_stuck: bool, flag: &str, paint: Paint) -> String {
     let name = &saga.name;
     let mut commands: Vec<(String, &str)> = Vec::new();
     if is_stuck {
@@ -255,8 +255,8 @@ mod tests {
 
     use super::*;
 
-    fn stored(yaml: &str) -> SagaView {
-        SagaView::read(&serde_saphyr::from_str(yaml).unwrap())
+    fn stored(yaml: &str) -> SagaRow {
+        SagaRow::read(&serde_saphyr::from_str(yaml).unwrap())
     }
 
     fn check(yaml: &str, expected: &Expect) {

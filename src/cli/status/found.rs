@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use kube::{ResourceExt as _, api::DynamicObject};
 
-use super::report::Report;
+use super::report::LeaderReport;
 use crate::{
     api::conditions,
     cli::drift::{ConditionView, condition, text},
@@ -16,14 +16,14 @@ use crate::{
 pub(in crate::cli) const OPERATOR_LABEL: &str = "app.kubernetes.io/name=arcadia-operator";
 
 /// The findings. A part that the user cannot read is an error with the message of the API server.
-pub(in crate::cli) struct Found {
+pub(in crate::cli) struct StatusFindings {
     pub(in crate::cli) now: Timestamp,
     pub(in crate::cli) server_version: String,
     /// The served plurals; none if the group is not served.
     pub(in crate::cli) definitions: Option<BTreeSet<String>>,
     pub(in crate::cli) leases: Result<Vec<LeaseView>, String>,
     /// The self-reports of the leaders, or the reason why the user cannot read them.
-    pub(in crate::cli) reports: Vec<Result<Report, String>>,
+    pub(in crate::cli) reports: Vec<Result<LeaderReport, String>>,
     pub(in crate::cli) deployments: Result<Vec<DeploymentView>, String>,
     pub(in crate::cli) policies: Result<Policies, String>,
     pub(in crate::cli) records: Result<Records, String>,

@@ -23,7 +23,7 @@ const UNAVAILABLE: u16 = 503;
 
 /// The report of one operator.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(in crate::cli) struct Report {
+pub(in crate::cli) struct LeaderReport {
     pub(in crate::cli) namespace: String,
     pub(in crate::cli) pod: String,
     pub(in crate::cli) version: Option<String>,
@@ -57,7 +57,7 @@ pub(in crate::cli) struct KindReport {
     pub(in crate::cli) interval: Option<(f64, String)>,
 }
 
-impl Report {
+impl LeaderReport {
     /// The kind that these labels name.
     fn kind(&mut self, labels: &BTreeMap<&str, &str>) -> &mut KindReport {
         self.kinds.entry(labels.get("kind").copied().unwrap_or_default().to_owned()).or_default()
@@ -65,7 +65,11 @@ impl Report {
 }
 
 /// Reads the report of the holder of a lease; none if it is no pod, or serves no metrics.
-pub(super) async fn read(client: &Client, namespace: &str, holder: Option<&str>) -> Result<Option<Report>, Error> {
+pub(super) async fn read(
+    client: &Client,
+    namespace: &str,
+    holder: Option<&str>,
+) -> Result<Option<LeaderReport>, Error> {
     // The identity is the name of the pod with a random suffix.
     let Some((pod, _)) = holder.and_then(|holder| holder.rsplit_once('_')) else { return Ok(None) };
     let pods = Api::<Pod>::namespaced(client.clone(), namespace);
@@ -100,8 +104,8 @@ async fn fetch(client: &Client, path: &str) -> Result<String, call::Error> {
     bounded(&doing, async { client.request_text(request?).await }).await
 }
 
-fn parse(metrics: &str, checks: &str) -> Report {
-    let mut report = Report::default();
+fn parse(metrics: &str, checks: &str) -> LeaderReport {
+    let mut report = LeaderReport::default();
     for (name, labels, value) in metrics.lines().filter_map(series) {
         let label = |name: &str| labels.get(name).map(|value| (*value).to_owned());
         match name {
@@ -182,8 +186,12 @@ arcadia_cloud_pause_seconds 30.0
 readyz check failed
 ";
 
-    pub(in crate::cli::status) fn report() -> Report {
-        Report { namespace: "arcadia-system".into(), pod: "arcadia-operator-7d9f".into(), ..parse(METRICS, CHECKS) }
+    pub(in crate::cli::status) fn report() -> LeaderReport {
+        LeaderReport {
+            namespace: "arcadia-system".into(),
+            pod: "arcadia-operator-7d9f".into(),
+            ..parse(METRICS, CHECKS)
+        }
     }
 
     /// An API server that answers with this status for a report, and has the pod or not.

@@ -8,8 +8,8 @@ use std::{
 use serde_json::{Value, json};
 
 use super::{
-    found::{DeploymentView, Found, LeaseView, OPERATOR_LABEL, Records},
-    report::{KindReport, Report},
+    found::{DeploymentView, LeaseView, OPERATOR_LABEL, Records, StatusFindings},
+    report::{KindReport, LeaderReport},
 };
 use crate::{
     api::{OPERATOR, conditions::reason},
@@ -106,7 +106,7 @@ pub(super) fn json(checks: &[Check]) -> Value {
     json!({ "checks": checks.collect::<Vec<_>>() })
 }
 
-pub(super) fn checks(found: &Found) -> Vec<Check> {
+pub(super) fn checks(found: &StatusFindings) -> Vec<Check> {
     let mut checks =
         vec![Check::new("API server", State::Ok, &found.server_version), definitions(found.definitions.as_ref())];
     checks.extend(leaders(found));
@@ -136,7 +136,7 @@ fn definitions(served: Option<&BTreeSet<String>>) -> Check {
     Check::new(SUBJECT, State::Problem, format!("the cluster does not serve {}", missing.join(", "))).next(APPLY)
 }
 
-fn leaders(found: &Found) -> Vec<Check> {
+fn leaders(found: &StatusFindings) -> Vec<Check> {
     const SUBJECT: &str = "Leader";
     match &found.leases {
         Err(message) => vec![Check::unreadable(SUBJECT, message)],
@@ -148,7 +148,7 @@ fn leaders(found: &Found) -> Vec<Check> {
     }
 }
 
-fn leader(lease: &LeaseView, found: &Found) -> Check {
+fn leader(lease: &LeaseView, found: &StatusFindings) -> Check {
     const SUBJECT: &str = "Leader";
     let LeaseView { namespace, holder, renewed, seconds } = lease;
     let is_fresh =
@@ -170,7 +170,7 @@ fn leader(lease: &LeaseView, found: &Found) -> Check {
     }
 }
 
-fn deployments(found: &Found) -> Vec<Check> {
+fn deployments(found: &StatusFindings) -> Vec<Check> {
     const SUBJECT: &str = "Operator";
     let deployments = match &found.deployments {
         Err(message) => return vec![Check::unreadable(SUBJECT, message)],
@@ -197,7 +197,7 @@ fn deployments(found: &Found) -> Vec<Check> {
 }
 
 /// The operator's own report: its version, budget and sweeps.
-fn reported(report: &Result<Report, String>, found: &Found) -> Vec<Check> {
+fn reported(report: &Result<LeaderReport, String>, found: &StatusFindings) -> Vec<Check> {
     const SUBJECT: &str = "Sweeps";
     let report = match report {
         Ok(report) => report,
@@ -245,12 +245,12 @@ fn reported(report: &Result<Report, String>, found: &Found) -> Vec<Check> {
 }
 
 /// The sweep frequency of a kind, if it differs from the schedule.
-fn pace(sweep: &KindReport, now: jiff::Timestamp) -> Option<Pace> {
+fn pace(sweep: &KindReport, now: jiff::Timestamp) -> Option<PaceText> {
     let (interval, reason) = sweep.interval.as_ref()?;
     let (interval, scheduled) = (age_of(*interval, now), age_of(sweep.scheduled?, now));
     let calls = sweep.calls.unwrap_or_default();
     let mut pace =
-        Pace { text: format!("swept every {interval} instead of {scheduled}"), state: State::Note, next: None };
+        PaceText { text: format!("swept every {interval} instead of {scheduled}"), state: State::Note, next: None };
     match reason.parse::<Reason>().ok()? {
         Reason::Schedule => return None,
         Reason::OwnLimit => {
@@ -277,21 +277,21 @@ fn pace(sweep: &KindReport, now: jiff::Timestamp) -> Option<Pace> {
 }
 
 /// The sweep frequency of a kind, as a finding.
-struct Pace {
+struct PaceText {
     text: String,
     state: State,
     next: Option<String>,
 }
 
 /// A leader that is no pod serves its report at an address that only its user knows.
-fn unreported(found: &Found) -> Option<Check> {
+fn unreported(found: &StatusFindings) -> Option<Check> {
     let leases = found.leases.as_ref().ok().filter(|_| found.reports.is_empty())?;
     let holder = leases.iter().find_map(|lease| lease.holder.as_ref())?;
     let text = format!("{holder} is no pod of the cluster, so that its lists, budget and failures cannot be read here");
     Some(Check::new("Sweeps", State::Note, text).next("curl http://ADDRESS/readyz?verbose, at its --metrics-address"))
 }
 
-fn version(report: &Report) -> Check {
+fn version(report: &LeaderReport) -> Check {
     const SUBJECT: &str = "Version";
     let ours = env!("CARGO_PKG_VERSION");
     match report.version.as_deref() {
@@ -310,7 +310,7 @@ fn version(report: &Report) -> Check {
 }
 
 /// Nothing before the first call.
-fn budget(report: &Report) -> Option<Check> {
+fn budget(report: &LeaderReport) -> Option<Check> {
     const SUBJECT: &str = "Budget";
     let window =
         |(window, (left, limit)): (&String, &(f64, f64))| format!("{left} of {limit} calls left this {window}");
@@ -340,7 +340,7 @@ fn age_of(seconds: f64, now: jiff::Timestamp) -> String {
     age(since, now)
 }
 
-fn policies(found: &Found) -> Check {
+fn policies(found: &StatusFindings) -> Check {
     const SUBJECT: &str = "Policies";
     let policies = match &found.policies {
         Err(message) => return Check::unreadable(SUBJECT, message),
@@ -381,7 +381,7 @@ fn again(installation: &str) -> String {
     )
 }
 
-fn records(found: &Found) -> Vec<Check> {
+fn records(found: &StatusFindings) -> Vec<Check> {
     const SUBJECT: &str = "Records";
     let records = match &found.records {
         Err(message) => return vec![Check::unreadable(SUBJECT, message)],
@@ -424,7 +424,7 @@ fn summary(records: &Records) -> String {
     text
 }
 
-fn sagas(found: &Found) -> Vec<Check> {
+fn sagas(found: &StatusFindings) -> Vec<Check> {
     const SUBJECT: &str = "Sagas";
     let sagas = match &found.sagas {
         Err(message) => return vec![Check::unreadable(SUBJECT, message)],
@@ -443,7 +443,7 @@ fn sagas(found: &Found) -> Vec<Check> {
 }
 
 /// Missing rights of the lowest role are a problem; those of higher roles may be meant.
-fn rights(found: &Found) -> Vec<Check> {
+fn rights(found: &StatusFindings) -> Vec<Check> {
     const SUBJECT: &str = "Your rights";
     let mut missing: BTreeMap<UserRole, Vec<&str>> = BTreeMap::new();
     for (role, right, is_granted) in &found.rights {
@@ -471,11 +471,11 @@ fn rights(found: &Found) -> Vec<Check> {
     missing.iter().map(check).collect()
 }
 
-fn is_everywhere(found: &Found) -> bool {
+fn is_everywhere(found: &StatusFindings) -> bool {
     found.flag == " -A"
 }
 
-fn place(found: &Found) -> String {
+fn place(found: &StatusFindings) -> String {
     if is_everywhere(found) { "all namespaces".to_owned() } else { format!("namespace {}", found.namespace) }
 }
 
@@ -500,19 +500,19 @@ mod tests {
         .unwrap()
     }
 
-    fn healthy() -> Found {
+    fn healthy() -> StatusFindings {
         let mut records = Records::default();
         for number in 1..=3 {
             records.add(&record(number, ("True", "NoDrift")));
         }
-        Found {
+        StatusFindings {
             now: "2026-05-10T12:00:00Z".parse().unwrap(),
             server_version: "v1.34.1".into(),
             definitions: Some(["provisionedresources", "drifts", "sagas"].map(str::to_owned).into()),
-            reports: vec![Ok(Report {
+            reports: vec![Ok(LeaderReport {
                 namespace: "arcadia-system".into(),
                 version: Some(env!("CARGO_PKG_VERSION").into()),
-                ..Report::default()
+                ..LeaderReport::default()
             })],
             leases: Ok(vec![LeaseView {
                 namespace: "arcadia-system".into(),

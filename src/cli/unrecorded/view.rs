@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     cli::{
-        survey::Found,
+        survey::SurveyedResource,
         text::{Table, age, count, lines},
     },
     comparison::show,
@@ -16,7 +16,7 @@ use crate::{
 /// The columns of a name or of tags.
 const CELL: usize = 40;
 
-pub(super) fn table(unrecorded: &[Found], in_baseline: usize, now: Timestamp) -> String {
+pub(super) fn table(unrecorded: &[SurveyedResource], in_baseline: usize, now: Timestamp) -> String {
     let baseline = if in_baseline == 0 { String::new() } else { format!(" {in_baseline} more are in the baseline.") };
     let Some(first) = unrecorded.first() else {
         return format!("Every resource is recorded.{baseline}\n");
@@ -46,7 +46,7 @@ pub(super) fn table(unrecorded: &[Found], in_baseline: usize, now: Timestamp) ->
     )
 }
 
-pub(super) fn json(unrecorded: &[Found]) -> Value {
+pub(super) fn json(unrecorded: &[SurveyedResource]) -> Value {
     let resources = unrecorded.iter().map(|found| {
         json!({
             "kind": found.key.kind, "id": &*found.key.id, "name": found.name(), "region": found.region(),
@@ -56,16 +56,16 @@ pub(super) fn json(unrecorded: &[Found]) -> Value {
     json!({ "unrecorded": resources.collect::<Vec<_>>() })
 }
 
-pub(super) fn names(unrecorded: &[Found]) -> String {
-    lines(unrecorded.iter().map(Found::address))
+pub(super) fn names(unrecorded: &[SurveyedResource]) -> String {
+    lines(unrecorded.iter().map(SurveyedResource::address))
 }
 
-fn created(found: &Found) -> Option<Timestamp> {
+fn created(found: &SurveyedResource) -> Option<Timestamp> {
     found.document.get("created_at")?.as_str()?.parse().ok()
 }
 
 /// The price in US dollars, if the document contains it.
-fn monthly(found: &Found) -> Option<f64> {
+fn monthly(found: &SurveyedResource) -> Option<f64> {
     let of = |pointer: &str| found.document.pointer(pointer)?.as_f64();
     of("/size/price_monthly").or_else(|| of("/subscription/tier/monthly_price_in_cents").map(|cents| cents / 100.0))
 }

@@ -1,11 +1,11 @@
 //! The result of comparing one record.
 
-use crate::{cli::files::Declared, drift::shown::Shown};
+use crate::{cli::files::RecordManifest, drift::shown::Shown};
 
 /// The result of comparing one record.
 #[derive(Clone, Debug)]
 pub(in crate::cli) struct Checked {
-    pub(in crate::cli) record: Declared,
+    pub(in crate::cli) record: RecordManifest,
     pub(in crate::cli) fields: Vec<CheckedField>,
 }
 

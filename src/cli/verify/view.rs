@@ -112,13 +112,13 @@ mod tests {
 
     use super::*;
     use crate::{
-        cli::{Exit, files::Declared, verify::exit},
+        cli::{Exit, files::RecordManifest, verify::exit},
         digitalocean::{Live, ResourceKey},
         drift::finding::{Finding, compare},
     };
 
     fn checked() -> Vec<Checked> {
-        let record = |name: &str, desired: Value| Declared {
+        let record = |name: &str, desired: Value| RecordManifest {
             file: "records/web.yaml".into(),
             name: name.into(),
             spec: serde_json::from_value(

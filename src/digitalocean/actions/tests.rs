@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::*;
-use crate::digitalocean::fake::{Answer, Fake};
+use crate::digitalocean::fake::{Fake, FakeResponse};
 
 const INTERVAL: Duration = Duration::from_millis(20);
 
@@ -37,16 +37,16 @@ impl Account {
         self.unlisted.lock().insert(id, status);
     }
 
-    fn answer(&self, path: &str) -> Answer {
+    fn answer(&self, path: &str) -> FakeResponse {
         if self.is_down.load(Ordering::Relaxed) {
-            return Answer::text(500, "x: y", "");
+            return FakeResponse::text(500, "x: y", "");
         }
         let listed = self.listed.lock();
         if let Some(id) = path.strip_prefix("/v2/actions/") {
             let id = id.parse().unwrap();
             return match self.unlisted.lock().get(&id).or(listed.get(&id)) {
-                Some(status) => Answer::json(200, &json!({"action": {"id": id, "status": status}})),
-                None => Answer::json(404, &json!({"id": "not_found", "message": "no"})),
+                Some(status) => FakeResponse::json(200, &json!({"action": {"id": id, "status": status}})),
+                None => FakeResponse::json(404, &json!({"id": "not_found", "message": "no"})),
             };
         }
         let (page, rest) = path.strip_prefix("/v2/actions?page=").unwrap().split_once('&').unwrap();
@@ -54,7 +54,7 @@ impl Account {
         let before = (page.parse::<usize>().unwrap() - 1) * 200;
         let rows = listed.iter().rev().skip(before).take(200);
         let rows: Vec<_> = rows.map(|(id, status)| json!({"id": id, "status": status, "type": "resize"})).collect();
-        Answer::json(200, &json!({"actions": rows, "links": {}, "meta": {"total": listed.len()}}))
+        FakeResponse::json(200, &json!({"actions": rows, "links": {}, "meta": {"total": listed.len()}}))
     }
 }
 
@@ -242,13 +242,13 @@ async fn errors_lose_no_wait() {
 
 #[tokio::test]
 async fn an_answer_that_is_not_the_apis_ends_no_wait() {
-    let answers: [fn(&str) -> Answer; 4] = [
-        |_| Answer::text(404, "x: y", "<html>404</html>"),
-        |_| Answer::text(200, "x: y", "<html>Welcome</html>"),
-        |_| Answer::json(200, &json!({"actions": [{"id": "1", "status": "completed"}]})),
+    let answers: [fn(&str) -> FakeResponse; 4] = [
+        |_| FakeResponse::text(404, "x: y", "<html>404</html>"),
+        |_| FakeResponse::text(200, "x: y", "<html>Welcome</html>"),
+        |_| FakeResponse::json(200, &json!({"actions": [{"id": "1", "status": "completed"}]})),
         |path| match path {
-            "/v2/actions/1" => Answer::json(200, &json!({"action": {"id": 2, "status": "completed"}})),
-            _ => Answer::json(
+            "/v2/actions/1" => FakeResponse::json(200, &json!({"action": {"id": 2, "status": "completed"}})),
+            _ => FakeResponse::json(
                 200,
                 &json!({"actions": [{"id": 1, "status": "who knows"}, {"id": 0, "status": "errored"}]}),
             ),
@@ -296,9 +296,9 @@ async fn ends_are_remembered_for_ten_minutes() {
 #[tokio::test]
 async fn an_action_that_cannot_be_asked_for_keeps_no_other_waiting() {
     let server = Fake::start(|path| match path {
-        "/v2/actions/1" => Answer::text(500, "x: y", ""),
-        "/v2/actions/2" => Answer::json(200, &json!({"action": {"id": 2, "status": "errored"}})),
-        _ => Answer::json(200, &json!({"actions": []})),
+        "/v2/actions/1" => FakeResponse::text(500, "x: y", ""),
+        "/v2/actions/2" => FakeResponse::json(200, &json!({"action": {"id": 2, "status": "errored"}})),
+        _ => FakeResponse::json(200, &json!({"actions": []})),
     })
     .await;
     let (woken, mut wakes) = unbounded_channel();

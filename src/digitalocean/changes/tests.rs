@@ -16,16 +16,16 @@ use super::*;
 use crate::digitalocean::{
     Config,
     budget::Limits,
-    fake::{Answer, Fake, TOKEN},
+    fake::{Fake, FakeResponse, TOKEN},
 };
 
-const DROPLETS: Path<'static> = Path { route: "/v2/droplets", parent: None, id: None, scope: "droplet:create" };
+const DROPLETS: Endpoint<'static> = Endpoint { route: "/v2/droplets", parent: None, id: None, scope: "droplet:create" };
 const DROPLET: &str = "/v2/droplets/{id}";
-const ACTIONS: Path<'static> =
-    Path { route: "/v2/droplets/{id}/actions", parent: None, id: Some("7"), scope: "droplet:update" };
+const ACTIONS: Endpoint<'static> =
+    Endpoint { route: "/v2/droplets/{id}/actions", parent: None, id: Some("7"), scope: "droplet:update" };
 
-fn droplet(id: &str) -> Path<'_> {
-    Path { route: DROPLET, parent: None, id: Some(id), scope: "droplet:delete" }
+fn droplet(id: &str) -> Endpoint<'_> {
+    Endpoint { route: DROPLET, parent: None, id: Some(id), scope: "droplet:delete" }
 }
 
 /// Settings under which what takes too long is soon over.
@@ -41,36 +41,36 @@ fn hasty_client(server: &Fake) -> Client {
     Client::new(hasty(server)).unwrap()
 }
 
-type Answers = fn() -> Answer;
+type Answers = fn() -> FakeResponse;
 
-fn made() -> Answer {
-    Answer::json(201, &json!({"droplet": {"id": 7}}))
+fn made() -> FakeResponse {
+    FakeResponse::json(201, &json!({"droplet": {"id": 7}}))
 }
 
-fn html(status: u16) -> Answer {
-    Answer::text(status, "content-type: text/html", "<html>Sorry</html>")
+fn html(status: u16) -> FakeResponse {
+    FakeResponse::text(status, "content-type: text/html", "<html>Sorry</html>")
 }
 
-fn refusal(status: u16) -> Answer {
-    Answer::json(status, &json!({"id": "no", "message": "because"}))
+fn refusal(status: u16) -> FakeResponse {
+    FakeResponse::json(status, &json!({"id": "no", "message": "because"}))
 }
 
 #[tokio::test]
 async fn a_change_says_what_it_changes_and_gives_the_answer() {
     let server = Fake::start(|path| match path {
-        "/v2/droplets" => Answer::json(202, &json!({"droplet": {"id": 7}})),
-        "/v2/domains/example.com/records/9" => Answer::json(200, &json!({"domain_record": {"id": 9}})),
-        _ => Answer::text(204, "x: y", ""),
+        "/v2/droplets" => FakeResponse::json(202, &json!({"droplet": {"id": 7}})),
+        "/v2/domains/example.com/records/9" => FakeResponse::json(200, &json!({"domain_record": {"id": 9}})),
+        _ => FakeResponse::text(204, "x: y", ""),
     })
     .await;
     let client = server.client();
     let body = json!({"name": "web", "tags": ["a"]});
-    assert_eq!(client.send(Verb::Post, DROPLETS, Some(&body)).await.unwrap(), json!({"droplet": {"id": 7}}));
-    assert_eq!(client.send(Verb::Delete, droplet("7"), None).await.unwrap(), Value::Null);
+    assert_eq!(client.send(ChangeMethod::Post, DROPLETS, Some(&body)).await.unwrap(), json!({"droplet": {"id": 7}}));
+    assert_eq!(client.send(ChangeMethod::Delete, droplet("7"), None).await.unwrap(), Value::Null);
     let record = "/v2/domains/{parent}/records/{id}";
-    let path = Path { route: record, parent: Some("example.com"), id: Some("9"), scope: "domain:update" };
-    client.send(Verb::Patch, path, Some(&json!({"ttl": 60}))).await.unwrap();
-    client.send(Verb::Put, path, Some(&json!({"ttl": 61}))).await.unwrap();
+    let path = Endpoint { route: record, parent: Some("example.com"), id: Some("9"), scope: "domain:update" };
+    client.send(ChangeMethod::Patch, path, Some(&json!({"ttl": 60}))).await.unwrap();
+    client.send(ChangeMethod::Put, path, Some(&json!({"ttl": 61}))).await.unwrap();
     let heads = server.heads();
     let lines: Vec<_> = heads.iter().filter_map(|head| head.split(" HTTP").next()).collect();
     let to_record = "/v2/domains/example.com/records/9";
@@ -89,24 +89,24 @@ async fn a_change_says_what_it_changes_and_gives_the_answer() {
 #[tokio::test]
 async fn whatever_comes_of_a_change_it_is_sent_once_and_its_error_says_whether_it_may_have_happened() {
     let answers: [(&str, bool, Answers); 27] = [
-        ("connection", true, Answer::hang_up),
-        ("connection", true, Answer::reset),
+        ("connection", true, FakeResponse::hang_up),
+        ("connection", true, FakeResponse::reset),
         ("connection", true, || made().cut(3)),
         ("connection", true, || made().cut(60)),
-        ("timeout", true, Answer::silence),
-        ("timeout", true, Answer::drip),
-        ("too_large", true, Answer::flood),
-        ("too_large", true, || Answer::text(201, "x: y", &"x".repeat(20_000))),
+        ("timeout", true, FakeResponse::silence),
+        ("timeout", true, FakeResponse::drip),
+        ("too_large", true, FakeResponse::flood),
+        ("too_large", true, || FakeResponse::text(201, "x: y", &"x".repeat(20_000))),
         ("malformed", true, || html(200)),
-        ("malformed", true, || Answer::text(201, "x: y", r#"{"droplet": {"id": 7"#)),
-        ("malformed", true, || Answer::text(202, "x: y", "\u{0}")),
+        ("malformed", true, || FakeResponse::text(201, "x: y", r#"{"droplet": {"id": 7"#)),
+        ("malformed", true, || FakeResponse::text(202, "x: y", "\u{0}")),
         ("malformed", true, || html(404)),
-        ("malformed", true, || Answer::text(404, "x: y", "")),
+        ("malformed", true, || FakeResponse::text(404, "x: y", "")),
         ("server", true, || refusal(500)),
         ("server", true, || html(502)),
-        ("server", true, || Answer::text(503, "x: y", "")),
+        ("server", true, || FakeResponse::text(503, "x: y", "")),
         ("server", true, || refusal(504).cut(5)),
-        ("redirected", false, || Answer::text(307, "location: /v2/elsewhere", "")),
+        ("redirected", false, || FakeResponse::text(307, "location: /v2/elsewhere", "")),
         ("refused", false, || refusal(400)),
         ("unauthorized", false, || refusal(401)),
         ("forbidden", false, || refusal(403)),
@@ -119,7 +119,7 @@ async fn whatever_comes_of_a_change_it_is_sent_once_and_its_error_says_whether_i
     ];
     for (category, may_have_happened, answer) in answers {
         let server = Fake::start(move |_| answer()).await;
-        let error = hasty_client(&server).send(Verb::Post, DROPLETS, Some(&json!({}))).await.unwrap_err();
+        let error = hasty_client(&server).send(ChangeMethod::Post, DROPLETS, Some(&json!({}))).await.unwrap_err();
         assert_eq!((error.category(), error.may_have_happened()), (category, may_have_happened), "{error}");
         assert!(error.to_string().starts_with("POST /v2/droplets: "), "{error}");
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -130,39 +130,39 @@ async fn whatever_comes_of_a_change_it_is_sent_once_and_its_error_says_whether_i
 #[tokio::test]
 async fn a_deletion_that_is_answered_with_something_may_not_have_happened() {
     for body in [r#"{"message": "ok"}"#, "<html>Sorry</html>"] {
-        let server = Fake::start(move |_| Answer::text(200, "x: y", body)).await;
-        let error = server.client().send(Verb::Delete, droplet("7"), None).await.unwrap_err();
+        let server = Fake::start(move |_| FakeResponse::text(200, "x: y", body)).await;
+        let error = server.client().send(ChangeMethod::Delete, droplet("7"), None).await.unwrap_err();
         assert!(matches!(error, Error::Malformed { .. }) && error.may_have_happened(), "{error}");
         assert!(error.to_string().contains("answered with nothing"), "{error}");
     }
-    let server = Fake::start(|_| Answer::text(200, "x: y", " \n")).await;
-    assert_eq!(server.client().send(Verb::Delete, droplet("7"), None).await.unwrap(), Value::Null);
+    let server = Fake::start(|_| FakeResponse::text(200, "x: y", " \n")).await;
+    assert_eq!(server.client().send(ChangeMethod::Delete, droplet("7"), None).await.unwrap(), Value::Null);
 }
 
 #[tokio::test]
 async fn a_change_on_a_kept_connection_that_breaks_is_not_sent_again() {
     let calls = AtomicUsize::new(0);
     let server = Fake::start(move |_| match calls.fetch_add(1, Ordering::Relaxed) {
-        0 => Answer::json(200, &json!({"droplet": {"id": 7}})).kept(),
-        _ => Answer::hang_up(),
+        0 => FakeResponse::json(200, &json!({"droplet": {"id": 7}})).kept(),
+        _ => FakeResponse::hang_up(),
     })
     .await;
     let client = server.client();
     assert!(client.fetch(droplet("7"), "droplet", &[]).await.unwrap().is_some());
-    let error = client.send(Verb::Post, ACTIONS, Some(&json!({"type": "power_on"}))).await.unwrap_err();
+    let error = client.send(ChangeMethod::Post, ACTIONS, Some(&json!({"type": "power_on"}))).await.unwrap_err();
     assert!(matches!(error, Error::Connection { is_connected: true, .. }) && error.may_have_happened(), "{error}");
     assert_eq!(server.asked(), ["/v2/droplets/7", "/v2/droplets/7/actions"]);
 }
 
 #[tokio::test]
 async fn a_change_that_found_no_server_did_not_happen() {
-    let silent = Fake::start(|_| Answer::silence()).await;
+    let silent = Fake::start(|_| FakeResponse::silence()).await;
     // Nobody there, no such host, and a server that never gets as far as TLS.
     let tls = silent.address.replace("http:", "https:");
     for address in ["http://127.0.0.1:1", "https://no-such-host.invalid", &tls] {
         let mut config = Config::new(address, crate::digitalocean::Token::new(TOKEN).unwrap()).unwrap();
         config.connect_timeout = Duration::from_millis(500);
-        let error = Client::new(config).unwrap().send(Verb::Delete, droplet("7"), None).await.unwrap_err();
+        let error = Client::new(config).unwrap().send(ChangeMethod::Delete, droplet("7"), None).await.unwrap_err();
         assert!(matches!(error, Error::Connection { is_connected: false, tries: 1, .. }), "{error}");
         assert!(!error.may_have_happened() && error.retryable(), "{error}");
     }
@@ -170,13 +170,13 @@ async fn a_change_that_found_no_server_did_not_happen() {
 
 #[tokio::test]
 async fn a_change_waits_for_the_budget_only_so_long_and_is_not_sent_then() {
-    let server = Fake::start(|_| Answer::text(204, "x: y", "")).await;
+    let server = Fake::start(|_| FakeResponse::text(204, "x: y", "")).await;
     let mut config = hasty(&server);
     config.limits = Limits { per_minute: 1, per_hour: 1, minute_reserve: 0, hour_reserve: 0 };
     let client = Client::new(config).unwrap();
-    client.send(Verb::Delete, droplet("7"), None).await.unwrap();
+    client.send(ChangeMethod::Delete, droplet("7"), None).await.unwrap();
     let start = Instant::now();
-    let sent = client.send(Verb::Delete, droplet("8"), None).await.unwrap_err();
+    let sent = client.send(ChangeMethod::Delete, droplet("8"), None).await.unwrap_err();
     let read = client.fetch(droplet("8"), "droplet", &[]).await.unwrap_err();
     let listed = client.rows(DROPLETS, "droplets", &[]).await.unwrap_err();
     let took = start.elapsed();
@@ -193,15 +193,15 @@ async fn a_change_that_may_not_be_made_any_more_is_not_sent() {
     let calls = AtomicUsize::new(0);
     let server = Fake::start(move |_| {
         calls.fetch_add(1, Ordering::Relaxed);
-        Answer::json(200, &json!({"droplet": {"call": calls.load(Ordering::Relaxed)}}))
+        FakeResponse::json(200, &json!({"droplet": {"call": calls.load(Ordering::Relaxed)}}))
     })
     .await;
     let may = Arc::new(AtomicBool::new(true));
     let asked = may.clone();
     let client = server.client().guarded(move || std::future::ready(asked.load(Ordering::Relaxed)).boxed());
-    assert_eq!(client.send(Verb::Post, DROPLETS, None).await.unwrap(), json!({"droplet": {"call": 1}}));
+    assert_eq!(client.send(ChangeMethod::Post, DROPLETS, None).await.unwrap(), json!({"droplet": {"call": 1}}));
     may.store(false, Ordering::Relaxed);
-    let error = client.send(Verb::Post, DROPLETS, None).await.unwrap_err();
+    let error = client.send(ChangeMethod::Post, DROPLETS, None).await.unwrap_err();
     assert!(matches!(error, Error::TooLate { .. }) && !error.may_have_happened(), "{error}");
     assert_eq!(client.fetch(droplet("7"), "droplet", &[]).await.unwrap(), Some(json!({"call": 2})), "reading is free");
 }
@@ -210,8 +210,8 @@ async fn a_change_that_may_not_be_made_any_more_is_not_sent() {
 async fn the_wait_for_the_budget_is_no_part_of_a_changes_time() {
     let calls = AtomicUsize::new(0);
     let server = Fake::start(move |_| match calls.fetch_add(1, Ordering::Relaxed) {
-        0 => Answer::text(429, "retry-after: 0", ""),
-        _ => Answer::text(204, "x: y", ""),
+        0 => FakeResponse::text(429, "retry-after: 0", ""),
+        _ => FakeResponse::text(204, "x: y", ""),
     })
     .await;
     let mut config = hasty(&server);
@@ -220,19 +220,19 @@ async fn the_wait_for_the_budget_is_no_part_of_a_changes_time() {
     config.patience = Duration::from_secs(10);
     let client = Client::new(config).unwrap();
     let start = Instant::now();
-    let error = client.send(Verb::Delete, droplet("7"), None).await.unwrap_err();
+    let error = client.send(ChangeMethod::Delete, droplet("7"), None).await.unwrap_err();
     assert_eq!((error.category(), error.status()), ("rate_limited", Some(429)));
     assert!(client.usage().paused.is_some());
-    client.send(Verb::Delete, droplet("7"), None).await.unwrap();
+    client.send(ChangeMethod::Delete, droplet("7"), None).await.unwrap();
     assert!(start.elapsed() >= Duration::from_millis(400), "{:?}", start.elapsed());
 }
 
 #[tokio::test]
 async fn what_the_server_says_about_the_budget_of_changes_counts() {
     let headers = "ratelimit-limit: 5000\r\nratelimit-remaining: 700\r\nratelimit-reset: 4102444800";
-    let server = Fake::start(move |_| Answer::text(204, headers, "")).await;
+    let server = Fake::start(move |_| FakeResponse::text(204, headers, "")).await;
     let client = server.client();
-    client.send(Verb::Delete, droplet("7"), None).await.unwrap();
+    client.send(ChangeMethod::Delete, droplet("7"), None).await.unwrap();
     assert_eq!((client.usage().minute_left, client.usage().hour_left), (224, 199));
 }
 
@@ -241,8 +241,8 @@ async fn what_digitalocean_said_is_kept() {
     let pending = "Droplet already has a pending event.";
     for (status, said) in [(422, Some(pending)), (403, Some(pending)), (401, None), (500, None)] {
         let body = json!({"id": "unprocessable_entity", "message": pending});
-        let server = Fake::start(move |_| Answer::json(status, &body)).await;
-        let error = server.client().send(Verb::Post, ACTIONS, Some(&json!({}))).await.unwrap_err();
+        let server = Fake::start(move |_| FakeResponse::json(status, &body)).await;
+        let error = server.client().send(ChangeMethod::Post, ACTIONS, Some(&json!({}))).await.unwrap_err();
         assert_eq!((error.said(), error.status()), (said, Some(status)));
         assert!(status != 403 || error.to_string().contains("scope `droplet:update`"), "{error}");
     }
@@ -253,21 +253,23 @@ async fn the_token_is_in_no_error_of_a_change() {
     let echo = format!(r#"{{"message": "{TOKEN} is wrong", "request_id": "{TOKEN}"}}"#);
     for status in [200, 302, 400, 401, 403, 404, 409, 422, 429, 500] {
         let echo = if status == 200 { TOKEN.to_owned() } else { echo.clone() };
-        let server = Fake::start(move |_| Answer::text(status, &format!("location: http://{TOKEN}/"), &echo)).await;
-        let error = server.client().send(Verb::Post, ACTIONS, Some(&json!({}))).await.unwrap_err();
+        let server =
+            Fake::start(move |_| FakeResponse::text(status, &format!("location: http://{TOKEN}/"), &echo)).await;
+        let error = server.client().send(ChangeMethod::Post, ACTIONS, Some(&json!({}))).await.unwrap_err();
         assert!(!format!("{error} {error:?} {:?}", error.said()).contains(TOKEN), "{error}");
     }
 }
 
 #[tokio::test]
 async fn an_id_that_would_form_another_path_is_never_sent() {
-    let server = Fake::start(|_| Answer::text(204, "x: y", "")).await;
+    let server = Fake::start(|_| FakeResponse::text(204, "x: y", "")).await;
     let client = server.client();
     for id in ["", ".", "..", "...", "\t..", ".\n.", "7\r\nx: y"] {
-        let records = Path { route: "/v2/domains/{parent}/records/{id}", parent: Some(id), id: Some("7"), scope: "x" };
-        for path in [droplet(id), Path { id: Some(id), ..ACTIONS }, records] {
+        let records =
+            Endpoint { route: "/v2/domains/{parent}/records/{id}", parent: Some(id), id: Some("7"), scope: "x" };
+        for path in [droplet(id), Endpoint { id: Some(id), ..ACTIONS }, records] {
             let errors = [
-                client.send(Verb::Delete, path, None).await.unwrap_err(),
+                client.send(ChangeMethod::Delete, path, None).await.unwrap_err(),
                 client.fetch(path, "droplet", &[]).await.unwrap_err(),
                 client.rows(path, "droplets", &[]).await.unwrap_err(),
             ];
@@ -277,26 +279,26 @@ async fn an_id_that_would_form_another_path_is_never_sent() {
         }
     }
     for path in [
-        Path { id: None, ..ACTIONS },
-        Path { parent: Some("7"), ..ACTIONS },
-        Path { id: Some("7"), ..DROPLETS },
-        Path { route: "/v2/domains/{domain}/records", ..DROPLETS },
+        Endpoint { id: None, ..ACTIONS },
+        Endpoint { parent: Some("7"), ..ACTIONS },
+        Endpoint { id: Some("7"), ..DROPLETS },
+        Endpoint { route: "/v2/domains/{domain}/records", ..DROPLETS },
     ] {
-        let error = client.send(Verb::Delete, path, None).await.unwrap_err();
+        let error = client.send(ChangeMethod::Delete, path, None).await.unwrap_err();
         assert!(matches!(error, Error::BadId { .. }), "{error}");
     }
     assert_eq!(server.asked(), [""; 0]);
     for (id, sent) in [("../8", "..%2F8"), ("%2e%2e", "%252e%252e"), ("7?x=1#y", "7%3Fx=1%23y"), ("..\\8", "..%5C8")] {
-        client.send(Verb::Delete, droplet(id), None).await.unwrap();
+        client.send(ChangeMethod::Delete, droplet(id), None).await.unwrap();
         assert_eq!(server.asked().pop().unwrap(), format!("/v2/droplets/{sent}"));
     }
 }
 
 #[tokio::test]
 async fn no_id_leaves_its_segment() {
-    let client = Fake::start(|_| Answer::silence()).await.client();
+    let client = Fake::start(|_| FakeResponse::silence()).await.client();
     proptest!(|(id in any::<String>())| {
-        if let Ok(call) = client.urgent(Path { id: Some(&id), ..ACTIONS }, &[], None) {
+        if let Ok(call) = client.urgent(Endpoint { id: Some(&id), ..ACTIONS }, &[], None) {
             let doing = call.doing();
             let segment = doing.strip_prefix("GET /v2/droplets/").and_then(|rest| rest.strip_suffix("/actions"));
             prop_assert!(segment.is_some_and(|segment| !segment.contains(['/', '?', '#', '\\'])), "{}", doing);
@@ -308,14 +310,16 @@ async fn no_id_leaves_its_segment() {
 async fn a_document_is_fetched_until_it_is_there_or_surely_not() {
     let calls = AtomicUsize::new(0);
     let server = Fake::start(move |path| match path {
-        "/v2/droplets/7?x=a%26b" if calls.fetch_add(1, Ordering::Relaxed) == 0 => Answer::text(502, "x: y", "<html>"),
-        "/v2/droplets/7?x=a%26b" => Answer::json(200, &json!({"droplet": {"id": 7}})),
+        "/v2/droplets/7?x=a%26b" if calls.fetch_add(1, Ordering::Relaxed) == 0 => {
+            FakeResponse::text(502, "x: y", "<html>")
+        }
+        "/v2/droplets/7?x=a%26b" => FakeResponse::json(200, &json!({"droplet": {"id": 7}})),
         "/v2/droplets/8" => refusal(404),
-        "/v2/droplets/9" => Answer::text(404, "x: y", "<html>404</html>"),
+        "/v2/droplets/9" => FakeResponse::text(404, "x: y", "<html>404</html>"),
         // Something else, and another one.
-        "/v2/droplets/11" => Answer::json(200, &json!({"message": "ok"})),
-        "/v2/droplets/12" => Answer::json(200, &json!({"droplet": {"id": 13}})),
-        _ => Answer::text(200, "x: y", "<html>Welcome</html>"),
+        "/v2/droplets/11" => FakeResponse::json(200, &json!({"message": "ok"})),
+        "/v2/droplets/12" => FakeResponse::json(200, &json!({"droplet": {"id": 13}})),
+        _ => FakeResponse::text(200, "x: y", "<html>Welcome</html>"),
     })
     .await;
     let client = server.client();
@@ -330,9 +334,9 @@ async fn a_document_is_fetched_until_it_is_there_or_surely_not() {
 }
 
 /// A page of droplets with these ids.
-fn page(ids: &[u32], total: u32) -> Answer {
+fn page(ids: &[u32], total: u32) -> FakeResponse {
     let rows: Vec<_> = ids.iter().map(|id| json!({"id": id})).collect();
-    Answer::json(200, &json!({"droplets": rows, "links": {}, "meta": {"total": total}}))
+    FakeResponse::json(200, &json!({"droplets": rows, "links": {}, "meta": {"total": total}}))
 }
 
 #[tokio::test]
@@ -342,7 +346,9 @@ async fn all_rows_of_a_list_are_read() {
         "/v2/droplets?tag_name=saga%3A1&page=2&per_page=200" => page(&[3], 3),
         "/v2/droplets?tag_name=none&page=1&per_page=200" => page(&[], 0),
         // Not every list has pages, nor every row an id.
-        "/v2/droplets?tag_name=vpc&page=1&per_page=200" => Answer::json(200, &json!({"droplets": [{"urn": "x"}]})),
+        "/v2/droplets?tag_name=vpc&page=1&per_page=200" => {
+            FakeResponse::json(200, &json!({"droplets": [{"urn": "x"}]}))
+        }
         _ => refusal(404),
     })
     .await;
@@ -382,7 +388,7 @@ async fn a_list_that_does_not_end_or_is_none_is_an_error() {
     assert!(error.to_string().contains("do not end"), "{error}");
     assert_eq!(server.asked().len(), 50);
     for body in ["<html>", "{}", r#"{"droplets": {}}"#, r#"{"droplets": [{"id": 1}"#] {
-        let server = Fake::start(move |_| Answer::text(200, "x: y", body)).await;
+        let server = Fake::start(move |_| FakeResponse::text(200, "x: y", body)).await;
         let error = server.client().rows(DROPLETS, "droplets", &[]).await.unwrap_err();
         assert!(matches!(error, Error::Malformed { .. }), "{error}");
     }

@@ -8,7 +8,7 @@ use super::*;
 use crate::digitalocean::{
     Kind, ResourceKey, Token,
     config::checked,
-    fake::{Answer, Fake, TOKEN},
+    fake::{Fake, FakeResponse, TOKEN},
     lists::Rows,
 };
 
@@ -35,23 +35,26 @@ impl Rows for Kept {
 }
 
 /// Answers the first calls by `first`, in turn, and all later ones by `then`.
-fn at_first(first: Vec<fn() -> Answer>, then: fn() -> Answer) -> impl Fn(&str) -> Answer + Send + Sync {
+fn at_first(
+    first: Vec<fn() -> FakeResponse>,
+    then: fn() -> FakeResponse,
+) -> impl Fn(&str) -> FakeResponse + Send + Sync {
     let calls = AtomicUsize::new(0);
     move |_| first.get(calls.fetch_add(1, Ordering::Relaxed)).unwrap_or(&then)()
 }
 
-fn droplet() -> Answer {
-    Answer::text(200, "x: y", r#"{"droplet": {"id":1 , "name": "web"}}"#)
+fn droplet() -> FakeResponse {
+    FakeResponse::text(200, "x: y", r#"{"droplet": {"id":1 , "name": "web"}}"#)
 }
 
 /// A page of droplets with these ids.
-fn page(ids: &[u32], total: u32, next: Option<&str>) -> Answer {
+fn page(ids: &[u32], total: u32, next: Option<&str>) -> FakeResponse {
     let rows: Vec<_> = ids.iter().map(|id| json!({"id": id})).collect();
     let pages = next.map_or(json!({}), |next| json!({"next": next}));
-    Answer::json(200, &json!({"droplets": rows, "links": {"pages": pages}, "meta": {"total": total}}))
+    FakeResponse::json(200, &json!({"droplets": rows, "links": {"pages": pages}, "meta": {"total": total}}))
 }
 
-fn no_gpus() -> Answer {
+fn no_gpus() -> FakeResponse {
     page(&[], 0, None)
 }
 
@@ -59,8 +62,8 @@ fn no_gpus() -> Answer {
 async fn a_resource_is_asked_for_by_its_path_and_comes_as_it_was_written() {
     let server = Fake::start(|path| match path {
         "/v2/droplets/1" => droplet(),
-        "/v2/domains/example.com/records/7" => Answer::json(200, &json!({"domain_record": {"id": 7}})),
-        _ => Answer::json(404, &json!({"id": "not_found", "message": "no"})),
+        "/v2/domains/example.com/records/7" => FakeResponse::json(200, &json!({"domain_record": {"id": 7}})),
+        _ => FakeResponse::json(404, &json!({"id": "not_found", "message": "no"})),
     })
     .await;
     let client = server.client();
@@ -90,7 +93,7 @@ async fn an_answer_about_something_else_is_none() {
         ("Image", "5", json!({"id": 6, "slug": null})),
     ] {
         let body = json!({&kind(name).row().get.key: document});
-        let server = Fake::start(move |_| Answer::json(200, &body)).await;
+        let server = Fake::start(move |_| FakeResponse::json(200, &body)).await;
         let error = server.client().get(&key(name, id), Priority::Sweep).await.unwrap_err();
         assert!(error.category() == "malformed" && error.to_string().contains("requested"), "{name} {id}: {error}");
     }
@@ -113,7 +116,7 @@ async fn a_resource_is_known_by_the_id_of_its_kind() {
         ),
     ] {
         let body = json!({&kind(name).row().get.key: document});
-        let server = Fake::start(move |_| Answer::json(200, &body)).await;
+        let server = Fake::start(move |_| FakeResponse::json(200, &body)).await;
         let found = server.client().get(&key(name, id), Priority::Sweep).await;
         assert!(matches!(found, Ok(Some(_))), "{name} {id}: {found:?}");
     }
@@ -148,7 +151,7 @@ async fn a_refusal_says_what_to_do_and_is_not_retried() {
         (422, "422: because)", "refused"),
     ] {
         let body = json!({"id": "x", "message": "because", "request_id": "r-1"});
-        let server = Fake::start(move |_| Answer::json(status, &body)).await;
+        let server = Fake::start(move |_| FakeResponse::json(status, &body)).await;
         let error = server.client().get(&key("Droplet", "1"), Priority::Sweep).await.unwrap_err();
         assert!(error.to_string().contains(wanted) && error.to_string().contains("/v2/droplets/1"), "{error}");
         assert_eq!((error.category(), error.retryable()), (category, false));
@@ -158,9 +161,9 @@ async fn a_refusal_says_what_to_do_and_is_not_retried() {
 
 #[tokio::test]
 async fn what_fails_by_chance_is_retried() {
-    let html = || Answer::text(502, "content-type: text/html", "<html>Bad Gateway</html>");
+    let html = || FakeResponse::text(502, "content-type: text/html", "<html>Bad Gateway</html>");
     let cut = || droplet().cut(3);
-    let server = Fake::start(at_first(vec![html, cut, Answer::hang_up], droplet)).await;
+    let server = Fake::start(at_first(vec![html, cut, FakeResponse::hang_up], droplet)).await;
     let client = server.client();
     assert!(client.get(&key("Droplet", "1"), Priority::Sweep).await.unwrap().is_some());
     let calls = client.usage().calls;
@@ -170,7 +173,7 @@ async fn what_fails_by_chance_is_retried() {
 
 #[tokio::test]
 async fn retries_end() {
-    let server = Fake::start(|_| Answer::text(500, "x-request-id: r-9", "oops")).await;
+    let server = Fake::start(|_| FakeResponse::text(500, "x-request-id: r-9", "oops")).await;
     let error = server.client().get(&key("Droplet", "1"), Priority::Sweep).await.unwrap_err();
     assert_eq!(server.asked().len(), 4);
     assert!(matches!(&error, Error::Server { status: 500, tries: 4, .. }), "{error}");
@@ -183,7 +186,7 @@ async fn retries_end() {
 
 #[tokio::test]
 async fn a_silent_or_dripping_server_holds_nobody() {
-    let server = Fake::start(at_first(vec![Answer::silence], Answer::drip)).await;
+    let server = Fake::start(at_first(vec![FakeResponse::silence], FakeResponse::drip)).await;
     let mut config = server.config();
     config.read_timeout = Duration::from_millis(50);
     config.call_timeout = Duration::from_millis(200);
@@ -194,7 +197,8 @@ async fn a_silent_or_dripping_server_holds_nobody() {
 
 #[tokio::test]
 async fn an_answer_that_is_too_large_is_an_error_and_not_read() {
-    let answers: [fn() -> Answer; 2] = [Answer::flood, || Answer::text(200, "x: y", &"x".repeat(2_000))];
+    let answers: [fn() -> FakeResponse; 2] =
+        [FakeResponse::flood, || FakeResponse::text(200, "x: y", &"x".repeat(2_000))];
     for answer in answers {
         let server = Fake::start(move |_| answer()).await;
         let mut config = server.config();
@@ -207,7 +211,7 @@ async fn an_answer_that_is_too_large_is_an_error_and_not_read() {
 
 #[tokio::test]
 async fn a_refusal_that_never_ends_is_still_a_refusal() {
-    let server = Fake::start(|_| Answer::text(403, "x: y", &"x".repeat(100_000))).await;
+    let server = Fake::start(|_| FakeResponse::text(403, "x: y", &"x".repeat(100_000))).await;
     let error = server.client().get(&key("Droplet", "1"), Priority::Sweep).await.unwrap_err();
     assert!(matches!(error, Error::Forbidden { .. }), "{error}");
 }
@@ -216,7 +220,7 @@ async fn a_refusal_that_never_ends_is_still_a_refusal() {
 async fn a_redirect_is_not_followed() {
     let other = Fake::start(|_| droplet()).await;
     let location = format!("location: {}/v2/droplets/1", other.address);
-    let server = Fake::start(move |_| Answer::text(302, &location, "")).await;
+    let server = Fake::start(move |_| FakeResponse::text(302, &location, "")).await;
     let error = server.client().get(&key("Droplet", "1"), Priority::Sweep).await.unwrap_err();
     assert!(matches!(error, Error::Redirected { status: 302, .. }), "{error}");
     assert_eq!(other.asked().len(), 0);
@@ -254,7 +258,7 @@ async fn a_next_page_that_does_not_follow_is_an_error() {
 #[tokio::test]
 async fn what_is_not_the_api_is_an_error() {
     for body in ["<html>Welcome</html>", r#"{"message": "hello"}"#, r#"{"droplets": [{"name": "x"}]}"#, "\u{0}"] {
-        let server = Fake::start(move |_| Answer::text(200, "x: y", body)).await;
+        let server = Fake::start(move |_| FakeResponse::text(200, "x: y", body)).await;
         let error =
             server.client().list(kind("Droplet"), None, &mut Kept::default(), Priority::Sweep).await.unwrap_err();
         assert!(matches!(error, Error::Malformed { .. }), "{error}");
@@ -266,7 +270,7 @@ async fn what_is_not_the_api_is_an_error() {
 #[tokio::test]
 async fn a_404_that_is_not_the_apis_own_says_nothing_about_the_resource() {
     for body in ["<html>404</html>", "", r#"{"message": "no Route matched"}"#, r#"{"id": ""}"#, "404 page not found"] {
-        let server = Fake::start(move |_| Answer::text(404, "x: y", body)).await;
+        let server = Fake::start(move |_| FakeResponse::text(404, "x: y", body)).await;
         let error = server.client().get(&key("Droplet", "1"), Priority::Sweep).await.unwrap_err();
         assert!(matches!(error, Error::Malformed { .. }), "{error}");
     }
@@ -278,7 +282,7 @@ async fn all_pages_of_all_lists_of_a_kind_are_read() {
         "/v2/droplets?page=1&per_page=200" => page(&[1, 2], 3, None),
         "/v2/droplets?page=2&per_page=200" => page(&[3], 3, None),
         "/v2/droplets?type=gpus&page=1&per_page=200" => page(&[9], 1, None),
-        _ => Answer::text(500, "x: y", ""),
+        _ => FakeResponse::text(500, "x: y", ""),
     })
     .await;
     let mut kept = Kept::default();
@@ -288,7 +292,7 @@ async fn all_pages_of_all_lists_of_a_kind_are_read() {
 
 #[tokio::test]
 async fn a_list_without_pages_is_one_call() {
-    let server = Fake::start(|_| Answer::json(200, &json!({"databases": [{"id": "a"}, {"id": "b"}]}))).await;
+    let server = Fake::start(|_| FakeResponse::json(200, &json!({"databases": [{"id": "a"}, {"id": "b"}]}))).await;
     let mut kept = Kept::default();
     assert_eq!(server.client().list(kind("Database"), None, &mut kept, Priority::Sweep).await.unwrap().rows, 2);
     assert_eq!(server.asked(), ["/v2/databases"]);
@@ -298,7 +302,7 @@ async fn a_list_without_pages_is_one_call() {
 async fn rows_that_shift_between_pages_are_read_again() {
     // First a row is created between two pages, then one is deleted, then one moves to the next page; then nothing
     // changes.
-    let walks: [fn(&str) -> Answer; 4] = [
+    let walks: [fn(&str) -> FakeResponse; 4] = [
         |page_two| if page_two.is_empty() { page(&[1, 2], 3, None) } else { page(&[3], 4, None) },
         |page_two| if page_two.is_empty() { page(&[1, 2], 4, None) } else { page(&[4], 3, None) },
         |page_two| if page_two.is_empty() { page(&[1, 2], 3, None) } else { page(&[2], 3, None) },
@@ -345,20 +349,17 @@ async fn a_list_that_never_settles_is_an_error() {
 
 #[tokio::test]
 async fn a_list_is_all_or_nothing() {
-    let server =
-        Fake::start(
-            |path| {
-                if path.contains("?page=2") { Answer::text(503, "x: y", "") } else { page(&[1, 2], 3, None) }
-            },
-        )
-        .await;
+    let server = Fake::start(|path| {
+        if path.contains("?page=2") { FakeResponse::text(503, "x: y", "") } else { page(&[1, 2], 3, None) }
+    })
+    .await;
     let error = server.client().list(kind("Droplet"), None, &mut Kept::default(), Priority::Sweep).await.unwrap_err();
     assert!(matches!(error, Error::Server { status: 503, .. }), "{error}");
 }
 
 #[tokio::test]
 async fn after_a_429_all_calls_wait_as_told() {
-    let limited = || Answer::text(429, "retry-after: 1", r#"{"id": "too_many_requests"}"#);
+    let limited = || FakeResponse::text(429, "retry-after: 1", r#"{"id": "too_many_requests"}"#);
     let server = Fake::start(at_first(vec![limited], droplet)).await;
     let client = server.client();
     let start = std::time::Instant::now();
@@ -379,7 +380,7 @@ async fn a_429_says_how_long_in_three_ways_or_not_at_all() {
         ("x: y".to_owned(), 10),
     ] {
         let name = headers.clone();
-        let server = Fake::start(move |_| Answer::text(429, &headers, "")).await;
+        let server = Fake::start(move |_| FakeResponse::text(429, &headers, "")).await;
         let mut config = server.config();
         config.retries.tries = 1;
         let client = Client::new(config).unwrap();
@@ -392,7 +393,7 @@ async fn a_429_says_how_long_in_three_ways_or_not_at_all() {
 #[tokio::test]
 async fn the_servers_view_of_the_budget_counts() {
     let headers = "ratelimit-limit: 5000\r\nratelimit-remaining: 700\r\nratelimit-reset: 4102444800";
-    let server = Fake::start(move |_| Answer::text(200, headers, r#"{"droplet": {"id": 1}}"#)).await;
+    let server = Fake::start(move |_| FakeResponse::text(200, headers, r#"{"droplet": {"id": 1}}"#)).await;
     let client = server.client();
     assert_eq!((client.usage().minute_left, client.usage().hour_left), (225, 4_500));
     client.get(&key("Droplet", "1"), Priority::Sweep).await.unwrap();
@@ -405,7 +406,8 @@ async fn the_token_is_in_no_text() {
     let echo = format!(r#"{{"message": "{TOKEN} is wrong", "request_id": "{TOKEN}"}}"#);
     for status in [302, 400, 401, 403, 422, 500] {
         let echo = echo.clone();
-        let server = Fake::start(move |_| Answer::text(status, &format!("location: http://{TOKEN}/"), &echo)).await;
+        let server =
+            Fake::start(move |_| FakeResponse::text(status, &format!("location: http://{TOKEN}/"), &echo)).await;
         let client = server.client();
         let error = client.get(&key("Droplet", "1"), Priority::Sweep).await.unwrap_err();
         for text in [format!("{error}"), format!("{error:?}"), format!("{client:?}"), format!("{:?}", server.config())]
@@ -420,7 +422,7 @@ async fn the_token_is_in_no_text() {
         json!({"droplets": [{"id": 1}], "meta": {"total": TOKEN}}),
         json!({"droplets": [{"id": 1}], "links": {"pages": {"next": format!("http://{TOKEN}/")}}}),
     ] {
-        let server = Fake::start(move |_| Answer::json(200, &body)).await;
+        let server = Fake::start(move |_| FakeResponse::json(200, &body)).await;
         for error in [
             server.client().get(&key("Droplet", "1"), Priority::Sweep).await.unwrap_err(),
             server.client().list(kind("Droplet"), None, &mut Kept::default(), Priority::Sweep).await.unwrap_err(),

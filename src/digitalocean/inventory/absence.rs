@@ -6,9 +6,9 @@ use futures::stream::{self, StreamExt};
 use tokio::time::Instant;
 
 use super::{
-    known::{Entry, Known},
+    known::{CachedResource, CachedState},
     snapshot::{Inventory, SIDE_BY_SIDE},
-    stage::{Row, Staged},
+    stage::{ListedRow, Staged},
     sync_error::SyncError,
 };
 use crate::digitalocean::{Error, Kind, Priority, ResourceKey, account::Account};
@@ -28,9 +28,9 @@ impl Inventory {
         rows: &HashMap<Arc<str>, Staged>,
     ) -> Result<Option<Account>, SyncError> {
         let known = rows.values().filter(|staged| staged.before.as_ref().is_some_and(|before| !before.known.is_gone()));
-        let missing = known.clone().filter(|staged| matches!(staged.row, Row::Missing)).count();
+        let missing = known.clone().filter(|staged| matches!(staged.row, ListedRow::Missing)).count();
         if missing < ALL || missing < known.count() {
-            let is_seen = rows.values().any(|staged| matches!(staged.row, Row::Same | Row::New(_)));
+            let is_seen = rows.values().any(|staged| matches!(staged.row, ListedRow::Same | ListedRow::New(_)));
             return Ok(if is_seen { self.0.accounts.known(&self.0.client).await } else { None });
         }
         self.doubt_account(kind).await.map(|()| None)
@@ -59,7 +59,7 @@ impl Inventory {
     fn disown(&self, kind: Kind, why: &Arc<str>) {
         let now = Instant::now();
         for entry in self.kinds().entry(kind).or_default().resources.values_mut() {
-            *entry = Entry::new(Known::Failed(Arc::clone(why)), now);
+            *entry = CachedResource::new(CachedState::Failed(Arc::clone(why)), now);
         }
     }
 
@@ -75,7 +75,7 @@ impl Inventory {
     }
 
     /// Requests each missing resource, and later once more those that do not exist.
-    pub(super) async fn confirm(&self, absent: Vec<ResourceKey>) -> HashMap<Arc<str>, Entry> {
+    pub(super) async fn confirm(&self, absent: Vec<ResourceKey>) -> HashMap<Arc<str>, CachedResource> {
         let mut found = HashMap::new();
         let mut missing = absent;
         for is_second in [false, true] {
@@ -97,7 +97,7 @@ impl Inventory {
                     missing.push(key);
                 } else {
                     let known = self.known(&key, asked, at);
-                    found.insert(key.id, Entry::new(known, at));
+                    found.insert(key.id, CachedResource::new(known, at));
                 }
             }
         }

@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use crate::{
     comparison,
     digitalocean::{
-        kinds::{FieldSet, Row},
+        kinds::{FieldSet, KindDefinition},
         merge::{fill, remove},
     },
 };
@@ -30,7 +30,7 @@ pub(super) struct Evidence {
 
 /// The responses before a row.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Before<'t> {
+pub(super) struct EarlierResponses<'t> {
     /// The row of the previous list.
     pub(super) row: Option<&'t str>,
     /// The GET, if it is newer than that row or contradicts it.
@@ -48,7 +48,7 @@ impl Evidence {
     }
 
     /// After a list with another row.
-    pub(super) fn of_row(kind: &Row, before: Before<'_>, text: &str) -> Self {
+    pub(super) fn of_row(kind: &KindDefinition, before: EarlierResponses<'_>, text: &str) -> Self {
         if before.row.is_none() && before.get.is_none() {
             let keys = keys_of(text).into_iter().flatten();
             let all = keys.fold(FieldSet::default(), |all, key| all.union(FieldSet::field_or_other(kind, &key)));
@@ -82,7 +82,7 @@ impl Evidence {
     }
 
     /// After a GET of the resource.
-    pub(super) fn of_get(self, kind: &Row, row: Option<&str>, text: &str) -> Self {
+    pub(super) fn of_get(self, kind: &KindDefinition, row: Option<&str>, text: &str) -> Self {
         let Some(row) = row else { return Self::default() };
         let (row, get) = (parse(row), parse(text));
         let mut standing = Self::default();
@@ -99,7 +99,7 @@ impl Evidence {
 }
 
 /// Replaces the contradicted fields of a row by those of the GET.
-pub(super) fn correct(kind: &Row, document: &mut Value, get: &Value, contradicted: FieldSet) -> bool {
+pub(super) fn correct(kind: &KindDefinition, document: &mut Value, get: &Value, contradicted: FieldSet) -> bool {
     let (Value::Object(document), Value::Object(get)) = (document, get) else { return false };
     let mut has_changed = false;
     for (key, got) in get {
@@ -130,7 +130,7 @@ fn keys(documents: [Option<&Map<String, Value>>; 3]) -> BTreeSet<&String> {
 
 /// Returns true if two responses have the same value of a field, except for changes by the cloud and parts that one
 /// kind of response omits.
-fn is_same(kind: &Row, key: &str, one: &Value, other: &Value) -> bool {
+fn is_same(kind: &KindDefinition, key: &str, one: &Value, other: &Value) -> bool {
     if one == other || kind.volatile.iter().any(|field| field == key) {
         return true;
     }
@@ -158,7 +158,7 @@ mod tests {
     use super::*;
     use crate::digitalocean::Kind;
 
-    fn row(kind: &str) -> &'static Row {
+    fn row(kind: &str) -> &'static KindDefinition {
         Kind::named(kind).unwrap().row()
     }
 
@@ -176,7 +176,7 @@ mod tests {
             let mut new = old.clone();
             *new.pointer_mut(pointer).unwrap() = value;
             let before = old.to_string();
-            let before = Before { row: Some(&before), ..Before::default() };
+            let before = EarlierResponses { row: Some(&before), ..EarlierResponses::default() };
             names("KubernetesCluster", Evidence::of_row(row("KubernetesCluster"), before, &new.to_string())).0
         };
         assert_eq!(changed("/region", json!("nyc1")), ["region"]);
@@ -190,7 +190,8 @@ mod tests {
 
     #[test]
     fn a_get_confirms_only_what_it_shows() {
-        let standing = Evidence::of_row(row("Registry"), Before::default(), r#"{"name":"r","subscription":{}}"#);
+        let standing =
+            Evidence::of_row(row("Registry"), EarlierResponses::default(), r#"{"name":"r","subscription":{}}"#);
         assert_eq!(names("Registry", standing).0, ["name", "subscription"]);
         let standing = standing.of_get(row("Registry"), Some(r#"{"name":"r","subscription":{}}"#), r#"{"name":"r"}"#);
         assert_eq!(names("Registry", standing), (vec!["subscription"], vec![]));
@@ -204,7 +205,7 @@ mod tests {
         assert_eq!(names("VPC", standing), (vec![], vec!["name"]));
         assert_eq!(standing.of_same_row(), standing);
         // Another field of the row changes.
-        let before = |standing| Before { row: Some(old), get: Some(got), is_get_newer: false, standing };
+        let before = |standing| EarlierResponses { row: Some(old), get: Some(got), is_get_newer: false, standing };
         let other = Evidence::of_row(kind, before(standing), r#"{"name":"old","region":"b"}"#);
         assert_eq!(names("VPC", other), (vec!["region"], vec!["name"]));
         // It has the GET's value, or a third one.
@@ -215,7 +216,7 @@ mod tests {
 
     #[test]
     fn fields_that_the_table_does_not_know_are_unconfirmed_too() {
-        let before = Before { row: Some(r#"{"name":"a","brand_new":1}"#), ..Before::default() };
+        let before = EarlierResponses { row: Some(r#"{"name":"a","brand_new":1}"#), ..EarlierResponses::default() };
         let standing = Evidence::of_row(row("VPC"), before, r#"{"name":"a","brand_new":2}"#);
         assert!(!standing.unconfirmed.is_empty() && names("VPC", standing).0.is_empty());
         assert!(standing.unconfirmed.has(FieldSet::of(Kind::named("VPC").unwrap(), ["brand_new.deep"])));

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use super::{
-    known::{Entry, Known},
+    known::{CachedResource, CachedState},
     observation::Observation,
     responses::{Responses, Use},
     snapshot::Inventory,
@@ -47,7 +47,7 @@ impl Inventory {
         self.ask_directly(key, fields).await;
     }
 
-    async fn ask_directly(&self, key: &ResourceKey, fields: FieldSet) -> (Known, Instant) {
+    async fn ask_directly(&self, key: &ResourceKey, fields: FieldSet) -> (CachedState, Instant) {
         let at = Instant::now();
         let was_gone = self
             .kinds()
@@ -63,36 +63,36 @@ impl Inventory {
         if known.is_gone() && !was_gone {
             match self.is_other_account(key.kind, Priority::Urgent).await {
                 Ok(false) => {}
-                Ok(true) => known = Known::Failed(SyncError::OtherAccount { kind: key.kind }.to_string().into()),
-                Err(error) => known = Known::failed(&error),
+                Ok(true) => known = CachedState::Failed(SyncError::OtherAccount { kind: key.kind }.to_string().into()),
+                Err(error) => known = CachedState::failed(&error),
             }
         }
-        if let Known::Present(shown) = &mut known {
+        if let CachedState::Present(shown) = &mut known {
             self.complete_one(key, fields, Arc::make_mut(shown)).await;
         }
-        let has_failed = matches!(known, Known::Failed(_));
+        let has_failed = matches!(known, CachedState::Failed(_));
         let mut kinds = self.kinds();
         let resources = &mut kinds.entry(key.kind).or_default().resources;
         if resources.get(&key.id).is_none_or(|entry| entry.at <= at && !has_failed) {
-            resources.insert(Arc::clone(&key.id), Entry::new(known.clone(), at));
+            resources.insert(Arc::clone(&key.id), CachedResource::new(known.clone(), at));
         }
         (known, at)
     }
 
     /// The result of a direct request, on top of earlier responses.
-    pub(super) fn known(&self, key: &ResourceKey, asked: Result<Option<Arc<str>>, Error>, at: Instant) -> Known {
+    pub(super) fn known(&self, key: &ResourceKey, asked: Result<Option<Arc<str>>, Error>, at: Instant) -> CachedState {
         match asked {
             Ok(Some(text)) => {
                 let kinds = self.kinds();
                 let before = kinds.get(&key.kind).and_then(|kind| kind.resources.get(&key.id));
                 let before = before.and_then(|entry| match &entry.known {
-                    Known::Present(shown) => Some(&**shown),
+                    CachedState::Present(shown) => Some(&**shown),
                     _ => None,
                 });
-                Known::Present(Arc::new(Responses::got(key.kind.row(), before, &text, at)))
+                CachedState::Present(Arc::new(Responses::got(key.kind.row(), before, &text, at)))
             }
-            Ok(None) => Known::Gone,
-            Err(error) => Known::failed(&error),
+            Ok(None) => CachedState::Gone,
+            Err(error) => CachedState::failed(&error),
         }
     }
 }

@@ -6,15 +6,15 @@ use futures::stream::{self, StreamExt};
 use tokio::time::Instant;
 
 use super::{
-    known::Known,
-    responses::{Path, Responses, Use, Wants},
+    known::CachedState,
+    responses::{ResponseSource, Responses, Use, Wants},
     snapshot::{Inventory, SIDE_BY_SIDE},
-    stage::Found,
+    stage::StagedResource,
 };
 use crate::digitalocean::{
     Error, Kind, Priority, ResourceKey,
     document::Pattern,
-    kinds::{FieldSet, PartList, Reading, Row},
+    kinds::{FieldSet, KindDefinition, PartList, PartSource},
     lists::Rows,
 };
 
@@ -38,22 +38,22 @@ impl Rows for Parts {
 /// The result of a GET of a resource.
 type Got = Result<Option<Arc<str>>, Error>;
 /// The result of reading a part.
-type Read = Result<Arc<str>, Arc<str>>;
+type PartResult = Result<Arc<str>, Arc<str>>;
 
 /// The results of the extra calls for one resource.
 struct Answers {
     get: Option<(Got, Instant)>,
-    readings: Vec<(usize, Read, Instant)>,
+    readings: Vec<(usize, PartResult, Instant)>,
 }
 
 impl Inventory {
     /// Completes the resources of a sync, within the allowance: the longest waiting ones first. Returns the number of
     /// calls.
-    pub(super) async fn complete(&self, kind: Kind, entries: &mut [Found]) -> usize {
+    pub(super) async fn complete(&self, kind: Kind, entries: &mut [StagedResource]) -> usize {
         let row = kind.row();
         let mut shown: Vec<(ResourceKey, FieldSet, &mut Responses)> = Vec::new();
-        for Found { id, fields, entry } in entries {
-            if let Known::Present(one) = &mut entry.known {
+        for StagedResource { id, fields, entry } in entries {
+            if let CachedState::Present(one) = &mut entry.known {
                 shown.push((ResourceKey::new(kind, Arc::clone(id)), *fields, Arc::make_mut(one)));
             }
         }
@@ -113,7 +113,7 @@ impl Inventory {
         for (key, fields, shown) in shown {
             if needs_it(*fields, shown) {
                 let part = || parts.0.get(&*key.id).cloned().unwrap_or_else(|| NO_PART.into());
-                shown.read(row, position, Path::List, error.clone().map_or_else(|| Ok(part()), Err), at);
+                shown.read(row, position, ResponseSource::List, error.clone().map_or_else(|| Ok(part()), Err), at);
             }
         }
         outcome.unwrap_or(1)
@@ -122,7 +122,7 @@ impl Inventory {
     /// Makes the calls that each resource needs. Returns the number of calls.
     async fn read_singly(
         &self,
-        row: &Row,
+        row: &KindDefinition,
         listed: &[bool],
         shown: &mut [(ResourceKey, FieldSet, &mut Responses)],
     ) -> usize {
@@ -178,7 +178,12 @@ impl Inventory {
 
     /// The scopes of the token among those that parts of these recorded fields need. Only scopes of parts whose absence
     /// shows nothing are checked.
-    async fn scopes(&self, row: &'static Row, recorded: FieldSet, priority: Priority) -> Arc<[&'static str]> {
+    async fn scopes(
+        &self,
+        row: &'static KindDefinition,
+        recorded: FieldSet,
+        priority: Priority,
+    ) -> Arc<[&'static str]> {
         let mut scopes: Vec<_> = row.scopes_in_doubt(recorded).collect();
         scopes.sort_unstable();
         scopes.dedup();
@@ -192,15 +197,15 @@ impl Inventory {
     }
 }
 
-impl Reading {
+impl PartSource {
     /// Whether these recorded fields need it.
-    pub(super) fn is_for(&self, row: &Row, recorded: FieldSet) -> bool {
+    pub(super) fn is_for(&self, row: &KindDefinition, recorded: FieldSet) -> bool {
         let implied = self.implies.as_ref().map(|_| "features");
         recorded.has(FieldSet::fields(row, self.into.keys().map(String::as_str).chain(implied)))
     }
 }
 
-impl Row {
+impl KindDefinition {
     /// Whether these fields need anything besides the lists and a GET.
     pub(super) fn needs_extras(&self, recorded: FieldSet) -> bool {
         recorded.has(FieldSet::fields(self, self.certificates.iter().map(String::as_str)))
@@ -223,7 +228,7 @@ impl Row {
 }
 
 impl Answers {
-    fn apply(self, row: &Row, shown: &mut Responses) {
+    fn apply(self, row: &KindDefinition, shown: &mut Responses) {
         match self.get {
             Some((Ok(Some(text)), at)) => shown.take_get(row, &text, at),
             Some((Ok(None), _)) => shown.fail_get("a list contains the resource, and a GET returns 404".into()),
@@ -231,7 +236,7 @@ impl Answers {
             None => {}
         }
         for (position, part, at) in self.readings {
-            shown.read(row, position, Path::Own, part, at);
+            shown.read(row, position, ResponseSource::Own, part, at);
         }
     }
 }

@@ -9,15 +9,15 @@ use crate::digitalocean::Error;
 
 /// The knowledge about one resource, and its time: the moment before the request.
 #[derive(Clone)]
-pub(super) struct Entry {
-    pub(super) known: Known,
+pub(super) struct CachedResource {
+    pub(super) known: CachedState,
     pub(super) at: Instant,
     /// True if the expiry was reported.
     pub(super) is_expired: bool,
 }
 
 #[derive(Clone)]
-pub(super) enum Known {
+pub(super) enum CachedState {
     Present(Arc<Responses>),
     Gone,
     /// Missing in a list, and not requested since.
@@ -26,8 +26,8 @@ pub(super) enum Known {
     Failed(Arc<str>),
 }
 
-impl Entry {
-    pub(super) fn new(known: Known, at: Instant) -> Self {
+impl CachedResource {
+    pub(super) fn new(known: CachedState, at: Instant) -> Self {
         Self { known, at, is_expired: false }
     }
 
@@ -38,7 +38,7 @@ impl Entry {
     }
 }
 
-impl Known {
+impl CachedState {
     pub(super) fn failed(error: &Error) -> Self {
         Self::Failed(error.to_string().into())
     }

@@ -10,15 +10,15 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{
-    confirmed::{Before, Evidence, correct, keys_of},
-    text::Text,
+    confirmed::{EarlierResponses, Evidence, correct, keys_of},
+    text::PackedText,
 };
 use crate::digitalocean::{
     Kind,
     document::{Pattern, is_blank},
-    kinds::{FieldSet, Reading, Row},
+    kinds::{FieldSet, KindDefinition, PartSource},
     merge::{complete, is_missing},
-    observed::{Document, Unread},
+    observed::{Document, UnreadPart},
 };
 
 /// The reason for parts that were not read yet.
@@ -39,9 +39,9 @@ const ASK_AGAIN: Duration = Duration::from_mins(10);
 pub(super) struct Responses {
     list: Option<Shot>,
     /// Most resources have none.
-    get: Option<Box<Part>>,
+    get: Option<Box<DocumentPart>>,
     /// By position in the kind's `reads`.
-    readings: Vec<Part>,
+    readings: Vec<DocumentPart>,
     /// The fields that the list's row does not show completely.
     lacking: FieldSet,
     /// The fields among them that a GET does not show either, while the row is unchanged.
@@ -52,15 +52,15 @@ pub(super) struct Responses {
     fields: FieldSet,
     /// The scopes that the token is known to have.
     scopes: Arc<[&'static str]>,
-    shown: Shown,
+    shown: ShownDocument,
 }
 
 /// The document that responses make together.
 #[derive(Clone, Debug)]
-struct Shown {
+struct ShownDocument {
     /// The text of the document; none if it is the text of the newest response.
-    merged: Option<Box<Text>>,
-    unread: Arc<[Unread]>,
+    merged: Option<Box<PackedText>>,
+    unread: Arc<[UnreadPart]>,
     is_confirmed: bool,
     is_partial: bool,
     /// The time of the oldest response that the document depends on besides its newest.
@@ -70,14 +70,14 @@ struct Shown {
 /// One response.
 #[derive(Clone, Debug)]
 struct Shot {
-    text: Text,
+    text: PackedText,
     /// The time before it was requested.
     at: Instant,
 }
 
 /// The last good response of one path, and the error of the last attempt.
 #[derive(Clone, Debug, Default)]
-struct Part {
+struct DocumentPart {
     shot: Option<Shot>,
     error: Option<Arc<str>>,
     /// True if it was requested singly, or a second list of parts agreed.
@@ -85,11 +85,11 @@ struct Part {
 }
 
 /// A part that was never read.
-static NEVER_READ: Part = Part { shot: None, error: None, is_confirmed: false };
+static NEVER_READ: DocumentPart = DocumentPart { shot: None, error: None, is_confirmed: false };
 
 /// The path of a part's response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Path {
+pub(super) enum ResponseSource {
     /// The path of one resource.
     Own,
     /// A list of the parts of all resources.
@@ -127,7 +127,7 @@ impl Responses {
             standing: Evidence::default(),
             fields: FieldSet::default(),
             scopes: Arc::default(),
-            shown: Shown {
+            shown: ShownDocument {
                 merged: None,
                 unread: Arc::default(),
                 is_confirmed: false,
@@ -138,7 +138,7 @@ impl Responses {
     }
 
     /// After the row of a list. It confirms earlier values that are equal.
-    pub(super) fn listed(row: &Row, before: Option<&Self>, text: Text, at: Instant) -> Self {
+    pub(super) fn listed(row: &KindDefinition, before: Option<&Self>, text: PackedText, at: Instant) -> Self {
         let mut shown = before.cloned().unwrap_or_else(Self::empty);
         if shown.list.as_ref().is_some_and(|list| list.text == text) {
             return shown.seen_again(at);
@@ -147,7 +147,8 @@ impl Responses {
         let get = shown.get().shot.as_ref();
         let counts = is_get_newer || !shown.standing.contradicted.is_empty();
         let [listed, got] = [shown.list.as_ref(), get.filter(|_| counts)].map(|shot| shot.map(|it| it.text.unpack()));
-        let before = Before { row: listed.as_deref(), get: got.as_deref(), is_get_newer, standing: shown.standing };
+        let before =
+            EarlierResponses { row: listed.as_deref(), get: got.as_deref(), is_get_newer, standing: shown.standing };
         let new = text.unpack();
         let standing = Evidence::of_row(row, before, &new);
         let text = get.filter(|get| get.text == text).map_or(text, |get| get.text.clone());
@@ -171,7 +172,7 @@ impl Responses {
 
     /// Whether a list that shows the same row again changes nothing but its time, where these fields are recorded and
     /// need nothing besides the lists.
-    pub(super) fn is_settled(&self, row: &Row, fields: FieldSet) -> bool {
+    pub(super) fn is_settled(&self, row: &KindDefinition, fields: FieldSet) -> bool {
         self.get.is_none()
             && self.readings.is_empty()
             && self.standing == Evidence::default()
@@ -188,29 +189,29 @@ impl Responses {
     }
 
     /// After a GET of the resource.
-    pub(super) fn got(row: &Row, before: Option<&Self>, text: &str, at: Instant) -> Self {
+    pub(super) fn got(row: &KindDefinition, before: Option<&Self>, text: &str, at: Instant) -> Self {
         let mut shown = before.cloned().unwrap_or_else(Self::empty);
         shown.take_get(row, text, at);
         shown
     }
 
     /// Applies a GET of the resource.
-    pub(super) fn take_get(&mut self, row: &Row, text: &str, at: Instant) {
+    pub(super) fn take_get(&mut self, row: &KindDefinition, text: &str, at: Instant) {
         let only_get = FieldSet::fields(row, row.only_get.iter().map(Pattern::root));
         self.settled = self.lacking.both(lacking(row, text)).without(only_get);
         let listed = self.list.as_ref().map(|list| list.text.unpack());
         self.standing = self.standing.of_get(row, listed.as_deref(), text);
         let same = self.list.as_ref().filter(|_| listed.as_deref() == Some(text));
         let text = same.map_or_else(|| self.pack(text), |list| list.text.clone());
-        self.get = Some(Box::new(Part { shot: Some(Shot { text, at }), error: None, is_confirmed: true }));
+        self.get = Some(Box::new(DocumentPart { shot: Some(Shot { text, at }), error: None, is_confirmed: true }));
     }
 
     /// Packs a text like the list's row.
-    fn pack(&self, text: &str) -> Text {
-        self.list.as_ref().map_or_else(|| Text::alone(text), |list| list.text.like(text))
+    fn pack(&self, text: &str) -> PackedText {
+        self.list.as_ref().map_or_else(|| PackedText::alone(text), |list| list.text.like(text))
     }
 
-    fn get(&self) -> &Part {
+    fn get(&self) -> &DocumentPart {
         self.get.as_deref().unwrap_or(&NEVER_READ)
     }
 
@@ -222,22 +223,23 @@ impl Responses {
     /// Applies the part from a path of the kind's `reads`.
     pub(super) fn read(
         &mut self,
-        row: &Row,
+        row: &KindDefinition,
         position: usize,
-        path: Path,
+        path: ResponseSource,
         outcome: Result<Arc<str>, Arc<str>>,
         at: Instant,
     ) {
         if self.readings.len() <= position {
-            self.readings.resize_with(position + 1, Part::default);
+            self.readings.resize_with(position + 1, DocumentPart::default);
         }
         let Some((part, reading)) = self.readings.get_mut(position).zip(row.reads.get(position)) else { return };
         match outcome {
             Ok(text) => {
                 let before = part.shot.as_ref();
                 let is_same = |before: &Shot| shown_by(reading, &before.text.unpack()) == shown_by(reading, &text);
-                let is_confirmed = path == Path::Own || before.is_some_and(is_same);
-                *part = Part { shot: Some(Shot { text: Text::alone(&text), at }), error: None, is_confirmed };
+                let is_confirmed = path == ResponseSource::Own || before.is_some_and(is_same);
+                *part =
+                    DocumentPart { shot: Some(Shot { text: PackedText::alone(&text), at }), error: None, is_confirmed };
             }
             Err(why) => part.error = Some(why),
         }
@@ -250,7 +252,7 @@ impl Responses {
     }
 
     /// The calls that the recorded fields need besides the lists.
-    pub(super) fn wants(&self, row: &Row, fields: FieldSet) -> Wants {
+    pub(super) fn wants(&self, row: &KindDefinition, fields: FieldSet) -> Wants {
         let is_due = self.list.is_some() && !self.is_get_newer();
         let age = self.list.as_ref().zip(self.get().shot.as_ref()).map(|(list, get)| list.at.duration_since(get.at));
         let is_to_ask_again = self.standing.contradicted.has(fields) && age.is_some_and(|age| age >= ASK_AGAIN);
@@ -262,7 +264,7 @@ impl Responses {
     }
 
     /// The recorded fields that only a GET can show.
-    fn unlisted(&self, row: &Row, fields: FieldSet) -> FieldSet {
+    fn unlisted(&self, row: &KindDefinition, fields: FieldSet) -> FieldSet {
         let unlisted = self.lacking.both(fields).without(self.settled);
         if unlisted.is_empty() {
             return unlisted;
@@ -284,7 +286,7 @@ impl Responses {
     }
 
     /// Composes the document.
-    pub(super) fn compose(&mut self, row: &Row, used: Use) {
+    pub(super) fn compose(&mut self, row: &KindDefinition, used: Use) {
         let Some(newest) = self.newest().cloned() else { return };
         let older = [self.list.as_ref(), self.get().shot.as_ref()]
             .into_iter()
@@ -317,7 +319,7 @@ impl Responses {
     }
 
     /// The fields that only one list shows so far.
-    fn unconfirmed(&self, row: &Row, used: Use) -> FieldSet {
+    fn unconfirmed(&self, row: &KindDefinition, used: Use) -> FieldSet {
         let has_get = self.get().shot.as_ref().is_some_and(|get| used.takes_response(get));
         let contradicted = if has_get { FieldSet::default() } else { self.standing.contradicted };
         let parts = row.reads.iter().zip(&self.readings).filter(|(_, part)| !part.is_confirmed && part.shot.is_some());
@@ -329,11 +331,11 @@ impl Responses {
 
     fn merged(
         &self,
-        row: &Row,
+        row: &KindDefinition,
         newest: &Shot,
         older: Option<&Shot>,
         used: Use,
-    ) -> (Option<String>, Arc<[Unread]>, Option<Instant>) {
+    ) -> (Option<String>, Arc<[UnreadPart]>, Option<Instant>) {
         let Ok(mut document) = serde_json::from_str::<Value>(&newest.text.unpack()) else {
             // Parsing it returns the error.
             return (None, Arc::default(), None);
@@ -420,7 +422,7 @@ impl Responses {
     }
 
     /// Drops a GET that shows nothing beyond the later list.
-    pub(super) fn tidy(&mut self, row: &Row) {
+    pub(super) fn tidy(&mut self, row: &KindDefinition) {
         let is_older = |get: &Shot| self.list.as_ref().is_some_and(|list| get.at < list.at);
         let is_needed = self.standing.contradicted.has(self.fields) || !self.unlisted(row, self.fields).is_empty();
         if self.get().shot.as_ref().is_some_and(is_older) && !is_needed {
@@ -430,7 +432,7 @@ impl Responses {
     }
 
     /// The document, composed of the used responses.
-    pub(super) fn document(&self, row: &Row, used: Use) -> Document {
+    pub(super) fn document(&self, row: &KindDefinition, used: Use) -> Document {
         let since = used.responses_since.max(used.parts_since);
         let is_too_old = self.shown.rests_on.zip(since).is_some_and(|(at, since)| at < since);
         if is_too_old || used.only_confirmed {
@@ -442,25 +444,25 @@ impl Responses {
     }
 
     fn as_composed(&self) -> Document {
-        let Shown { unread, is_confirmed, is_partial, .. } = &self.shown;
+        let ShownDocument { unread, is_confirmed, is_partial, .. } = &self.shown;
         Document {
             unread: Arc::clone(unread),
             scopes: Arc::clone(&self.scopes),
             is_confirmed: *is_confirmed,
             is_partial: *is_partial,
-            ..Document::whole(self.text().map(Text::unpack).unwrap_or_default())
+            ..Document::whole(self.text().map(PackedText::unpack).unwrap_or_default())
         }
     }
 
     /// The text of the document.
-    fn text(&self) -> Option<&Text> {
+    fn text(&self) -> Option<&PackedText> {
         self.shown.merged.as_deref().or_else(|| self.newest().map(|shot| &shot.text))
     }
 
     /// Returns true if recorded fields need calls that were never made.
-    pub(super) fn is_incomplete(&self, row: &Row) -> bool {
+    pub(super) fn is_incomplete(&self, row: &KindDefinition) -> bool {
         let Wants { readings, .. } = self.wants(row, self.fields);
-        let is_new = |part: Option<&Part>| part.is_none_or(|part| part.shot.is_none() && part.error.is_none());
+        let is_new = |part: Option<&DocumentPart>| part.is_none_or(|part| part.shot.is_none() && part.error.is_none());
         let needs_get = self.list.is_some() && !self.unlisted(row, self.fields).is_empty();
         (needs_get && is_new(Some(self.get()))) || readings.iter().any(|reading| is_new(self.readings.get(*reading)))
     }
@@ -521,7 +523,7 @@ impl Use {
     }
 }
 
-impl Part {
+impl DocumentPart {
     fn why(&self) -> Arc<str> {
         match (&self.error, &self.shot) {
             (Some(error), _) => Arc::clone(error),
@@ -532,7 +534,7 @@ impl Part {
 }
 
 /// By kind, the parts that a list's row alone does not show.
-static UNREAD_IF_PLAIN: LazyLock<HashMap<&str, Arc<[Unread]>>> = LazyLock::new(|| {
+static UNREAD_IF_PLAIN: LazyLock<HashMap<&str, Arc<[UnreadPart]>>> = LazyLock::new(|| {
     let all = Kind::all().map(Kind::row);
     all.map(|row| {
         let parts = row.reads.iter().flat_map(|reading| reading.into.keys());
@@ -543,8 +545,8 @@ static UNREAD_IF_PLAIN: LazyLock<HashMap<&str, Arc<[Unread]>>> = LazyLock::new(|
     .collect()
 });
 
-fn part_of(path: impl Into<Pattern>, why: impl Into<Arc<str>>) -> Unread {
-    Unread { path: path.into(), why: why.into() }
+fn part_of(path: impl Into<Pattern>, why: impl Into<Arc<str>>) -> UnreadPart {
+    UnreadPart { path: path.into(), why: why.into() }
 }
 
 fn has_feature(document: &Value, feature: &str) -> bool {
@@ -553,7 +555,7 @@ fn has_feature(document: &Value, feature: &str) -> bool {
 }
 
 /// The document's fields that a part shows, and whether the part implies its item of `features`.
-fn shown_by<'r>(reading: &'r Reading, text: &str) -> (BTreeMap<&'r str, Value>, bool) {
+fn shown_by<'r>(reading: &'r PartSource, text: &str) -> (BTreeMap<&'r str, Value>, bool) {
     let shown: Value = serde_json::from_str(text).unwrap_or_default();
     let is_implied = reading.implies.as_ref().map(|implied| shown.get(&implied.key) == Some(&Value::Bool(true)));
     let values = reading.into.iter().map(|(field, key)| {
@@ -566,7 +568,7 @@ fn shown_by<'r>(reading: &'r Reading, text: &str) -> (BTreeMap<&'r str, Value>, 
 }
 
 /// The fields that a response does not show completely.
-fn lacking(row: &Row, text: &str) -> FieldSet {
+fn lacking(row: &KindDefinition, text: &str) -> FieldSet {
     let Some(keys) = keys_of(text) else { return FieldSet::default() };
     let absent = row.fields.iter().map(String::as_str).filter(|field| !keys.contains(*field));
     let absent = FieldSet::fields(row, absent);

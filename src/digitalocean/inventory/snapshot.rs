@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::{
     allowance::Allowance,
-    known::{Entry, Known},
+    known::{CachedResource, CachedState},
     observation::{Observation, UnknownReason},
     responses::Use,
     spare::Spare,
@@ -20,7 +20,7 @@ use super::{
     text::Examples,
 };
 use crate::digitalocean::{
-    Client, Error, Kind, Owners, Priority, ResourceKey,
+    Client, Error, Kind, Priority, ResourceKey, ResourceOwners,
     account::{Account, Accounts},
     certificates::{self, CertificateBook},
     kinds::FieldSet,
@@ -50,9 +50,9 @@ impl Default for InventorySettings {
 
 /// The inventory; clones share it.
 #[derive(Clone)]
-pub struct Inventory(pub(super) Arc<Shared>);
+pub struct Inventory(pub(super) Arc<InventoryState>);
 
-pub(super) struct Shared {
+pub(super) struct InventoryState {
     pub(super) client: Client,
     pub(super) settings: InventorySettings,
     pub(super) accounts: Accounts,
@@ -70,7 +70,7 @@ pub(super) struct Shared {
 pub(super) struct Snapshot {
     /// The start of the last complete list.
     pub(super) listed_at: Option<Instant>,
-    pub(super) resources: HashMap<Arc<str>, Entry>,
+    pub(super) resources: HashMap<Arc<str>, CachedResource>,
     pub(super) last_error: Option<SyncFailure>,
     /// Parents whose lists could not be read last, with the reason.
     pub(super) unread: HashMap<Box<str>, Arc<str>>,
@@ -109,7 +109,7 @@ impl Inventory {
     #[must_use]
     pub fn new(client: Client, settings: InventorySettings) -> Self {
         let allowance = Mutex::new(Allowance::of(client.hour_limit()));
-        Self(Arc::new(Shared {
+        Self(Arc::new(InventoryState {
             client,
             settings,
             accounts: Accounts::default(),
@@ -191,7 +191,7 @@ impl Inventory {
     ///
     /// # Errors
     /// If a list or a document could not be read.
-    pub async fn owners(&self, key: &ResourceKey, fields: &[&str]) -> Result<Owners, Error> {
+    pub async fn owners(&self, key: &ResourceKey, fields: &[&str]) -> Result<ResourceOwners, Error> {
         self.0.client.owners(key, fields).await
     }
 
@@ -219,7 +219,7 @@ impl Inventory {
     pub fn expect(&self, key: &ResourceKey, fields: FieldSet) -> bool {
         let mut kinds = self.kinds();
         let entry = kinds.get_mut(&key.kind).and_then(|snapshot| snapshot.resources.get_mut(&key.id));
-        let Some(Known::Present(shown)) = entry.map(|entry| &mut entry.known) else { return false };
+        let Some(CachedState::Present(shown)) = entry.map(|entry| &mut entry.known) else { return false };
         if fields.without(shown.fields()).is_empty() {
             return false;
         }
@@ -263,12 +263,12 @@ impl Inventory {
     }
 
     /// Returns the known state, from the responses that are used.
-    pub(super) fn observation(&self, kind: Kind, known: &Known, used: Use) -> Observation {
+    pub(super) fn observation(&self, kind: Kind, known: &CachedState, used: Use) -> Observation {
         let shown = match known {
-            Known::Present(shown) => shown,
-            Known::Gone => return Observation::Gone,
-            Known::Missing => return Observation::Unknown(UnknownReason::Failed { error: NOT_YET_ASKED.into() }),
-            Known::Failed(error) => {
+            CachedState::Present(shown) => shown,
+            CachedState::Gone => return Observation::Gone,
+            CachedState::Missing => return Observation::Unknown(UnknownReason::Failed { error: NOT_YET_ASKED.into() }),
+            CachedState::Failed(error) => {
                 return Observation::Unknown(UnknownReason::Failed { error: Arc::clone(error) });
             }
         };

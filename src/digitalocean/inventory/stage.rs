@@ -5,11 +5,11 @@ use std::{borrow::Cow, collections::HashMap, sync::Arc};
 use tokio::time::Instant;
 
 use super::{
-    known::{Entry, Known},
+    known::{CachedResource, CachedState},
     responses::Responses,
     spare::{Room, Spare},
     sync_error::SyncError,
-    text::{Examples, Text},
+    text::{Examples, PackedText},
 };
 use crate::digitalocean::{
     Kind, ResourceKey,
@@ -42,7 +42,7 @@ impl<T: Into<Arc<str>>> From<T> for Wanted {
 
 /// The missing resources to request, the longest waiting ones first.
 pub(super) fn absent(kind: Kind, rows: &HashMap<Arc<str>, Staged>) -> Vec<ResourceKey> {
-    let is_absent = |staged: &Staged| matches!(staged.row, Row::Missing) && !staged.is_gone();
+    let is_absent = |staged: &Staged| matches!(staged.row, ListedRow::Missing) && !staged.is_gone();
     let mut absent: Vec<_> = rows.iter().filter(|(_, staged)| is_absent(staged)).collect();
     absent.sort_by(|one, other| (one.1.turn(), one.0).cmp(&(other.1.turn(), other.0)));
     absent.into_iter().map(|(id, _)| ResourceKey::new(kind, Arc::clone(id))).collect()
@@ -79,41 +79,41 @@ impl Stage {
 }
 
 pub(super) struct Staged {
-    pub(super) before: Option<Entry>,
-    pub(super) row: Row,
+    pub(super) before: Option<CachedResource>,
+    pub(super) row: ListedRow,
     /// The fields to read.
     pub(super) fields: FieldSet,
 }
 
 /// The knowledge about one resource after the lists.
-pub(super) struct Found {
+pub(super) struct StagedResource {
     pub(super) id: Arc<str>,
     pub(super) fields: FieldSet,
-    pub(super) entry: Entry,
+    pub(super) entry: CachedResource,
 }
 
 /// The list's state of a wanted resource.
-pub(super) enum Row {
+pub(super) enum ListedRow {
     Missing,
     /// Its document is the same, byte by byte.
     Same,
-    New(Text),
+    New(PackedText),
     /// Unknown: its list could not be read.
     Unread(Arc<str>),
 }
 
 /// The rows of the lists of a kind.
 #[derive(Default)]
-pub(super) struct Read {
+pub(super) struct ReadLists {
     pub(super) rows: HashMap<Arc<str>, Staged>,
     pub(super) listed: Listed,
     pub(super) spare: Spare,
-    pub(super) unread: Unread,
+    pub(super) unread: FailedLists,
 }
 
 /// The lists that could not be read.
 #[derive(Default)]
-pub(super) struct Unread {
+pub(super) struct FailedLists {
     /// By parent.
     pub(super) errors: HashMap<Box<str>, Arc<str>>,
     pub(super) error: Option<SyncError>,
@@ -128,42 +128,51 @@ impl Staged {
     /// with the oldest knowledge.
     fn turn(&self) -> (bool, Option<Instant>) {
         let before = self.before.as_ref();
-        let is_waiting = before.is_some_and(|before| matches!(before.known, Known::Missing));
+        let is_waiting = before.is_some_and(|before| matches!(before.known, CachedState::Missing));
         (!is_waiting, before.map(|before| before.at))
     }
 
     /// The knowledge that the lists confirmed as it is, where the recorded fields need nothing else, and its time.
-    pub(super) fn confirmed(&self, kind: &kinds::Row) -> Option<(Arc<Responses>, Instant)> {
-        let before = self.before.as_ref().filter(|_| matches!(self.row, Row::Same))?;
+    pub(super) fn confirmed(&self, kind: &kinds::KindDefinition) -> Option<(Arc<Responses>, Instant)> {
+        let before = self.before.as_ref().filter(|_| matches!(self.row, ListedRow::Same))?;
         match &before.known {
-            Known::Present(shown) if shown.is_settled(kind, self.fields) => Some((Arc::clone(shown), before.at)),
+            CachedState::Present(shown) if shown.is_settled(kind, self.fields) => Some((Arc::clone(shown), before.at)),
             _ => None,
         }
     }
 
     /// The current knowledge; `found` is the result of a direct request.
-    pub(super) fn entry(self, kind: &kinds::Row, found: Option<Entry>, started: Instant) -> Entry {
+    pub(super) fn entry(
+        self,
+        kind: &kinds::KindDefinition,
+        found: Option<CachedResource>,
+        started: Instant,
+    ) -> CachedResource {
         if let Some(found) = found {
             return found;
         }
-        let listed = |before: Option<&Entry>, text: Text| {
+        let listed = |before: Option<&CachedResource>, text: PackedText| {
             let before = before.and_then(|entry| entry.known.shown());
-            Entry::new(Known::Present(Arc::new(Responses::listed(kind, before, text, started))), started)
+            CachedResource::new(CachedState::Present(Arc::new(Responses::listed(kind, before, text, started))), started)
         };
         match (self.row, self.before) {
-            (Row::New(text), before) => listed(before.as_ref(), text),
-            (Row::Unread(_), Some(before)) if before.known.tells() => before,
-            (Row::Unread(error), _) => Entry::new(Known::Failed(error), started),
+            (ListedRow::New(text), before) => listed(before.as_ref(), text),
+            (ListedRow::Unread(_), Some(before)) if before.known.tells() => before,
+            (ListedRow::Unread(error), _) => CachedResource::new(CachedState::Failed(error), started),
             // Its turn did not come. If the lists cannot show it, its absence is no news.
-            (Row::Missing, Some(before)) if kind.lists_a_part && before.known.tells() && !before.known.is_gone() => {
+            (ListedRow::Missing, Some(before))
+                if kind.lists_a_part && before.known.tells() && !before.known.is_gone() =>
+            {
                 before
             }
-            (Row::Same, Some(before)) => match before.known {
-                Known::Present(shown) => Entry::new(Known::Present(Arc::new(shown.listed_again(started))), started),
-                known => Entry::new(known, started),
+            (ListedRow::Same, Some(before)) => match before.known {
+                CachedState::Present(shown) => {
+                    CachedResource::new(CachedState::Present(Arc::new(shown.listed_again(started))), started)
+                }
+                known => CachedResource::new(known, started),
             },
-            (_, Some(before)) if before.known.is_gone() => Entry::new(Known::Gone, started),
-            (_, _) => Entry::new(Known::Missing, started),
+            (_, Some(before)) if before.known.is_gone() => CachedResource::new(CachedState::Gone, started),
+            (_, _) => CachedResource::new(CachedState::Missing, started),
         }
     }
 }
@@ -174,7 +183,7 @@ impl Rows for Stage {
             self.resources.clear();
         }
         for staged in self.resources.values_mut() {
-            staged.row = Row::Missing;
+            staged.row = ListedRow::Missing;
         }
         self.spare.clear();
     }
@@ -184,10 +193,10 @@ impl Rows for Stage {
         match (self.resources.get_mut(&*key), self.takes_all) {
             (Some(staged), _) => {
                 let same = staged.before.as_ref().is_some_and(|before| before.known.was_listed_as(document));
-                staged.row = if same { Row::Same } else { Row::New(self.examples.pack(document)) };
+                staged.row = if same { ListedRow::Same } else { ListedRow::New(self.examples.pack(document)) };
             }
             (None, Some(fields)) => {
-                let row = Row::New(self.examples.pack(document));
+                let row = ListedRow::New(self.examples.pack(document));
                 self.resources.insert(key.into(), Staged { before: None, row, fields });
             }
             (None, None) => self.spare.keep(self.kind, &key, document),

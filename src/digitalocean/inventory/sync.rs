@@ -9,11 +9,11 @@ use futures::stream::{self, StreamExt};
 use tokio::time::Instant;
 
 use super::{
-    known::{Entry, Known},
+    known::{CachedResource, CachedState},
     responses::{Responses, Use, Wants},
     snapshot::{Inventory, SIDE_BY_SIDE},
     spare::{self, Room},
-    stage::{Found, Read, Row, Selection, Stage, Staged, Wanted, absent},
+    stage::{ListedRow, ReadLists, Selection, Stage, Staged, StagedResource, Wanted, absent},
     sync_error::SyncError,
     text::Examples,
 };
@@ -81,7 +81,7 @@ impl Inventory {
         let started = Instant::now();
         let token = self.0.client.token_version();
         let examples = self.kinds().get(&kind).map(|snapshot| snapshot.examples.clone()).unwrap_or_default();
-        let Read { rows, listed, spare, unread } = self.read(kind, selection, &examples).await?;
+        let ReadLists { rows, listed, spare, unread } = self.read(kind, selection, &examples).await?;
         let account = self.account(kind, &rows).await?;
         let mut absent = absent(kind, &rows);
         if absent.len() > self.0.settings.doubt_above && !kind.row().lists_a_part {
@@ -105,7 +105,7 @@ impl Inventory {
         let snapshot = kinds.entry(kind).or_default();
         if snapshot.certificates != certificates {
             let needs = FieldSet::fields(kind.row(), kind.row().certificates.iter().map(String::as_str));
-            let shows = |entry: &Entry| matches!(&entry.known, Known::Present(shown) if shown.fields().has(needs));
+            let shows = |entry: &CachedResource| matches!(&entry.known, CachedState::Present(shown) if shown.fields().has(needs));
             changed.extend(snapshot.resources.iter().filter(|(_, entry)| shows(entry)).map(|(id, _)| Arc::clone(id)));
             changed.sort();
             changed.dedup();
@@ -160,12 +160,12 @@ impl Inventory {
         }
         shown.expect(fields, Arc::default());
         shown.compose(row, Use::default());
-        snapshot.resources.insert(Arc::clone(&key.id), Entry::new(Known::Present(Arc::new(shown)), at));
+        snapshot.resources.insert(Arc::clone(&key.id), CachedResource::new(CachedState::Present(Arc::new(shown)), at));
         true
     }
 
     /// Reads the lists. Fails only if none of them could be read.
-    async fn read(&self, kind: Kind, selection: Selection, examples: &Examples) -> Result<Read, SyncError> {
+    async fn read(&self, kind: Kind, selection: Selection, examples: &Examples) -> Result<ReadLists, SyncError> {
         let stages = self.stages(kind, selection, examples);
         let all = stages.len();
         let lists = stages.into_iter().map(|(parent, mut stage)| async move {
@@ -180,7 +180,7 @@ impl Inventory {
             (parent, outcome, stage)
         });
         let outcomes: Vec<_> = stream::iter(lists).buffer_unordered(SIDE_BY_SIDE).collect().await;
-        let mut read = Read::default();
+        let mut read = ReadLists::default();
         for (parent, outcome, Stage { mut resources, spare, .. }) in outcomes {
             match outcome {
                 Ok(listed) => {
@@ -191,7 +191,7 @@ impl Inventory {
                 Err(source) => {
                     let error: Arc<str> = source.to_string().into();
                     for staged in resources.values_mut() {
-                        staged.row = Row::Unread(Arc::clone(&error));
+                        staged.row = ListedRow::Unread(Arc::clone(&error));
                     }
                     read.unread.errors.insert(parent.unwrap_or_default().into(), error);
                     let unread = read.unread.errors.len();
@@ -239,7 +239,7 @@ impl Inventory {
                 btree_map::Entry::Occupied(stage) => stage.into_mut(),
                 btree_map::Entry::Vacant(room_for) => room_for.insert(Stage::of(kind, parent, &room, examples)),
             };
-            stage.resources.insert(id, Staged { before, row: Row::Missing, fields });
+            stage.resources.insert(id, Staged { before, row: ListedRow::Missing, fields });
         }
         if kind.parent().is_some() {
             // An id without a parent belongs to no list.
@@ -250,21 +250,27 @@ impl Inventory {
 
     /// Applies a sync. Returns the changed ids, those of them that were unknown before, and other ids that are now
     /// confirmed.
-    fn take_over(&self, kind: Kind, started: Instant, again: Vec<Again>, mut entries: Vec<Found>) -> (Ids, Ids, Ids) {
+    fn take_over(
+        &self,
+        kind: Kind,
+        started: Instant,
+        again: Vec<Again>,
+        mut entries: Vec<StagedResource>,
+    ) -> (Ids, Ids, Ids) {
         let mut kinds = self.kinds();
         let snapshot = kinds.entry(kind).or_default();
         let (mut changed, mut renewed, mut confirmed) = (Vec::new(), Vec::new(), Vec::new());
         for Again { id, fields, shown, since } in again {
-            let is_as_it_was = |entry: &&mut Entry| entry.at == since;
+            let is_as_it_was = |entry: &&mut CachedResource| entry.at == since;
             let Some(entry) = snapshot.resources.get_mut(&id).filter(is_as_it_was) else {
                 // Requested directly, or forgotten, since its knowledge was read.
-                let known = Known::Present(Arc::new(shown.listed_again(started)));
-                entries.push(Found { id, fields, entry: Entry::new(known, started) });
+                let known = CachedState::Present(Arc::new(shown.listed_again(started)));
+                entries.push(StagedResource { id, fields, entry: CachedResource::new(known, started) });
                 continue;
             };
             // The knowledge itself has no other owner now, so that it is not copied.
             drop(shown);
-            if let Known::Present(shown) = &mut entry.known {
+            if let CachedState::Present(shown) = &mut entry.known {
                 Arc::make_mut(shown).set_listed_at(started);
             }
             entry.at = started;
@@ -275,7 +281,7 @@ impl Inventory {
         }
         // An entry that could not be read stays, and ages.
         let mut aging = HashSet::new();
-        for Found { id, entry, .. } in entries {
+        for StagedResource { id, entry, .. } in entries {
             if entry.at < started {
                 aging.insert(Arc::clone(&id));
             }
@@ -323,9 +329,9 @@ struct Again {
 fn sort(
     kind: Kind,
     rows: HashMap<Arc<str>, Staged>,
-    mut asked: HashMap<Arc<str>, Entry>,
+    mut asked: HashMap<Arc<str>, CachedResource>,
     started: Instant,
-) -> (Vec<Again>, Vec<Found>) {
+) -> (Vec<Again>, Vec<StagedResource>) {
     let row = kind.row();
     // Fleets record few sets of fields.
     let mut extras: Vec<(FieldSet, bool)> = Vec::new();
@@ -345,7 +351,7 @@ fn sort(
             again.push(Again { id, fields, shown, since });
         } else {
             let entry = staged.entry(row, asked.remove(&id), started);
-            found.push(Found { id, fields, entry });
+            found.push(StagedResource { id, fields, entry });
         }
     }
     (again, found)

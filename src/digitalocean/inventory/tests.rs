@@ -9,12 +9,12 @@ use std::{
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{allowance::Allowance, snapshot::Shared, *};
+use super::{allowance::Allowance, snapshot::InventoryState, *};
 use crate::digitalocean::{
     Kind, ResourceKey,
     account::Accounts,
     certificates::CertificateBook,
-    fake::{Answer, Fake},
+    fake::{Fake, FakeResponse},
     kinds::FieldSet,
     scopes::Scopes,
 };
@@ -121,27 +121,27 @@ impl World {
 }
 
 impl Cloud {
-    fn answer(&mut self, path: &str) -> Answer {
+    fn answer(&mut self, path: &str) -> FakeResponse {
         if let Some(id) = path.strip_prefix("/v2/vpcs/") {
             let told = if self.direct.is_empty() { 200 } else { self.direct.remove(0) };
             return match (told, self.existing.get(id)) {
-                (200, Some(document)) => Answer::json(200, &json!({"vpc": document})),
-                (200, None) => Answer::json(404, &json!({"id": "not_found"})),
-                (status, _) => Answer::json(status, &json!({"id": "error", "message": "no"})),
+                (200, Some(document)) => FakeResponse::json(200, &json!({"vpc": document})),
+                (200, None) => FakeResponse::json(404, &json!({"id": "not_found"})),
+                (status, _) => FakeResponse::json(status, &json!({"id": "error", "message": "no"})),
             };
         }
         if path == "/v2/account" {
             return match self.account.unwrap_or(Ok("first")) {
-                Ok(team) => Answer::json(200, &json!({"account": {"uuid": "user", "team": {"uuid": team}}})),
-                Err(status) => Answer::json(status, &json!({"id": "error", "message": "no"})),
+                Ok(team) => FakeResponse::json(200, &json!({"account": {"uuid": "user", "team": {"uuid": team}}})),
+                Err(status) => FakeResponse::json(status, &json!({"id": "error", "message": "no"})),
             };
         }
         std::thread::sleep(self.list_takes);
         if self.list_fails {
-            return Answer::text(403, "x: y", "");
+            return FakeResponse::text(403, "x: y", "");
         }
         let rows: Vec<_> = self.listed.values().collect();
-        Answer::json(200, &json!({"vpcs": rows, "links": {}, "meta": {"total": rows.len()}}))
+        FakeResponse::json(200, &json!({"vpcs": rows, "links": {}, "meta": {"total": rows.len()}}))
     }
 }
 
@@ -300,9 +300,9 @@ async fn a_fetch_during_a_sync_is_newer_than_the_list() {
 async fn records_are_listed_by_the_domains_that_recorded_ids_name() {
     let server = Fake::start(|path| match path {
         "/v2/domains/a.com/records?page=1&per_page=200" => {
-            Answer::json(200, &json!({"domain_records": [{"id": 1}, {"id": 2}], "meta": {"total": 2}}))
+            FakeResponse::json(200, &json!({"domain_records": [{"id": 1}, {"id": 2}], "meta": {"total": 2}}))
         }
-        _ => Answer::json(404, &json!({"id": "not_found"})),
+        _ => FakeResponse::json(404, &json!({"id": "not_found"})),
     })
     .await;
     let settings = InventorySettings { absence_delay: Duration::from_millis(1), ..InventorySettings::default() };
@@ -322,9 +322,9 @@ async fn records_are_listed_by_the_domains_that_recorded_ids_name() {
 async fn images_that_no_list_shows_are_asked_for_without_doubting_the_list() {
     let server = Fake::start(|path| match path {
         "/v2/images?private=true&page=1&per_page=200" => {
-            Answer::json(200, &json!({"images": [], "meta": {"total": 0}}))
+            FakeResponse::json(200, &json!({"images": [], "meta": {"total": 0}}))
         }
-        path => Answer::json(200, &json!({"image": {"slug": path.rsplit('/').next()}})),
+        path => FakeResponse::json(200, &json!({"image": {"slug": path.rsplit('/').next()}})),
     })
     .await;
     let inventory = Inventory::new(server.client(), InventorySettings::default());
@@ -338,7 +338,7 @@ async fn a_sync_that_is_given_up_changes_nothing() {
     let world = World::with(1..=2).await;
     world.sync([1, 2]).await.unwrap();
     world.delete(2);
-    let long = Inventory(Arc::new(Shared {
+    let long = Inventory(Arc::new(InventoryState {
         client: world.server.client(),
         settings: InventorySettings { absence_delay: DAY, ..InventorySettings::default() },
         accounts: Accounts::default(),
@@ -413,8 +413,8 @@ async fn of_many_missing_resources_some_are_asked_for_after_each_list_until_all_
 #[tokio::test]
 async fn images_that_no_list_shows_take_turns_and_stay_known_meanwhile() {
     let server = Fake::start(|path| match path.rsplit('/').next() {
-        Some(slug) if !slug.starts_with("images") => Answer::json(200, &json!({"image": {"slug": slug}})),
-        _ => Answer::json(200, &json!({"images": [], "meta": {"total": 0}})),
+        Some(slug) if !slug.starts_with("images") => FakeResponse::json(200, &json!({"image": {"slug": slug}})),
+        _ => FakeResponse::json(200, &json!({"images": [], "meta": {"total": 0}})),
     })
     .await;
     let inventory =
@@ -499,9 +499,9 @@ async fn a_list_of_records_that_cannot_be_read_leaves_the_others_alone() {
         let domain = path.split('/').nth(3).unwrap_or_default();
         match path {
             _ if here.lock().unwrap().contains(&domain) => {
-                Answer::json(403, &json!({"id": "forbidden", "message": "no"}))
+                FakeResponse::json(403, &json!({"id": "forbidden", "message": "no"}))
             }
-            _ => Answer::json(200, &json!({"domain_records": [{"id": 1, "name": domain}], "meta": {"total": 1}})),
+            _ => FakeResponse::json(200, &json!({"domain_records": [{"id": 1, "name": domain}], "meta": {"total": 1}})),
         }
     })
     .await;
@@ -570,7 +570,7 @@ async fn rows_that_nobody_records_are_dropped_after_a_while() {
 
 #[tokio::test]
 async fn the_age_limit_of_a_kind_follows_from_its_own_limit_of_calls() {
-    let server = Fake::start(|_| Answer::hang_up()).await;
+    let server = Fake::start(|_| FakeResponse::hang_up()).await;
     let inventory = Inventory::new(server.client(), InventorySettings::default());
     let short = Duration::from_secs(15);
     let limits = |name| (inventory.max_age(kind(name), short), inventory.pause(kind(name)));

@@ -16,14 +16,14 @@ pub(super) struct Examples(Arc<Mutex<Arc<str>>>);
 
 impl Examples {
     /// Packs a text, and learns from it where it is not like the examples.
-    pub(super) fn pack(&self, text: &str) -> Text {
+    pub(super) fn pack(&self, text: &str) -> PackedText {
         let example = Arc::clone(&self.0.lock());
-        let packed = Text::pack(text, example);
+        let packed = PackedText::pack(text, example);
         let is_alike = packed.bytes.len().saturating_mul(ALIKE) < text.len();
         if !is_alike && packed.example.len().saturating_add(text.len()) <= MOST_BYTES {
             let learnt: Arc<str> = format!("{}{text}", packed.example).into();
             *self.0.lock() = Arc::clone(&learnt);
-            return Text::pack(text, learnt);
+            return PackedText::pack(text, learnt);
         }
         packed
     }
@@ -31,13 +31,13 @@ impl Examples {
 
 /// A packed text. Clones share it.
 #[derive(Clone)]
-pub(super) struct Text {
+pub(super) struct PackedText {
     /// The example that it is packed against.
     example: Arc<str>,
     bytes: Arc<[u8]>,
 }
 
-impl Text {
+impl PackedText {
     fn pack(text: &str, example: Arc<str>) -> Self {
         let bytes = compress_prepend_size_with_dict(text.as_bytes(), example.as_bytes()).into();
         Self { example, bytes }
@@ -72,13 +72,13 @@ impl Text {
     }
 }
 
-impl PartialEq for Text {
+impl PartialEq for PackedText {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.bytes, &other.bytes) || self.length() == other.length() && other.is(&self.unpack())
     }
 }
 
-impl fmt::Debug for Text {
+impl fmt::Debug for PackedText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.unpack(), f)
     }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Kind, Row};
+use super::{Kind, KindDefinition};
 
 /// A set of top-level fields of a kind's documents. The highest bit represents all fields that the kind's table lacks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,25 +32,25 @@ impl FieldSet {
     }
 
     /// The set of one field; empty if the kind has no such field.
-    pub(in crate::digitalocean) fn field(row: &Row, name: &str) -> Self {
+    pub(in crate::digitalocean) fn field(row: &KindDefinition, name: &str) -> Self {
         let position = row.fields.iter().position(|field| field == name);
         let bit = position.and_then(|position| u32::try_from(position).ok()).and_then(|at| 1_u64.checked_shl(at));
         Self(bit.unwrap_or(0))
     }
 
     /// The set of one key of a document, even if the kind has no such field.
-    pub(in crate::digitalocean) fn field_or_other(row: &Row, key: &str) -> Self {
+    pub(in crate::digitalocean) fn field_or_other(row: &KindDefinition, key: &str) -> Self {
         let field = Self::field(row, key);
         if field.is_empty() { Self::OTHER } else { field }
     }
 
     /// The set of all these fields.
-    pub(in crate::digitalocean) fn fields<'a>(row: &Row, names: impl IntoIterator<Item = &'a str>) -> Self {
+    pub(in crate::digitalocean) fn fields<'a>(row: &KindDefinition, names: impl IntoIterator<Item = &'a str>) -> Self {
         names.into_iter().fold(Self::default(), |fields, name| fields.union(Self::field(row, name)))
     }
 
     /// The names of the set's fields.
-    pub(in crate::digitalocean) fn names(self, row: &Row) -> impl Iterator<Item = &str> {
+    pub(in crate::digitalocean) fn names(self, row: &KindDefinition) -> impl Iterator<Item = &str> {
         row.fields.iter().map(String::as_str).filter(move |name| self.has(Self::field(row, name)))
     }
 

@@ -5,7 +5,7 @@ use serde::Deserialize;
 /// A path and the key of the value in its response.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Response {
+pub(crate) struct ResponseShape {
     pub(crate) path: String,
     pub(crate) key: String,
 }

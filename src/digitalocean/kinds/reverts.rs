@@ -8,11 +8,11 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use serde_json::Value;
 use strum::{Display, EnumIter};
 
-use super::response::Response;
+use super::response::ResponseShape;
 use crate::{
     comparison::scalar,
     digitalocean::{
-        Verb,
+        ChangeMethod,
         document::{Pattern, at, is_blank},
     },
 };
@@ -21,7 +21,7 @@ use crate::{
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema, Display, EnumIter,
 )]
-pub enum Class {
+pub enum RevertClass {
     /// No outage, and nothing is lost.
     Safe,
     /// A reboot, closed connections, opened or closed access, or another address.
@@ -39,10 +39,10 @@ pub enum Class {
 /// The rules to revert the fields of a kind.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Reverts {
+pub(crate) struct RevertRules {
     /// The calls of `UpdateResource`, by name.
     #[serde(default)]
-    pub(crate) writes: BTreeMap<String, Write>,
+    pub(crate) writes: BTreeMap<String, WriteRule>,
     /// Fields that another controller sets in some resources.
     #[serde(default)]
     pub(crate) owned: Vec<Owned>,
@@ -59,7 +59,7 @@ pub(crate) struct Reverts {
 pub(crate) struct RevertRule {
     pub(crate) names: Vec<Pattern>,
     /// The class, unless a case matches.
-    pub(crate) class: Class,
+    pub(crate) class: RevertClass,
     /// The effect in one sentence; for the last two classes the reason and the way out.
     #[serde(default)]
     pub(crate) says: Option<String>,
@@ -83,10 +83,10 @@ pub(crate) struct RevertRule {
 #[serde(deny_unknown_fields)]
 pub(crate) struct RevertCase {
     #[serde(default)]
-    pub(crate) change: Option<Direction>,
+    pub(crate) change: Option<ValueChange>,
     #[serde(default, rename = "where")]
     pub(crate) condition: Option<Condition>,
-    pub(crate) class: Class,
+    pub(crate) class: RevertClass,
     #[serde(default)]
     pub(crate) says: Option<String>,
     #[serde(default)]
@@ -97,7 +97,7 @@ pub(crate) struct RevertCase {
 
 /// The direction of a revert, from the live value to the recorded one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-pub(crate) enum Direction {
+pub(crate) enum ValueChange {
     /// To a larger number or size, or a newer version.
     Growing,
     /// To a smaller number or size, or an older version.
@@ -150,7 +150,7 @@ pub(crate) struct Owned {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Guard {
-    pub(crate) get: Response,
+    pub(crate) get: ResponseShape,
     /// The condition on that path's document.
     #[serde(rename = "where")]
     pub(crate) condition: Condition,
@@ -198,10 +198,10 @@ pub(crate) enum How {
 /// A call of `UpdateResource`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Write {
-    pub(crate) shape: Shape,
+pub(crate) struct WriteRule {
+    pub(crate) shape: BodyShape,
     #[serde(default)]
-    pub(crate) call: Option<Call>,
+    pub(crate) call: Option<CallTemplate>,
     /// The scope that the call needs.
     #[serde(default)]
     pub(crate) scope: String,
@@ -243,7 +243,7 @@ pub(crate) struct Write {
     minutes: Option<u64>,
 }
 
-impl Write {
+impl WriteRule {
     pub(crate) fn timeout(&self) -> Option<Duration> {
         self.minutes.map(Duration::from_mins)
     }
@@ -251,7 +251,7 @@ impl Write {
 
 /// The body of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-pub(crate) enum Shape {
+pub(crate) enum BodyShape {
     /// The changed field, and the fields to send along.
     Body,
     /// The whole document: the API resets missing keys.
@@ -264,7 +264,7 @@ pub(crate) enum Shape {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct MemberCall {
-    pub(crate) call: Call,
+    pub(crate) call: CallTemplate,
     pub(crate) scope: String,
     /// The key of the response; none if it has no body.
     #[serde(default)]
@@ -285,8 +285,8 @@ pub(crate) enum Content {
 
 /// A method and a path, such as `PUT /v2/vpcs/{id}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Call {
-    pub(crate) verb: Verb,
+pub(crate) struct CallTemplate {
+    pub(crate) verb: ChangeMethod,
     pub(crate) path: String,
 }
 
@@ -400,14 +400,14 @@ impl Owned {
     }
 }
 
-impl<'de> Deserialize<'de> for Call {
+impl<'de> Deserialize<'de> for CallTemplate {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let verb = |method: &str| match method {
-            "POST" => Some(Verb::Post),
-            "PUT" => Some(Verb::Put),
-            "PATCH" => Some(Verb::Patch),
-            "DELETE" => Some(Verb::Delete),
+            "POST" => Some(ChangeMethod::Post),
+            "PUT" => Some(ChangeMethod::Put),
+            "PATCH" => Some(ChangeMethod::Patch),
+            "DELETE" => Some(ChangeMethod::Delete),
             _ => None,
         };
         let call =

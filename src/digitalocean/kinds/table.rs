@@ -6,14 +6,15 @@ use include_dir::{Dir, include_dir};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::Value;
 
-use super::{response::Response, reverts::Reverts};
+use super::{response::ResponseShape, reverts::RevertRules};
 use crate::digitalocean::{IdFormat, document::Pattern, equivalence::Equivalence};
 
 static DATA: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/src/digitalocean/kinds/data");
 
 /// All rows, by name.
-pub(super) static TABLE: LazyLock<Vec<Row>> = LazyLock::new(|| {
-    let mut rows: Vec<Row> = DATA.files().map(|file| read(&file.path().to_string_lossy(), file.contents())).collect();
+pub(super) static TABLE: LazyLock<Vec<KindDefinition>> = LazyLock::new(|| {
+    let mut rows: Vec<KindDefinition> =
+        DATA.files().map(|file| read(&file.path().to_string_lossy(), file.contents())).collect();
     rows.sort_by(|one, other| one.name.cmp(&other.name));
     rows
 });
@@ -30,7 +31,7 @@ fn read<T: DeserializeOwned>(name: &str, contents: &[u8]) -> T {
 /// One kind. `{parent}` and `{id}` in paths are the two parts of an id.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Row {
+pub(crate) struct KindDefinition {
     /// The kind's name in the API `arcadia.cloud`.
     pub(crate) name: String,
     /// The fields of a new record: those that a person would pin, as lists show them.
@@ -39,7 +40,7 @@ pub(crate) struct Row {
     #[serde(default)]
     pub(crate) unpinned: Vec<Pattern>,
     /// The list: its path, and the key of its rows in the response.
-    pub(crate) list: Response,
+    pub(crate) list: ResponseShape,
     /// The lists that together show the kind, each as extra query parameters.
     #[serde(default = "one_walk")]
     pub(crate) walks: Vec<String>,
@@ -50,9 +51,9 @@ pub(crate) struct Row {
     #[serde(default)]
     pub(crate) lists_a_part: bool,
     /// One resource: its path, and its key in the response.
-    pub(crate) get: Response,
+    pub(crate) get: ResponseShape,
     /// The format of ids, and the field that contains them.
-    pub(crate) id: Id,
+    pub(crate) id: IdSource,
     /// The token's scope that both paths need.
     pub(crate) scope: String,
     /// The scope that the list needs, if it differs.
@@ -69,7 +70,7 @@ pub(crate) struct Row {
     pub(crate) only_list: Vec<Pattern>,
     /// Parts of the document that other paths show.
     #[serde(default)]
-    pub(crate) reads: Vec<Reading>,
+    pub(crate) reads: Vec<PartSource>,
     /// Top-level fields that contain ids of certificates.
     #[serde(default)]
     pub(crate) certificates: Vec<String>,
@@ -113,10 +114,10 @@ pub(crate) struct Row {
     pub(crate) nouns: BTreeMap<Pattern, String>,
     /// The rules to revert drifted fields; none if that is not supported yet.
     #[serde(default)]
-    pub(crate) revert: Option<Reverts>,
+    pub(crate) revert: Option<RevertRules>,
 }
 
-impl Row {
+impl KindDefinition {
     /// The scope that the list needs.
     pub(crate) fn list_scope(&self) -> &str {
         self.list_scope.as_ref().unwrap_or(&self.scope)
@@ -137,9 +138,9 @@ pub(crate) struct Within {
 /// A part of the document that another path shows.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Reading {
+pub(crate) struct PartSource {
     /// The part of one resource.
-    pub(crate) get: Response,
+    pub(crate) get: ResponseShape,
     /// The parts of all resources.
     #[serde(default)]
     pub(crate) list: Option<PartList>,
@@ -172,7 +173,7 @@ pub(crate) struct Implied {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Id {
+pub(crate) struct IdSource {
     pub(crate) format: IdFormat,
     pub(crate) field: String,
 }

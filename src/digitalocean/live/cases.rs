@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt::Write as _};
 use super::{FieldComparison, Live};
 use crate::{
     comparison::Difference,
-    digitalocean::{Certificates, Document, Kind, ResourceKey, Unread},
+    digitalocean::{Certificates, Document, Kind, ResourceKey, UnreadPart},
 };
 use table::{Case, Verdict};
 
@@ -18,7 +18,7 @@ const COLUMNS: usize = 400;
 impl Case {
     fn live(&self) -> Live {
         let id = self.id.as_deref().unwrap_or(if self.kind.parent().is_some() { "example.com/1" } else { "1" });
-        let unread = self.unread.iter().map(|(path, why)| Unread::new(path, why.as_str()));
+        let unread = self.unread.iter().map(|(path, why)| UnreadPart::new(path, why.as_str()));
         let certificates = self.certificates.as_ref().map(|all| {
             let names: Certificates = all.iter().map(|(id, name)| (id.as_str(), name.as_str())).collect();
             names.into()

@@ -199,12 +199,12 @@ fn is_told(compared: &FieldComparison) -> bool {
 
 /// One side of a comparison: the value of a field, and its document.
 #[derive(Clone, Copy)]
-struct Side<'v> {
+struct ComparedValue<'v> {
     value: &'v Value,
     document: &'v Value,
 }
 
-impl Side<'_> {
+impl ComparedValue<'_> {
     /// The changed value.
     fn at(&self, change: &Change) -> Value {
         self.document.pointer(&pointer(change.path.iter().chain(&change.key))).cloned().unwrap_or_default()
@@ -212,7 +212,13 @@ impl Side<'_> {
 }
 
 /// The reason in the table why a change is no difference.
-fn reason(kind: Kind, field: &str, change: &Change, recorded: Side<'_>, live: Side<'_>) -> Option<&'static str> {
+fn reason(
+    kind: Kind,
+    field: &str,
+    change: &Change,
+    recorded: ComparedValue<'_>,
+    live: ComparedValue<'_>,
+) -> Option<&'static str> {
     let row = kind.row();
     let field = vec![field.to_owned()];
     let mut paths: Vec<&[String]> = (1..=change.path.len()).map(|depth| &change.path[..depth]).collect();
@@ -287,8 +293,8 @@ fn every_change_of_a_field_is_told_and_accepting_it_settles_it() {
                     if old == new || plain(&old) == plain(&new) {
                         continue;
                     }
-                    let old = Side { value: &old, document: &document };
-                    let new = Side { value: &new, document: &change.document };
+                    let old = ComparedValue { value: &old, document: &document };
+                    let new = ComparedValue { value: &new, document: &change.document };
                     for (is_back, recorded, running, live) in [(false, old, new, &after), (true, new, old, &before)] {
                         // Other unrecorded keys are not compared.
                         let is_unrecorded =
@@ -334,8 +340,8 @@ fn every_change_of_a_leaf_that_is_recorded_by_its_path_is_told() {
                 else {
                     continue;
                 };
-                let old = Side { value: &recorded, document: &document };
-                let new = Side { value: &value, document: &change.document };
+                let old = ComparedValue { value: &recorded, document: &document };
+                let new = ComparedValue { value: &value, document: &change.document };
                 if plain(&recorded) != plain(&value)
                     && !is_told(&after.compare(&field, &recorded))
                     && reason(kind, &field, &change, old, new).is_none()
@@ -367,8 +373,8 @@ fn every_change_of_a_key_that_all_items_record_alone_is_told() {
                 let recorded: Value = items.iter().map(|item| json!({ key: item.get(key) })).collect();
                 let after = live(kind, &change.document);
                 let Resolved::Value(value) = after.resolve(&list, &Value::Null) else { continue };
-                let old = Side { value: &recorded, document: &document };
-                let new = Side { value: &value, document: &change.document };
+                let old = ComparedValue { value: &recorded, document: &document };
+                let new = ComparedValue { value: &value, document: &change.document };
                 if !is_told(&after.compare(&list, &recorded)) && reason(kind, &list, &change, old, new).is_none() {
                     untold.insert(format!("{kind} {list}: {key} {recorded}"));
                 }
@@ -428,8 +434,8 @@ fn every_change_of_a_leaf_is_told_whatever_else_is_recorded() {
                 };
                 for seed in 1..3 {
                     let recorded = pruned(&recorded, &mut vec![field.to_owned()], &change.path, seed);
-                    let old = Side { value: &recorded, document: &document };
-                    let new = Side { value: &value, document: &change.document };
+                    let old = ComparedValue { value: &recorded, document: &document };
+                    let new = ComparedValue { value: &value, document: &change.document };
                     if plain(&recorded) != plain(&value)
                         && !is_told(&after.compare(field, &recorded))
                         && reason(kind, field, &change, old, new).is_none()

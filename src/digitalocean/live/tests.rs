@@ -26,13 +26,18 @@ fn example_rows(kind: Kind) -> Vec<Value> {
     let row = kind.row();
     let mut rows = Vec::new();
     for page in examples::answers(&row.list.path) {
-        let read =
-            pages::read(&page.to_string(), &row.list.key, pages::Shape::List, Some(&row.id.field), |id, document| {
+        let read = pages::read(
+            &page.to_string(),
+            &row.list.key,
+            pages::ListShape::List,
+            Some(&row.id.field),
+            |id, document| {
                 let id = kind.parent().map_or_else(|| id.to_owned(), |parent| format!("{}/{id}", example_id(parent)));
                 assert!(row.id.format.admits(&id), "{kind}: {id}");
                 rows.push(serde_json::from_str(document).unwrap());
                 Ok(())
-            });
+            },
+        );
         assert!(read.is_ok_and(|page| page.rows > 0), "{kind}");
     }
     rows

@@ -2,13 +2,13 @@
 
 use serde_json::Value;
 
-use super::{Allow, Assessment, Class, Revert};
+use super::{Allow, Assessment, Revert, RevertClass};
 use crate::{
     comparison::{Difference, scalar::text},
     digitalocean::{
         FieldComparison, IdFormat, Kind,
         document::{Pattern, at, is_blank},
-        kinds::{Guard, How, RevertCase, RevertRule, Reverts, Shape},
+        kinds::{BodyShape, Guard, How, RevertCase, RevertRule, RevertRules},
         live::Resolved,
     },
 };
@@ -33,7 +33,7 @@ pub fn assess(revert: &Revert<'_>) -> Assessment {
 /// The assessment of a resource that was deleted, or that exists unexpectedly.
 #[must_use]
 pub fn existence(is_gone: bool) -> Assessment {
-    Assessment::new(Class::NotRevertible, Some(if is_gone { GONE } else { UNWANTED }.to_owned()))
+    Assessment::new(RevertClass::NotRevertible, Some(if is_gone { GONE } else { UNWANTED }.to_owned()))
 }
 
 /// The reason why a revert of this field by `UpdateResource` cannot be undone.
@@ -42,12 +42,12 @@ pub fn irreversible(kind: Kind, field: &str) -> Option<&'static str> {
     let row = kind.row();
     let path: Vec<&str> = field.split('.').collect();
     let rule = rule(row.revert.as_ref()?, &path)?;
-    if rule.class == Class::OneWay {
+    if rule.class == RevertClass::OneWay {
         return Some("DigitalOcean changes this field in one direction only");
     }
     if let Some(How::UpdateResource(write)) = &rule.how
         && let Some(write) = row.revert.as_ref()?.writes.get(write)
-        && write.shape == Shape::Members
+        && write.shape == BodyShape::Members
         && write.remove.is_none()
     {
         return Some("members that were added are not removed again");
@@ -78,7 +78,7 @@ pub(super) struct Judged {
 }
 
 impl Assessment {
-    fn new(class: Class, why: Option<String>) -> Self {
+    fn new(class: RevertClass, why: Option<String>) -> Self {
         Self { class, why, warnings: Vec::new() }
     }
 
@@ -89,7 +89,7 @@ impl Assessment {
             .extend(other.warnings.iter().filter(|warning| !warnings.contains(warning)).cloned().collect::<Vec<_>>());
         // The class alone is not enough: a revert with a one-way part and a part that loses data must not count as
         // one-way.
-        let rank = |class: Class| (Allow::needed(class).is_none(), Allow::needed(class), class);
+        let rank = |class: RevertClass| (Allow::needed(class).is_none(), Allow::needed(class), class);
         let worse = if rank(other.class) > rank(self.class) { other } else { self };
         Self { warnings, ..worse }
     }
@@ -97,7 +97,7 @@ impl Assessment {
 
 impl Judged {
     fn never(why: impl Into<String>) -> Self {
-        Self { assessment: Assessment::new(Class::NotRevertible, Some(why.into())), how: None }
+        Self { assessment: Assessment::new(RevertClass::NotRevertible, Some(why.into())), how: None }
     }
 }
 
@@ -186,7 +186,7 @@ pub(super) fn holds_credential(revert: &Revert<'_>) -> bool {
 }
 
 /// The rule for a path: the longest pattern that covers it.
-pub(super) fn rule<'r>(reverts: &'r Reverts, path: &[impl AsRef<str>]) -> Option<&'r RevertRule> {
+pub(super) fn rule<'r>(reverts: &'r RevertRules, path: &[impl AsRef<str>]) -> Option<&'r RevertRule> {
     let length = |rule: &RevertRule| rule.names.iter().filter(|name| name.covers(path)).map(Pattern::len).max();
     let rules = reverts.fields.iter().filter_map(|rule| Some((length(rule)?, rule)));
     rules.max_by_key(|(length, _)| *length).map(|(_, rule)| rule)
@@ -194,14 +194,14 @@ pub(super) fn rule<'r>(reverts: &'r Reverts, path: &[impl AsRef<str>]) -> Option
 
 /// The assessment of one path, by its rule alone.
 fn judge_at(
-    reverts: &'static Reverts,
+    reverts: &'static RevertRules,
     path: &[impl AsRef<str>],
     recorded: &Value,
     live: &Value,
     document: &Value,
 ) -> Judged {
     let Some(rule) = rule(reverts, path) else { return Judged::never(NO_RULE) };
-    if rule.class != Class::NotOurs
+    if rule.class != RevertClass::NotOurs
         && let Some(owned) = reverts.owned.iter().find(|owned| owned.covers(path, document))
     {
         return Judged::never(format!("It belongs to {}, which would change it back; change it there.", owned.by));
@@ -218,15 +218,15 @@ fn judge_at(
     };
     let warnings = [case.and_then(|case| case.warning.clone()), rule.warning.clone()];
     let how = case.and_then(|case| case.how.as_ref()).or(rule.how.as_ref());
-    let how = how.filter(|_| !matches!(class, Class::NotRevertible | Class::NotOurs));
+    let how = how.filter(|_| !matches!(class, RevertClass::NotRevertible | RevertClass::NotOurs));
     Judged { assessment: Assessment { class, why: says, warnings: warnings.into_iter().flatten().collect() }, how }
 }
 
 /// Returns true if a part of the rule's field can be reverted alone.
-fn takes_parts(reverts: &Reverts, how: Option<&How>) -> bool {
+fn takes_parts(reverts: &RevertRules, how: Option<&How>) -> bool {
     match how {
         Some(How::UpdateResource(write)) => {
-            reverts.writes.get(write).is_some_and(|write| write.shape != Shape::Members)
+            reverts.writes.get(write).is_some_and(|write| write.shape != BodyShape::Members)
         }
         Some(How::UpdateNodePool) => true,
         _ => false,
@@ -235,7 +235,7 @@ fn takes_parts(reverts: &Reverts, how: Option<&How>) -> bool {
 
 /// The worst of the differing parts, if parts have their own rules.
 fn parts(
-    reverts: &'static Reverts,
+    reverts: &'static RevertRules,
     path: &[String],
     differences: &[Difference],
     document: &Value,
@@ -254,7 +254,7 @@ fn parts(
             } else {
                 "A node pool that is missing gets another id; add it in DigitalOcean."
             };
-            return Assessment::new(Class::NotRevertible, Some(what.to_owned()));
+            return Assessment::new(RevertClass::NotRevertible, Some(what.to_owned()));
         }
         let null = Value::Null;
         let recorded = difference.expected.as_ref().unwrap_or(&null);
@@ -270,11 +270,11 @@ fn selecting(difference: &Difference, selected: &super::SelectedTags) -> Assessm
     match selected.get(&tag.to_lowercase()) {
         Some(user) => {
             let why = format!("{user} selects resources by the tag {tag}, so its members change.");
-            Assessment::new(Class::Disruptive, Some(why))
+            Assessment::new(RevertClass::Disruptive, Some(why))
         }
         None => Assessment {
             warnings: vec!["Unrecorded firewalls and load balancers may select by these tags.".to_owned()],
-            ..Assessment::new(Class::Safe, None)
+            ..Assessment::new(RevertClass::Safe, None)
         },
     }
 }
@@ -285,11 +285,11 @@ fn features(revert: &Revert<'_>, live: &Value) -> Assessment {
     let each = changes.iter().map(|(feature, is_on)| {
         if !["backups", "ipv6"].contains(&feature.as_str()) {
             let why = format!("The feature {feature} is chosen when a droplet is created.");
-            return Assessment::new(Class::NotRevertible, Some(why));
+            return Assessment::new(RevertClass::NotRevertible, Some(why));
         }
         assess(&Revert { field: feature, desired: &Value::Bool(*is_on), ..*revert })
     });
-    each.reduce(Assessment::or).unwrap_or_else(|| Assessment::new(Class::Safe, None))
+    each.reduce(Assessment::or).unwrap_or_else(|| Assessment::new(RevertClass::Safe, None))
 }
 
 /// The features to enable and to disable. The cloud adds further ones.

@@ -6,10 +6,10 @@ use serde_json::Value;
 
 use crate::{
     comparison::scalar::text,
-    digitalocean::{document::is_blank, kinds::Direction},
+    digitalocean::{document::is_blank, kinds::ValueChange},
 };
 
-impl Direction {
+impl ValueChange {
     /// Returns true if a revert from the live to the recorded value goes in this direction.
     pub(super) fn is_of(self, recorded: &Value, live: &Value) -> bool {
         match self {
@@ -99,24 +99,24 @@ mod tests {
             (json!("15"), json!("16.2")),
             (json!("3.9"), json!("3.10")),
         ] {
-            assert!(Direction::Growing.is_of(&larger, &smaller), "{smaller} {larger}");
-            assert!(Direction::Shrinking.is_of(&smaller, &larger), "{smaller} {larger}");
-            assert!(!Direction::Growing.is_of(&larger, &larger), "{larger}");
+            assert!(ValueChange::Growing.is_of(&larger, &smaller), "{smaller} {larger}");
+            assert!(ValueChange::Shrinking.is_of(&smaller, &larger), "{smaller} {larger}");
+            assert!(!ValueChange::Growing.is_of(&larger, &larger), "{larger}");
         }
         // Fewer processors, but more memory.
-        assert!(Direction::Shrinking.is_of(&json!("gd-2vcpu-16gb"), &json!("db-s-4vcpu-8gb")));
+        assert!(ValueChange::Shrinking.is_of(&json!("gd-2vcpu-16gb"), &json!("db-s-4vcpu-8gb")));
         for (one, other) in [(json!("nyc3"), json!("ams3")), (json!([1]), json!([2])), (json!(null), json!(1))] {
-            assert!(!Direction::Growing.is_of(&one, &other) && !Direction::Shrinking.is_of(&one, &other));
+            assert!(!ValueChange::Growing.is_of(&one, &other) && !ValueChange::Shrinking.is_of(&one, &other));
         }
     }
 
     #[test]
     fn lists_gain_items_or_lose_some() {
-        assert!(Direction::Adding.is_of(&json!(["a", "B"]), &json!(["b"])));
-        assert!(Direction::Adding.is_of(&json!([7]), &json!(null)));
-        assert!(!Direction::Adding.is_of(&json!([7]), &json!([8])));
-        assert!(Direction::Emptying.is_of(&json!([]), &json!([8])));
-        assert!(Direction::Enabling.is_of(&json!("true"), &json!(false)));
-        assert!(Direction::Disabling.is_of(&json!(null), &json!(true)));
+        assert!(ValueChange::Adding.is_of(&json!(["a", "B"]), &json!(["b"])));
+        assert!(ValueChange::Adding.is_of(&json!([7]), &json!(null)));
+        assert!(!ValueChange::Adding.is_of(&json!([7]), &json!([8])));
+        assert!(ValueChange::Emptying.is_of(&json!([]), &json!([8])));
+        assert!(ValueChange::Enabling.is_of(&json!("true"), &json!(false)));
+        assert!(ValueChange::Disabling.is_of(&json!(null), &json!(true)));
     }
 }

@@ -22,10 +22,10 @@ use strum::{Display, EnumIter, EnumString, IntoStaticStr};
 
 use super::{Kind, Live, ResourceKey, document::Pattern, kinds::How};
 
-pub use super::kinds::Class;
+pub use super::kinds::RevertClass;
 pub use assess::{assess, existence, irreversible};
-pub use plan::{Plan, Refused, plan, proposal};
-pub use planned::{PlannedCall, PlannedStep};
+pub use plan::{RevertProposal, RevertRefusal, plan, proposal};
+pub use planned::{ProposedCall, ProposedStep};
 pub use reference::reference;
 
 pub(crate) use plan::check;
@@ -53,7 +53,7 @@ pub type SelectedTags = BTreeMap<String, String>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Assessment {
     /// The class in its direction.
-    pub class: Class,
+    pub class: RevertClass,
     /// The effect, or the reason why the field cannot be reverted; none for a safe revert.
     pub why: Option<String>,
     /// Side effects for people.
@@ -102,18 +102,18 @@ impl Allow {
 
     /// Returns true if a revert of this class is allowed.
     #[must_use]
-    pub fn permits(self, class: Class) -> bool {
+    pub fn permits(self, class: RevertClass) -> bool {
         Self::needed(class).is_some_and(|needed| needed <= self)
     }
 
     /// The permission that a revert of this class needs; none if it is never possible.
     #[must_use]
-    pub fn needed(class: Class) -> Option<Self> {
+    pub fn needed(class: RevertClass) -> Option<Self> {
         match class {
-            Class::Safe => Some(Self::Safe),
-            Class::Disruptive | Class::OneWay => Some(Self::Disruption),
-            Class::Lossy => Some(Self::DataLoss),
-            Class::NotRevertible | Class::NotOurs => None,
+            RevertClass::Safe => Some(Self::Safe),
+            RevertClass::Disruptive | RevertClass::OneWay => Some(Self::Disruption),
+            RevertClass::Lossy => Some(Self::DataLoss),
+            RevertClass::NotRevertible | RevertClass::NotOurs => None,
         }
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 /// A step of the saga.
 #[derive(Clone, Debug, PartialEq)]
-pub struct PlannedStep {
+pub struct ProposedStep {
     /// Its unique name.
     pub name: String,
     /// The kind of step.
@@ -21,7 +21,7 @@ pub struct PlannedStep {
 
 /// A call that changes something.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PlannedCall {
+pub struct ProposedCall {
     /// The HTTP method.
     pub method: &'static str,
     /// The path, with ids.

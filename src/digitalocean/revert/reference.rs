@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::Class;
+use super::RevertClass;
 use crate::digitalocean::{
     Kind,
-    kinds::{Direction, How, RevertCase, RevertRule},
+    kinds::{How, RevertCase, RevertRule, ValueChange},
 };
 
 /// A section with a table per kind, for the generated reference.
@@ -48,12 +48,12 @@ fn case(case: &RevertCase) -> String {
         (None, Some(condition)) => condition.to_string(),
         (None, None) => "always".to_owned(),
     };
-    let reason = case.says.as_ref().filter(|_| case.class >= Class::NotRevertible);
+    let reason = case.says.as_ref().filter(|_| case.class >= RevertClass::NotRevertible);
     let reason = reason.map(|reason| format!(" ({})", reason.trim_end_matches('.'))).unwrap_or_default();
     format!("{} {when}{reason}", case.class)
 }
 
-impl Direction {
+impl ValueChange {
     fn says(self) -> &'static str {
         match self {
             Self::Growing => "to a larger value",

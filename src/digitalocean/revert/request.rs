@@ -12,9 +12,9 @@ use super::{
 use crate::{
     comparison::scalar::text,
     digitalocean::{
-        Kind, Live, Path, ResourceKey, Verb,
+        ChangeMethod, Endpoint, Kind, Live, ResourceKey,
         document::{at, is_blank, put},
-        kinds::{Call, Content, Guard, How, MemberCall, RestState, Shape, Spelling, Write},
+        kinds::{BodyShape, CallTemplate, Content, Guard, How, MemberCall, RestState, Spelling, WriteRule},
     },
 };
 
@@ -31,7 +31,7 @@ pub(crate) fn value_before(live: &Live, field: &str) -> Value {
 /// A call that changes a resource.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Request {
-    pub(crate) verb: Verb,
+    pub(crate) verb: ChangeMethod,
     pub(crate) route: &'static str,
     pub(crate) scope: &'static str,
     pub(crate) body: Value,
@@ -44,14 +44,14 @@ pub(crate) struct Request {
 /// The write that changes a field of the resource.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FieldWrite {
-    write: &'static Write,
+    write: &'static WriteRule,
 }
 
 impl Request {
     /// The path of the call for a resource.
-    pub(crate) fn path<'p>(&self, key: &'p ResourceKey) -> Path<'p> {
+    pub(crate) fn path<'p>(&self, key: &'p ResourceKey) -> Endpoint<'p> {
         let (parent, id) = key.parts();
-        Path {
+        Endpoint {
             route: self.route,
             parent: parent.filter(|_| self.route.contains("{parent}")),
             id: Some(id).filter(|_| self.route.contains("{id}")),
@@ -101,7 +101,7 @@ impl FieldWrite {
 
     /// Returns true if members are added and removed one by one.
     pub(crate) fn has_members(self) -> bool {
-        self.write.shape == Shape::Members
+        self.write.shape == BodyShape::Members
     }
 
     /// The document without the members that a step added, and with those that it removed. Others are kept.
@@ -131,10 +131,10 @@ impl FieldWrite {
     }
 
     /// Another controller that may set the field: its condition, and the path and the key of the document to check.
-    pub(crate) fn guard(self, live: &Live) -> Option<(&'static Guard, Path<'_>, &'static str)> {
+    pub(crate) fn guard(self, live: &Live) -> Option<(&'static Guard, Endpoint<'_>, &'static str)> {
         let guard = self.write.guard.as_ref()?;
         let key = live.key();
-        let path = Path { route: &guard.get.path, parent: None, id: Some(&key.id), scope: &key.kind.row().scope };
+        let path = Endpoint { route: &guard.get.path, parent: None, id: Some(&key.id), scope: &key.kind.row().scope };
         Some((guard, path, &guard.get.key))
     }
 
@@ -169,9 +169,9 @@ impl FieldWrite {
 
     fn sends(self, field: &str) -> bool {
         match self.write.shape {
-            Shape::Whole => !self.write.omit.iter().any(|omitted| omitted.segments() == [field]),
-            Shape::Body => self.write.along.values().any(|path| path.split('.').next() == Some(field)),
-            Shape::Members => false,
+            BodyShape::Whole => !self.write.omit.iter().any(|omitted| omitted.segments() == [field]),
+            BodyShape::Body => self.write.along.values().any(|path| path.split('.').next() == Some(field)),
+            BodyShape::Members => false,
         }
     }
 
@@ -188,10 +188,10 @@ impl FieldWrite {
     ) -> Result<Request, String> {
         let path = document_path(live, field);
         match (self.write.shape, &self.write.call) {
-            (Shape::Members, _) => self.members(live, &path, restored),
+            (BodyShape::Members, _) => self.members(live, &path, restored),
             (shape, Some(call)) => {
                 let mut body = match shape {
-                    Shape::Whole => self.whole(restored),
+                    BodyShape::Whole => self.whole(restored),
                     _ => self.body(&path, restored),
                 };
                 body.extend(more.clone());
@@ -274,7 +274,7 @@ impl FieldWrite {
     }
 }
 
-fn request(call: &'static Call, scope: &'static str) -> Request {
+fn request(call: &'static CallTemplate, scope: &'static str) -> Request {
     Request { verb: call.verb, route: &call.path, scope, body: Value::Null, answer: None, alternative: None }
 }
 

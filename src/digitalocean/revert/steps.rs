@@ -3,16 +3,16 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    Allow, Class, Revert, assess,
+    Allow, Revert, RevertClass, assess,
     assess::{feature_changes, holds_credential, text_at},
-    planned::{PlannedCall, PlannedStep},
+    planned::{ProposedCall, ProposedStep},
 };
 use crate::{
     comparison::{Difference, scalar::text, secret::digest, show},
     digitalocean::{
-        FieldComparison, Verb,
+        ChangeMethod, FieldComparison,
         document::{at, is_blank},
-        kinds::{Call, How, MemberCall, Shape},
+        kinds::{BodyShape, CallTemplate, How, MemberCall},
     },
 };
 
@@ -20,14 +20,14 @@ use crate::{
 const COLUMNS: usize = 60;
 
 /// The steps and the calls of a plan.
-type Steps = (Vec<PlannedStep>, Vec<PlannedCall>);
+type Steps = (Vec<ProposedStep>, Vec<ProposedCall>);
 
 /// A permitted revert.
 pub(super) struct Permitted<'a> {
     pub(super) revert: &'a Revert<'a>,
     pub(super) record: &'a str,
     pub(super) allow: Allow,
-    pub(super) class: Class,
+    pub(super) class: RevertClass,
 }
 
 impl Permitted<'_> {
@@ -37,7 +37,7 @@ impl Permitted<'_> {
         if steps.is_empty() {
             return Err("The live value is already the recorded one.".to_owned());
         }
-        steps.push(PlannedStep {
+        steps.push(ProposedStep {
             name: "verify".to_owned(),
             step: "WaitForField",
             with: map(json!({
@@ -85,10 +85,14 @@ impl Permitted<'_> {
             irreversible = true;
             with.insert("holds_credential".to_owned(), true.into());
         }
-        let step =
-            PlannedStep { with, timeout: write.timeout(), irreversible, ..step("update", "UpdateResource", json!({})) };
+        let step = ProposedStep {
+            with,
+            timeout: write.timeout(),
+            irreversible,
+            ..step("update", "UpdateResource", json!({}))
+        };
         let changes = self.differences();
-        if let (Some(call), Shape::Body | Shape::Whole) = (&write.call, write.shape) {
+        if let (Some(call), BodyShape::Body | BodyShape::Whole) = (&write.call, write.shape) {
             return Ok((vec![step], vec![self.call(call, changes)]));
         }
         // A switch is a single member.
@@ -108,7 +112,7 @@ impl Permitted<'_> {
     fn node_pools(&self) -> Steps {
         let step = step("update", "UpdateNodePool", self.record_parameters());
         let path = "/v2/kubernetes/clusters/{id}/node_pools/{pool}".replace("{id}", self.id());
-        (vec![step], vec![PlannedCall { method: "PUT", path, changes: self.differences() }])
+        (vec![step], vec![ProposedCall { method: "PUT", path, changes: self.differences() }])
     }
 
     fn record_parameters(&self) -> Value {
@@ -129,14 +133,14 @@ impl Permitted<'_> {
         };
         let with = json!({ "domain": domain, "record_id": id, field: value });
         let path = format!("/v2/domains/{}/records/{id}", domain.unwrap_or_default());
-        let call = PlannedCall { method: "PATCH", path, changes: self.differences() };
+        let call = ProposedCall { method: "PATCH", path, changes: self.differences() };
         Ok((vec![step("update", "UpdateDomainRecord", with)], vec![call]))
     }
 
     fn project(&self, urn: &str) -> Result<Steps, String> {
         let project = self.wanted()?;
         let with = json!({ "kind": self.revert.document.key().kind, "id": self.id(), "project_id": project });
-        let call = PlannedCall {
+        let call = ProposedCall {
             method: "POST",
             path: format!("/v2/projects/{project}/resources"),
             changes: vec![format!("add do:{urn}:{}", self.id())],
@@ -160,7 +164,7 @@ impl Permitted<'_> {
             let with = json!({ "tag": tag, "resource_type": resource, "resource_id": self.id() });
             steps.push(step(&format!("tag-{}", steps.len() + 1), name, with));
             let path = format!("/v2/tags/{tag}/resources");
-            calls.push(PlannedCall { method, path, changes: vec![format!("{verb} {resource} {}", self.id())] });
+            calls.push(ProposedCall { method, path, changes: vec![format!("{verb} {resource} {}", self.id())] });
         }
         // No resource is without its firewall in between.
         steps.sort_by_key(|step| step.step != "TagResource");
@@ -172,13 +176,13 @@ impl Permitted<'_> {
         let mut with = map(with);
         with.insert("droplet_provider_id".to_owned(), json!(self.id()));
         let calls = vec![self.action("droplets", self.id(), format!("type: {action}"))];
-        (vec![PlannedStep { with, ..step("droplet", name, json!({})) }], calls)
+        (vec![ProposedStep { with, ..step("droplet", name, json!({})) }], calls)
     }
 
-    fn action(&self, collection: &str, id: &str, change: String) -> PlannedCall {
+    fn action(&self, collection: &str, id: &str, change: String) -> ProposedCall {
         let mut changes = vec![change];
         changes.extend(self.differences());
-        PlannedCall { method: "POST", path: format!("/v2/{collection}/{id}/actions"), changes }
+        ProposedCall { method: "POST", path: format!("/v2/{collection}/{id}/actions"), changes }
     }
 
     fn resize(&self) -> Result<Steps, String> {
@@ -189,7 +193,7 @@ impl Permitted<'_> {
             let snapshot = json!({ "droplet_provider_id": self.id() });
             steps.insert(0, step("snapshot", "CreateDropletSnapshot", snapshot));
             let path = format!("/v2/droplets/{}/actions", self.id());
-            calls.insert(0, PlannedCall { method: "POST", path, changes: vec!["type: snapshot".to_owned()] });
+            calls.insert(0, ProposedCall { method: "POST", path, changes: vec!["type: snapshot".to_owned()] });
         }
         Ok((steps, calls))
     }
@@ -212,11 +216,11 @@ impl Permitted<'_> {
     }
 
     /// Adds the calls around an action for which the droplet has to be off.
-    fn with_power(&self, calls: &mut Vec<PlannedCall>) {
+    fn with_power(&self, calls: &mut Vec<ProposedCall>) {
         if at(self.revert.document.document(), "status").is_none_or(|status| status != "active") {
             return;
         }
-        let call = |kind: &str| PlannedCall {
+        let call = |kind: &str| ProposedCall {
             method: "POST",
             path: format!("/v2/droplets/{}/actions", self.id()),
             changes: vec![format!("type: {kind}")],
@@ -237,7 +241,7 @@ impl Permitted<'_> {
         if is_enabled {
             return self.droplet("EnableBackups", json!({}), "enable_backups");
         }
-        let discards = self.class == Class::Lossy;
+        let discards = self.class == RevertClass::Lossy;
         let with = json!({ "discard_backups": discards });
         let (mut steps, calls) = self.droplet("DisableBackups", with, "disable_backups");
         for step in &mut steps {
@@ -267,7 +271,7 @@ impl Permitted<'_> {
         let each = attachments.into_iter().enumerate().map(|(index, (is_added, volume, droplet))| {
             let (name, action) = if is_added { ("AttachVolume", "attach") } else { ("DetachVolume", "detach") };
             let with = json!({ "volume_id": volume, "droplet_provider_id": droplet });
-            let call = PlannedCall {
+            let call = ProposedCall {
                 method: "POST",
                 path: format!("/v2/volumes/{volume}/actions"),
                 changes: vec![format!("type: {action}"), format!("droplet_id: {droplet}")],
@@ -279,7 +283,7 @@ impl Permitted<'_> {
 
     fn resize_volume(&self) -> Result<Steps, String> {
         let with = json!({ "volume_id": self.id(), "size_gigabytes": self.number()? });
-        let step = PlannedStep { irreversible: true, ..step("resize", "ResizeVolume", with) };
+        let step = ProposedStep { irreversible: true, ..step("resize", "ResizeVolume", with) };
         Ok((vec![step], vec![self.action("volumes", self.id(), "type: resize".to_owned())]))
     }
 
@@ -313,7 +317,7 @@ impl Permitted<'_> {
             let part = Revert { field: &feature, desired: &desired, ..*self.revert };
             let part = Permitted { revert: &part, class: assess(&part).class, ..*self };
             let (more, of_feature) = if feature == "ipv6" { part.ipv6() } else { part.backups(is_on) };
-            steps.extend(more.into_iter().map(|step| PlannedStep { name: feature.clone(), ..step }));
+            steps.extend(more.into_iter().map(|step| ProposedStep { name: feature.clone(), ..step }));
             calls.extend(of_feature);
         }
         (steps, calls)
@@ -373,19 +377,19 @@ impl Permitted<'_> {
         }
     }
 
-    fn call(&self, call: &Call, changes: Vec<String>) -> PlannedCall {
+    fn call(&self, call: &CallTemplate, changes: Vec<String>) -> ProposedCall {
         let (parent, id) = self.revert.document.key().parts();
         let path = call.path.replace("{parent}", parent.unwrap_or_default()).replace("{id}", id);
-        PlannedCall { method: method(call.verb), path, changes }
+        ProposedCall { method: method(call.verb), path, changes }
     }
 }
 
-fn method(verb: Verb) -> &'static str {
+fn method(verb: ChangeMethod) -> &'static str {
     match verb {
-        Verb::Post => "POST",
-        Verb::Put => "PUT",
-        Verb::Patch => "PATCH",
-        Verb::Delete => "DELETE",
+        ChangeMethod::Post => "POST",
+        ChangeMethod::Put => "PUT",
+        ChangeMethod::Patch => "PATCH",
+        ChangeMethod::Delete => "DELETE",
     }
 }
 
@@ -393,8 +397,8 @@ fn is_true(value: &Value) -> bool {
     text(value).is_some_and(|text| text == "true")
 }
 
-fn step(name: &str, step: &'static str, with: Value) -> PlannedStep {
-    PlannedStep { name: name.to_owned(), step, with: map(with), irreversible: false, timeout: None }
+fn step(name: &str, step: &'static str, with: Value) -> ProposedStep {
+    ProposedStep { name: name.to_owned(), step, with: map(with), irreversible: false, timeout: None }
 }
 
 fn map(value: Value) -> Map<String, Value> {

@@ -8,7 +8,7 @@ use strum::IntoEnumIterator;
 use super::{assess::rule, *};
 use crate::digitalocean::{
     Kind, ResourceKey,
-    kinds::{How, RevertRule, Shape},
+    kinds::{BodyShape, How, RevertRule},
 };
 
 /// The live resource with this document.
@@ -25,7 +25,7 @@ fn assessed(document: &Live, field: &str, desired: &Value) -> Assessment {
     assess(&Revert { field, desired, document, selected: &SelectedTags::new() })
 }
 
-fn planned(document: &Live, field: &str, desired: &Value, allow: Allow) -> Result<Plan, Refused> {
+fn planned(document: &Live, field: &str, desired: &Value, allow: Allow) -> Result<RevertProposal, RevertRefusal> {
     plan(&Revert { field, desired, document, selected: &SelectedTags::new() }, "web-1", allow)
 }
 
@@ -50,18 +50,18 @@ fn every_readable_field_has_exactly_one_rule() {
 
 #[test]
 fn the_classes_of_all_fields_are_as_documented() {
-    let mut counts: BTreeMap<Class, usize> = BTreeMap::new();
+    let mut counts: BTreeMap<RevertClass, usize> = BTreeMap::new();
     for (_, rule) in rules() {
         *counts.entry(rule.class).or_default() += rule.names.iter().filter(|name| name.len() == 1).count();
     }
     // 283 fields: 120 can be reverted, at least in one direction.
     let documented = [
-        (Class::Safe, 66),
-        (Class::Disruptive, 39),
-        (Class::Lossy, 4),
-        (Class::OneWay, 11),
-        (Class::NotRevertible, 52),
-        (Class::NotOurs, 111),
+        (RevertClass::Safe, 66),
+        (RevertClass::Disruptive, 39),
+        (RevertClass::Lossy, 4),
+        (RevertClass::OneWay, 11),
+        (RevertClass::NotRevertible, 52),
+        (RevertClass::NotOurs, 111),
     ];
     assert_eq!(counts, documented.into());
 }
@@ -74,14 +74,14 @@ fn every_rule_says_what_a_user_needs_and_names_a_write_that_exists() {
             rule.cases.iter().map(|case| (case.class, case.says.as_ref(), case.how.as_ref().or(rule.how.as_ref())));
         for (class, says, how) in cases.chain([(rule.class, rule.says.as_ref(), rule.how.as_ref())]) {
             let name = format!("{kind} {} {class}", rule.names[0]);
-            assert!(class == Class::Safe || says.is_some(), "{name} says nothing");
+            assert!(class == RevertClass::Safe || says.is_some(), "{name} says nothing");
             for sentence in says.into_iter().chain(&rule.warning) {
                 assert!(sentence.ends_with('.') && sentence.len() < 220, "{name}: {sentence}");
             }
-            assert!(how.is_some() || class >= Class::NotRevertible, "{name} has no step");
+            assert!(how.is_some() || class >= RevertClass::NotRevertible, "{name} has no step");
             if let Some(How::UpdateResource(write)) = how {
                 let write = reverts.writes.get(write).unwrap_or_else(|| panic!("{name} has no write {write}"));
-                assert_eq!(write.shape == Shape::Members, write.call.is_none(), "{name}");
+                assert_eq!(write.shape == BodyShape::Members, write.call.is_none(), "{name}");
             }
         }
     }
@@ -91,9 +91,9 @@ fn every_rule_says_what_a_user_needs_and_names_a_write_that_exists() {
 fn a_field_without_a_rule_is_refused() {
     let document = live("Droplet", "7", &json!({"id": 7, "novelty": 1}));
     let assessment = assessed(&document, "novelty", &json!(2));
-    assert_eq!(assessment.class, Class::NotRevertible);
+    assert_eq!(assessment.class, RevertClass::NotRevertible);
     assert!(assessment.why.unwrap().contains("does not know"));
-    assert_eq!(existence(true).class, Class::NotRevertible);
+    assert_eq!(existence(true).class, RevertClass::NotRevertible);
 }
 
 #[test]
@@ -110,30 +110,30 @@ fn the_class_is_that_of_the_direction() {
         live("Database", UUID, &json!({"id": UUID, "num_nodes": 2, "db_names": ["a"], "size": "db-s-2vcpu-4gb"}));
     let balancer = live("LoadBalancer", UUID, &json!({"id": UUID, "name": "web", "size_unit": 2}));
     for (document, field, desired, class) in [
-        (&volume, "size_gigabytes", json!(20), Class::OneWay),
-        (&volume, "size_gigabytes", json!(5), Class::NotRevertible),
-        (&volume, "droplet_ids", json!([7]), Class::Safe),
-        (&volume, "name", json!("x"), Class::NotRevertible),
-        (&volume, "id", json!("x"), Class::NotOurs),
-        (&droplet(json!([1])), "backups", json!(false), Class::Lossy),
-        (&droplet(json!([])), "backups", json!(false), Class::Safe),
-        (&droplet(Value::Null), "backups", json!(true), Class::Safe),
-        (&droplet(Value::Null), "features", json!(["backups"]), Class::Safe),
-        (&droplet(Value::Null), "features", json!(["ipv6"]), Class::OneWay),
-        (&droplet(Value::Null), "features", json!(["monitoring"]), Class::NotRevertible),
+        (&volume, "size_gigabytes", json!(20), RevertClass::OneWay),
+        (&volume, "size_gigabytes", json!(5), RevertClass::NotRevertible),
+        (&volume, "droplet_ids", json!([7]), RevertClass::Safe),
+        (&volume, "name", json!("x"), RevertClass::NotRevertible),
+        (&volume, "id", json!("x"), RevertClass::NotOurs),
+        (&droplet(json!([1])), "backups", json!(false), RevertClass::Lossy),
+        (&droplet(json!([])), "backups", json!(false), RevertClass::Safe),
+        (&droplet(Value::Null), "backups", json!(true), RevertClass::Safe),
+        (&droplet(Value::Null), "features", json!(["backups"]), RevertClass::Safe),
+        (&droplet(Value::Null), "features", json!(["ipv6"]), RevertClass::OneWay),
+        (&droplet(Value::Null), "features", json!(["monitoring"]), RevertClass::NotRevertible),
         // One part is one-way, and the other one loses data.
-        (&droplet(json!([1])), "features", json!(["ipv6"]), Class::Lossy),
-        (&cluster(false), "version", json!("1.31.1-do.0"), Class::OneWay),
-        (&cluster(false), "version", json!("1.29.1-do.0"), Class::NotRevertible),
-        (&cluster(true), "version", json!("1.31.1-do.0"), Class::NotRevertible),
-        (&database, "num_nodes", json!(3), Class::Safe),
-        (&database, "num_nodes", json!(1), Class::Disruptive),
-        (&database, "db_names", json!(["a", "b"]), Class::Safe),
-        (&database, "db_names", json!(["b"]), Class::NotRevertible),
-        (&database, "size", json!("db-s-1vcpu-2gb"), Class::NotRevertible),
-        (&database, "size", json!("db-s-4vcpu-8gb"), Class::OneWay),
-        (&balancer, "size_unit", json!(3), Class::Safe),
-        (&balancer, "size", json!("lb-small"), Class::Disruptive),
+        (&droplet(json!([1])), "features", json!(["ipv6"]), RevertClass::Lossy),
+        (&cluster(false), "version", json!("1.31.1-do.0"), RevertClass::OneWay),
+        (&cluster(false), "version", json!("1.29.1-do.0"), RevertClass::NotRevertible),
+        (&cluster(true), "version", json!("1.31.1-do.0"), RevertClass::NotRevertible),
+        (&database, "num_nodes", json!(3), RevertClass::Safe),
+        (&database, "num_nodes", json!(1), RevertClass::Disruptive),
+        (&database, "db_names", json!(["a", "b"]), RevertClass::Safe),
+        (&database, "db_names", json!(["b"]), RevertClass::NotRevertible),
+        (&database, "size", json!("db-s-1vcpu-2gb"), RevertClass::NotRevertible),
+        (&database, "size", json!("db-s-4vcpu-8gb"), RevertClass::OneWay),
+        (&balancer, "size_unit", json!(3), RevertClass::Safe),
+        (&balancer, "size", json!("lb-small"), RevertClass::Disruptive),
     ] {
         assert_eq!(assessed(document, field, &desired).class, class, "{field} {desired}");
     }
@@ -144,19 +144,19 @@ fn a_part_has_the_class_of_its_own_rule() {
     let pool = |count: u64, tags: Value| json!({"id": "p", "name": "web", "size": "s-1vcpu-2gb", "count": count, "tags": tags});
     let cluster = live("KubernetesCluster", UUID, &json!({"id": UUID, "node_pools": [pool(2, json!([]))]}));
     for (desired, class) in [
-        (json!([{"name": "web", "tags": ["a"]}]), Class::Safe),
-        (json!([{"name": "web", "count": 3}]), Class::Safe),
-        (json!([{"name": "web", "count": 1}]), Class::Disruptive),
-        (json!([{"name": "web", "size": "s-4vcpu-8gb"}]), Class::NotRevertible),
-        (json!([{"name": "web"}, {"name": "more"}]), Class::NotRevertible),
-        (json!([]), Class::NotRevertible),
+        (json!([{"name": "web", "tags": ["a"]}]), RevertClass::Safe),
+        (json!([{"name": "web", "count": 3}]), RevertClass::Safe),
+        (json!([{"name": "web", "count": 1}]), RevertClass::Disruptive),
+        (json!([{"name": "web", "size": "s-4vcpu-8gb"}]), RevertClass::NotRevertible),
+        (json!([{"name": "web"}, {"name": "more"}]), RevertClass::NotRevertible),
+        (json!([]), RevertClass::NotRevertible),
     ] {
         assert_eq!(assessed(&cluster, "node_pools", &desired).class, class, "{desired}");
     }
-    assert_eq!(assessed(&cluster, "node_pools.0.count", &json!(3)).class, Class::Safe);
+    assert_eq!(assessed(&cluster, "node_pools.0.count", &json!(3)).class, RevertClass::Safe);
     let droplet = live("Droplet", "7", &json!({"id": 7, "tags": ["a"]}));
     let part = assessed(&droplet, "tags.0", &json!("b"));
-    assert_eq!(part.class, Class::NotRevertible);
+    assert_eq!(part.class, RevertClass::NotRevertible);
     assert!(part.why.unwrap().contains("Only the whole field `tags`"));
 }
 
@@ -171,8 +171,8 @@ fn a_tag_that_a_firewall_selects_by_disrupts() {
     let class = |desired: Value| {
         assess(&Revert { field: "tags", desired: &desired, document: &droplet, selected: &selected }).class
     };
-    assert_eq!(class(json!(["web"])), Class::Safe);
-    assert_eq!(class(json!(["x"])), Class::Disruptive);
+    assert_eq!(class(json!(["web"])), RevertClass::Safe);
+    assert_eq!(class(json!(["x"])), RevertClass::Disruptive);
 }
 
 #[test]
@@ -181,9 +181,9 @@ fn a_resource_of_another_controller_is_refused_by_name() {
     let why = assessed(&firewall, "name", &json!("web")).why.unwrap();
     assert!(why.contains("the Kubernetes cluster that created the firewall"), "{why}");
     let node = live("Droplet", "7", &json!({"id": 7, "name": "node", "tags": ["k8s", "k8s:worker"]}));
-    assert_eq!(assessed(&node, "name", &json!("web")).class, Class::NotRevertible);
+    assert_eq!(assessed(&node, "name", &json!("web")).class, RevertClass::NotRevertible);
     // It is never a revert, and the reason is that of the field.
-    assert_eq!(assessed(&node, "id", &json!(8)).class, Class::NotOurs);
+    assert_eq!(assessed(&node, "id", &json!(8)).class, RevertClass::NotOurs);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::executor::{Executor, is_refusal, params, written};
 use crate::{
     api::{ProvisionedResource, annotations},
     drift::{
-        known::Marks,
+        known::LastAccepted,
         plan::Adoption,
         shown::{brief, first},
     },
@@ -26,7 +26,7 @@ impl Executor<'_> {
     pub(super) async fn adopt(
         &self,
         adoptions: Vec<Adoption>,
-        in_doubt: Marks,
+        in_doubt: LastAccepted,
     ) -> Result<Vec<(Adoption, Error)>, Error> {
         let Some(record) = self.record else { return Ok(Vec::new()) };
         let (verified, mut refused) = self.verify(adoptions).await?;
@@ -86,7 +86,7 @@ impl Executor<'_> {
     async fn write_desired(
         &self,
         batch: &[Adoption],
-        marks: &Marks,
+        marks: &LastAccepted,
         version: &str,
         has_annotations: bool,
     ) -> Result<ProvisionedResource, Error> {

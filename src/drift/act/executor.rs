@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use crate::{
     api::{Drift, DriftPhase, OPERATOR, ProvisionedResource, conditions::Claim, events::EventReason},
     drift::{
-        context::Context,
-        index::{Entry, Orphans, Record},
+        context::DriftContext,
+        index::{Orphans, Record, RecordEntry},
         known::KnownDrift,
         shown::brief,
     },
@@ -22,7 +22,7 @@ use crate::{
     kube_ext::{
         cache::Cache,
         call::{Error, bounded},
-        events::News,
+        events::EventDraft,
         key::ObjectKey,
     },
 };
@@ -38,20 +38,20 @@ pub struct Executor<'a> {
     /// The drifts for which the plan was made.
     pub(super) drifts: &'a [KnownDrift],
     /// Clients and the index.
-    pub context: &'a Context,
+    pub context: &'a DriftContext,
     /// The drifts that earlier steps of the plan wrote.
     written: HashMap<Box<str>, KnownDrift>,
 }
 
 impl<'a> Executor<'a> {
     /// An executor for a record, before any write.
-    pub fn new(key: &'a ObjectKey, entry: &'a Entry, context: &'a Context) -> Self {
+    pub fn new(key: &'a ObjectKey, entry: &'a RecordEntry, context: &'a DriftContext) -> Self {
         let record = &entry.record;
         Self { key, owner: &record.uid, record: Some(record), drifts: &entry.drifts, context, written: HashMap::new() }
     }
 
     /// An executor for the drifts of a record that no longer exists, before any write.
-    pub fn on_orphans(orphans: &'a Orphans, key: &'a ObjectKey, context: &'a Context) -> Self {
+    pub fn on_orphans(orphans: &'a Orphans, key: &'a ObjectKey, context: &'a DriftContext) -> Self {
         Self { key, owner: &orphans.owner, record: None, drifts: &orphans.drifts, context, written: HashMap::new() }
     }
 
@@ -116,7 +116,7 @@ impl<'a> Executor<'a> {
         };
         let publish = |about: ObjectReference, related: Option<ObjectReference>| {
             let note = note.to_owned();
-            self.context.process.events.publish(News {
+            self.context.process.events.publish(EventDraft {
                 about,
                 related,
                 is_warning: event.is_warning,

@@ -17,7 +17,7 @@ use crate::{
         drift::{PlannedCall, PlannedStep, awaiting_decision},
         events, labels,
     },
-    digitalocean::revert::{Allow, Plan},
+    digitalocean::revert::{Allow, RevertProposal},
     drift::{
         known::{Decided, KnownDrift},
         plan::PlannedSaga,
@@ -104,7 +104,7 @@ impl Executor<'_> {
     }
 
     /// The first write of the answer to a request for the plan.
-    pub(super) async fn show_plan(&mut self, name: &str, plan: Plan, needs: Allow) -> Result<(), Error> {
+    pub(super) async fn show_plan(&mut self, name: &str, plan: RevertProposal, needs: Allow) -> Result<(), Error> {
         let Some(drift) = self.known(name) else { return Ok(()) };
         let planned = RevertPlan {
             planned_at: Time(whole_seconds(Timestamp::now())),

@@ -14,8 +14,8 @@ use crate::{
         labels,
     },
     drift::{
-        context::{Context, idle},
-        known::Marks,
+        context::{DriftContext, idle},
+        known::LastAccepted,
         plan::{Accepted, Adoption, Closing},
         shown::{Shown, tests::drift as stored_before},
     },
@@ -32,7 +32,7 @@ struct Asked {
 
 /// A controller, and the requests to its API server.
 struct World {
-    context: Arc<Context>,
+    context: Arc<DriftContext>,
     asked: Arc<Mutex<Vec<Asked>>>,
 }
 
@@ -76,7 +76,7 @@ impl World {
         Self { context, asked }
     }
 
-    async fn carry_out(&self, writes: Vec<Write>) -> Result<Outcome, Error> {
+    async fn carry_out(&self, writes: Vec<PlannedWrite>) -> Result<WriteOutcome, Error> {
         let key = ObjectKey { namespace: "default".into(), name: "web-1".into() };
         let entry = self.context.index().entry(&key).unwrap();
         Executor::new(&key, &entry, &self.context).carry_out(writes).await
@@ -134,19 +134,22 @@ fn adoption(field: &str) -> Adoption {
 }
 
 /// The accepted drifts as a plan contains them.
-fn accepting(fields: &[&str]) -> Vec<Write> {
+fn accepting(fields: &[&str]) -> Vec<PlannedWrite> {
     let adoptions = fields.iter().map(|field| adoption(field)).collect();
-    let close = |field: &&str| Write::Close {
+    let close = |field: &&str| PlannedWrite::Close {
         drift: format!("d-{field}").into(),
         why: Closing::Accepted,
         accepted: Some(Box::new(Accepted { value: json!("b"), declared: json!("a") })),
     };
-    [Write::Adopt { adoptions, in_doubt: Marks::default() }].into_iter().chain(fields.iter().map(close)).collect()
+    [PlannedWrite::Adopt { adoptions, in_doubt: LastAccepted::default() }]
+        .into_iter()
+        .chain(fields.iter().map(close))
+        .collect()
 }
 
-fn open(field: &str) -> Write {
+fn open(field: &str) -> PlannedWrite {
     let shown = Shown { expected: "a".into(), actual: "b".into(), ..Shown::default() };
-    Write::Open { field: field.to_owned(), episode: 1, shown: Box::new(shown) }
+    PlannedWrite::Open { field: field.to_owned(), episode: 1, shown: Box::new(shown) }
 }
 
 #[tokio::test]
@@ -226,7 +229,10 @@ async fn a_drift_that_the_api_server_refuses_holds_up_no_other() {
 async fn a_refused_write_holds_up_the_later_ones_of_its_drift() {
     let world = World::new(&["a", "b"], |asked| (asked.call == "PATCH drifts/d-a/status").then_some((422, "Invalid")));
     let refuse = |drift: &str| {
-        [Write::Refuse { drift: drift.into(), message: "no".into() }, Write::DropDecision { drift: drift.into() }]
+        [
+            PlannedWrite::Refuse { drift: drift.into(), message: "no".into() },
+            PlannedWrite::DropDecision { drift: drift.into() },
+        ]
     };
     let outcome = world.carry_out([refuse("d-a"), refuse("d-b")].concat()).await.unwrap();
     assert_eq!(outcome.refused.len(), 1);
@@ -267,7 +273,7 @@ async fn a_drift_is_created_with_its_labels_and_told_on_itself_and_on_its_record
 #[tokio::test]
 async fn what_others_wrote_into_the_status_of_an_open_drift_goes() {
     let world = World::new(&["name"], |_| None);
-    world.carry_out(vec![Write::Wait { drift: "d-name".into(), message: "why".into() }]).await.unwrap();
+    world.carry_out(vec![PlannedWrite::Wait { drift: "d-name".into(), message: "why".into() }]).await.unwrap();
     let [said] = &world.bodies("PATCH drifts/d-name/status")[..] else { panic!("one write") };
     for key in ["resolvedAt", "decidedBy", "decision"] {
         assert!(said["status"].get(key).is_some_and(Value::is_null), "{key} in {said}");
@@ -277,7 +283,7 @@ async fn what_others_wrote_into_the_status_of_an_open_drift_goes() {
 #[tokio::test]
 async fn an_answer_leaves_what_the_drift_says_of_its_end() {
     let world = World::new(&["name"], |_| None);
-    world.carry_out(vec![Write::Answer { drift: "d-name".into(), message: "late".into() }]).await.unwrap();
+    world.carry_out(vec![PlannedWrite::Answer { drift: "d-name".into(), message: "late".into() }]).await.unwrap();
     let [said] = &world.bodies("PATCH drifts/d-name/status")[..] else { panic!("one write") };
     assert_eq!(said["status"]["conditions"][0]["type"], conditions::DECISION_APPLIED);
     assert_eq!(said["kind"], "Drift", "an apply, which adds to a list by its keys");

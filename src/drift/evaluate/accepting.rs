@@ -18,7 +18,7 @@ use crate::{
         merge_patch,
         observed::{NeedsFreshRead, Recorded, Seen},
         ownership,
-        plan::{Accepted, Adoption, Closing, Ending, Write},
+        plan::{Accepted, Adoption, Closing, Ending, PlannedWrite},
         shown::brief,
         standing,
     },
@@ -72,15 +72,15 @@ impl Planner<'_> {
             Ok(standing.until)
         };
         match until {
-            Ok(until) => self.writes.push(Write::Reaffirm { drift: drift.name.clone(), until }),
+            Ok(until) => self.writes.push(PlannedWrite::Reaffirm { drift: drift.name.clone(), until }),
             Err(why) => self.restore(drift, &format!("{} {why}", annotations::ACCEPT_UNTIL)),
         }
     }
 
     /// Refuses a decision that cannot replace the one in effect.
     pub(super) fn restore(&mut self, drift: &KnownDrift, message: &str) {
-        self.writes.push(Write::Answer { drift: drift.name.clone(), message: message.to_owned() });
-        self.writes.push(Write::RestoreDecision { drift: drift.name.clone() });
+        self.writes.push(PlannedWrite::Answer { drift: drift.name.clone(), message: message.to_owned() });
+        self.writes.push(PlannedWrite::RestoreDecision { drift: drift.name.clone() });
     }
 
     /// Carries out, or refuses, the decision to accept. It applies to the value that the person saw.
@@ -152,7 +152,7 @@ impl Planner<'_> {
                 let patch = merge_patch::between(&declared, adopted);
                 let is_shown = self.hide(drift, &patch) == patch;
                 let patch = json!({ "spec": { "desired": { drift.field.as_ref(): patch } } });
-                self.writes.push(Write::Stand {
+                self.writes.push(PlannedWrite::Stand {
                     drift: drift.name.clone(),
                     accepted: Box::new(accepted),
                     until,
@@ -212,7 +212,7 @@ impl Planner<'_> {
         let value =
             self.live.and_then(|live| Some(live.hide(&drift.field, recorded.desired.get(drift.field.as_ref())?)));
         let accepted = value.map(|value| Box::new(Accepted { value, declared: read_shown(&drift.expected) }));
-        self.writes.push(Write::Close { drift: drift.name.clone(), why: Closing::Accepted, accepted });
+        self.writes.push(PlannedWrite::Close { drift: drift.name.clone(), why: Closing::Accepted, accepted });
     }
 
     /// All accepted values in one write, and then the end of each drift, or of its acceptance.
@@ -225,13 +225,13 @@ impl Planner<'_> {
             .iter()
             .map(|Adoption { drift, accepted, stands, .. }| {
                 if *stands {
-                    return Write::End { drift: drift.clone(), why: Ending::InRecord };
+                    return PlannedWrite::End { drift: drift.clone(), why: Ending::InRecord };
                 }
                 let accepted = Some(Box::new(accepted.clone()));
-                Write::Close { drift: drift.clone(), why: Closing::Accepted, accepted }
+                PlannedWrite::Close { drift: drift.clone(), why: Closing::Accepted, accepted }
             })
             .collect();
-        self.writes.push(Write::Adopt { adoptions: self.adoptions.clone(), in_doubt: self.in_doubt.clone() });
+        self.writes.push(PlannedWrite::Adopt { adoptions: self.adoptions.clone(), in_doubt: self.in_doubt.clone() });
         self.writes.extend(closings);
     }
 }

@@ -13,12 +13,12 @@ pub(super) enum Decision<'d> {
     /// Accept the value that the drift shows, or the named one.
     Accept(&'d str),
     /// Revert it.
-    Revert(Asked),
+    Revert(RevertRequest),
 }
 
 /// The request in the annotation `arcadia.cloud/revert`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Asked {
+pub(super) enum RevertRequest {
     /// A revert with no worse effect than this.
     Revert(Allow),
     /// Only the plan.
@@ -42,8 +42,8 @@ impl<'d> Decision<'d> {
                 until = annotations::ACCEPT_UNTIL,
                 revert = annotations::REVERT
             )),
-            (_, Some("plan")) => Ok(Self::Revert(Asked::Plan)),
-            (_, Some(text)) => text.parse().map(|allow| Self::Revert(Asked::Revert(allow))).map_err(|_| {
+            (_, Some("plan")) => Ok(Self::Revert(RevertRequest::Plan)),
+            (_, Some(text)) => text.parse().map(|allow| Self::Revert(RevertRequest::Revert(allow))).map_err(|_| {
                 let text = brief(&secret::hide_text(text));
                 format!(
                     "{}={text} is not a decision; use true, allow-disruption, allow-data-loss or plan",

@@ -10,16 +10,16 @@ use crate::{
     comparison::secret,
     digitalocean::Live,
     drift::{
-        known::{KnownDrift, Marks},
-        observed::{NeedsFreshRead, Observed, Reading, Seen},
-        plan::{Adoption, Closing, Ending, Plan, Situation, Write, waiting},
+        known::{KnownDrift, LastAccepted},
+        observed::{NeedsFreshRead, Observed, ReadSource, Seen},
+        plan::{Adoption, Closing, DriftPlan, Ending, PlannedWrite, Situation, waiting},
     },
 };
 
 pub(super) struct Planner<'a> {
-    pub(super) writes: Vec<Write>,
+    pub(super) writes: Vec<PlannedWrite>,
     pub(super) needs_fresh_read: Option<NeedsFreshRead>,
-    pub(super) reading: Reading<'a>,
+    pub(super) reading: ReadSource<'a>,
     pub(super) live: Option<&'a Live>,
     pub(super) next_end: Option<Timestamp>,
     pub(super) now: Timestamp,
@@ -29,7 +29,7 @@ pub(super) struct Planner<'a> {
     pub(super) followed: BTreeSet<Box<str>>,
     /// Earlier reverts, by field.
     pub(super) reverted: Vec<(Box<str>, Timestamp)>,
-    pub(super) in_doubt: Marks,
+    pub(super) in_doubt: LastAccepted,
     pub(super) adoptions: Vec<Adoption>,
     pub(super) unconfirmed: Vec<String>,
 }
@@ -47,25 +47,25 @@ impl<'a> Planner<'a> {
             accepted: BTreeMap::new(),
             followed: BTreeSet::new(),
             reverted: Vec::new(),
-            in_doubt: Marks::default(),
+            in_doubt: LastAccepted::default(),
             adoptions: Vec::new(),
             unconfirmed: Vec::new(),
         }
     }
 
-    pub(super) fn plan(self, situation: Situation) -> Plan {
-        Plan { writes: self.writes, needs_fresh_read: self.needs_fresh_read, situation, next_end: self.next_end }
+    pub(super) fn plan(self, situation: Situation) -> DriftPlan {
+        DriftPlan { writes: self.writes, needs_fresh_read: self.needs_fresh_read, situation, next_end: self.next_end }
     }
 
     pub(super) fn end(&mut self, drift: &str, why: Ending) {
-        self.writes.push(Write::End { drift: drift.into(), why });
+        self.writes.push(PlannedWrite::End { drift: drift.into(), why });
     }
 
     /// Sets the label of the change to the shown (next) value.
     pub(super) fn relabel(&mut self, drift: &KnownDrift, actual: &str) {
         let change = drift.change_to(actual);
         if drift.change.as_deref() != Some(change.as_str()) {
-            self.writes.push(Write::Relabel { drift: drift.name.clone(), change });
+            self.writes.push(PlannedWrite::Relabel { drift: drift.name.clone(), change });
         }
     }
 
@@ -109,28 +109,28 @@ impl<'a> Planner<'a> {
                 format!("{because} decides nothing by itself; set {decision} too, or remove {because}"),
             );
         } else if drift.waits.is_some() {
-            self.writes.push(Write::Await { drift: drift.name.clone() });
+            self.writes.push(PlannedWrite::Await { drift: drift.name.clone() });
         }
     }
 
     fn say_waiting(&mut self, drift: &KnownDrift, message: String) {
         if drift.waits.as_deref() != Some(message.as_str()) {
-            self.writes.push(Write::Wait { drift: drift.name.clone(), message });
+            self.writes.push(PlannedWrite::Wait { drift: drift.name.clone(), message });
         }
     }
 
     pub(super) fn refuse(&mut self, drift: &KnownDrift, message: String) {
-        self.writes.push(Write::Refuse { drift: drift.name.clone(), message });
-        self.writes.push(Write::DropDecision { drift: drift.name.clone() });
+        self.writes.push(PlannedWrite::Refuse { drift: drift.name.clone(), message });
+        self.writes.push(PlannedWrite::DropDecision { drift: drift.name.clone() });
     }
 
     pub(super) fn answer(&mut self, drift: &KnownDrift, message: &str) {
-        self.writes.push(Write::Answer { drift: drift.name.clone(), message: message.to_owned() });
-        self.writes.push(Write::DropDecision { drift: drift.name.clone() });
+        self.writes.push(PlannedWrite::Answer { drift: drift.name.clone(), message: message.to_owned() });
+        self.writes.push(PlannedWrite::DropDecision { drift: drift.name.clone() });
     }
 
     pub(super) fn close(&mut self, drift: &KnownDrift, why: Closing) {
-        self.writes.push(Write::Close { drift: drift.name.clone(), why, accepted: None });
+        self.writes.push(PlannedWrite::Close { drift: drift.name.clone(), why, accepted: None });
     }
 
     pub(super) fn adopts(&self, field: &str) -> bool {
@@ -138,6 +138,6 @@ impl<'a> Planner<'a> {
     }
 
     pub(super) fn is_closing(&self, drift: &KnownDrift) -> bool {
-        self.writes.iter().any(|step| matches!(step, Write::Close { drift: name, .. } if *name == drift.name))
+        self.writes.iter().any(|step| matches!(step, PlannedWrite::Close { drift: name, .. } if *name == drift.name))
     }
 }

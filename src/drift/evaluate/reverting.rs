@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::{decision::Asked, planner::Planner};
+use super::{decision::RevertRequest, planner::Planner};
 use crate::{
     api::{
         SagaKind, SagaPhase, SagaSpec,
@@ -12,12 +12,12 @@ use crate::{
         saga::{Retry, StepSpec},
     },
     comparison::{reading::stands_for as shows, secret},
-    digitalocean::revert::{self, Plan, Revert},
+    digitalocean::revert::{self, Revert, RevertProposal},
     drift::{
         finding::{Finding, compare},
         known::{KnownDrift, readable},
-        observed::{NeedsFreshRead, Reading, Recorded, Seen},
-        plan::{Closing, PlannedSaga, Write},
+        observed::{NeedsFreshRead, ReadSource, Recorded, Seen},
+        plan::{Closing, PlannedSaga, PlannedWrite},
         reverts::RevertSaga,
         shown::brief,
     },
@@ -31,7 +31,7 @@ const RECENT: SignedDuration = SignedDuration::from_hours(1);
 const KEPT: i32 = 7 * 24 * 60 * 60;
 
 impl PlannedSaga {
-    fn of(drift: &KnownDrift, record: &str, resource: &str, plan: Plan) -> Self {
+    fn of(drift: &KnownDrift, record: &str, resource: &str, plan: RevertProposal) -> Self {
         let steps = plan.steps.into_iter().map(|step| StepSpec {
             name: step.name,
             step: step.step.to_owned(),
@@ -151,7 +151,7 @@ impl Planner<'_> {
         seen: Seen<'_>,
     ) -> bool {
         let is_said = |stuck| drift.reverting.as_ref().is_some_and(|reverting| reverting.is_stuck == stuck);
-        let follow = |stuck| Write::Follow { drift: drift.name.clone(), saga: saga.name.clone(), stuck };
+        let follow = |stuck| PlannedWrite::Follow { drift: drift.name.clone(), saga: saga.name.clone(), stuck };
         match saga.phase {
             SagaPhase::Pending | SagaPhase::Running | SagaPhase::RollingBack => {
                 if !is_said(false) {
@@ -160,7 +160,7 @@ impl Planner<'_> {
                 // Once it runs, its steps notice by themselves, and a decision cannot be taken back.
                 let is_void = || drift.revert.is_none() || self.has_moved_on(drift, effective);
                 if saga.phase == SagaPhase::Pending && !saga.is_cancelled && is_void() {
-                    self.writes.push(Write::CancelRevert { drift: drift.name.clone(), saga: saga.name.clone() });
+                    self.writes.push(PlannedWrite::CancelRevert { drift: drift.name.clone(), saga: saga.name.clone() });
                 }
                 true
             }
@@ -172,7 +172,7 @@ impl Planner<'_> {
                 true
             }
             SagaPhase::Failed if saga.is_cancelled && drift.revert.is_none() => {
-                self.writes.push(Write::Await { drift: drift.name.clone() });
+                self.writes.push(PlannedWrite::Await { drift: drift.name.clone() });
                 false
             }
             SagaPhase::RolledBack | SagaPhase::Failed => {
@@ -190,9 +190,9 @@ impl Planner<'_> {
 
     /// Verifies a succeeded saga: only a new read of the live value shows whether the drift is reverted.
     fn verify_revert(&mut self, drift: &KnownDrift, saga: &RevertSaga, effective: &Recorded<'_>, seen: Seen<'_>) {
-        let is_fresh = matches!(self.reading, Reading::Fresh { before } if before.contains(drift));
+        let is_fresh = matches!(self.reading, ReadSource::Fresh { before } if before.contains(drift));
         if !is_fresh {
-            if !matches!(self.reading, Reading::Failed { .. }) {
+            if !matches!(self.reading, ReadSource::Failed { .. }) {
                 self.need(NeedsFreshRead::Decision);
             }
             return;
@@ -240,15 +240,15 @@ impl Planner<'_> {
 
     fn fail_revert(&mut self, drift: &KnownDrift, message: String) {
         // In this order: a decision whose answer is written would be carried out again after a crash.
-        self.writes.push(Write::DropDecision { drift: drift.name.clone() });
-        self.writes.push(Write::FailRevert { drift: drift.name.clone(), message });
+        self.writes.push(PlannedWrite::DropDecision { drift: drift.name.clone() });
+        self.writes.push(PlannedWrite::FailRevert { drift: drift.name.clone(), message });
     }
 
     /// Carries out, or refuses, the decision to revert. It applies to the value that the person saw.
     pub(super) fn decide_revert(
         &mut self,
         drift: &KnownDrift,
-        asked: Asked,
+        asked: RevertRequest,
         effective: &Recorded<'_>,
         finding: Option<&Finding>,
     ) {
@@ -296,14 +296,14 @@ impl Planner<'_> {
         }
         let revert = Revert { field: &drift.field, desired, document, selected: &(effective.selected.0)() };
         match asked {
-            Asked::Plan => match revert::proposal(&revert, effective.name) {
+            RevertRequest::Plan => match revert::proposal(&revert, effective.name) {
                 Ok((plan, needs)) => {
-                    self.writes.push(Write::ShowPlan { drift: drift.name.clone(), plan: Box::new(plan), needs });
-                    self.writes.push(Write::DropDecision { drift: drift.name.clone() });
+                    self.writes.push(PlannedWrite::ShowPlan { drift: drift.name.clone(), plan: Box::new(plan), needs });
+                    self.writes.push(PlannedWrite::DropDecision { drift: drift.name.clone() });
                 }
                 Err(refused) => self.refuse(drift, refused.to_string()),
             },
-            Asked::Revert(allow) => match revert::plan(&revert, effective.name, allow) {
+            RevertRequest::Revert(allow) => match revert::plan(&revert, effective.name, allow) {
                 Ok(_) if self.is_changed_back(drift, effective.now) => self.refuse(
                     drift,
                     format!(
@@ -315,8 +315,8 @@ impl Planner<'_> {
                     let key = concurrency_key(document.key().kind.name(), &document.key().id);
                     let saga = PlannedSaga::of(drift, effective.name, &key, plan);
                     let name = saga.name.as_str().into();
-                    self.writes.push(Write::Revert { drift: drift.name.clone(), saga: Box::new(saga) });
-                    self.writes.push(Write::Follow { drift: drift.name.clone(), saga: name, stuck: None });
+                    self.writes.push(PlannedWrite::Revert { drift: drift.name.clone(), saga: Box::new(saga) });
+                    self.writes.push(PlannedWrite::Follow { drift: drift.name.clone(), saga: name, stuck: None });
                 }
                 Err(refused) => self.refuse(drift, refused.to_string()),
             },

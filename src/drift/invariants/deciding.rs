@@ -4,13 +4,13 @@ use super::*;
 
 #[test]
 fn an_accepted_value_becomes_the_desired_one() {
-    let mut world = World::new(json!({"name": "web-2"}), droplet());
+    let mut world = RecordWorld::new(json!({"name": "web-2"}), droplet());
     world.settle();
     world.annotate("name-1", "true");
     let accepted = Accepted { value: json!("web-1"), declared: json!("web-2") };
     let (drift, field) = ("name-1".into(), "name".into());
     let adoptions = vec![Adoption { drift, field, value: json!("web-1"), accepted, stands: false }];
-    let adopt = Write::Adopt { adoptions, in_doubt: Marks::default() };
+    let adopt = PlannedWrite::Adopt { adoptions, in_doubt: LastAccepted::default() };
     assert_eq!(world.settle(), [adopt, closed("name-1", Closing::Accepted)]);
     assert_eq!(world.desired["name"], "web-1");
 }
@@ -18,7 +18,7 @@ fn an_accepted_value_becomes_the_desired_one() {
 #[test]
 fn an_accept_whose_live_value_moved_is_refused_and_the_drift_stays_open() {
     for decision in ["true", "web-1", "something"] {
-        let mut world = World::new(json!({"name": "web-2"}), droplet());
+        let mut world = RecordWorld::new(json!({"name": "web-2"}), droplet());
         world.settle();
         world.set_live("name", json!("web-3"));
         world.annotate("name-1", decision);
@@ -26,7 +26,12 @@ fn an_accept_whose_live_value_moved_is_refused_and_the_drift_stays_open() {
         assert!(
             matches!(
                 writes[..],
-                [Write::Refuse { .. }, Write::DropDecision { .. }, Write::Relabel { .. }, Write::Refresh { .. }]
+                [
+                    PlannedWrite::Refuse { .. },
+                    PlannedWrite::DropDecision { .. },
+                    PlannedWrite::Relabel { .. },
+                    PlannedWrite::Refresh { .. }
+                ]
             ),
             "{writes:?}"
         );
@@ -37,7 +42,7 @@ fn an_accept_whose_live_value_moved_is_refused_and_the_drift_stays_open() {
 
 #[test]
 fn accepting_a_named_value_takes_that_value_only() {
-    let mut world = World::new(json!({"name": "web-2"}), droplet());
+    let mut world = RecordWorld::new(json!({"name": "web-2"}), droplet());
     world.settle();
     world.set_live("name", json!("web-3"));
     world.annotate("name-1", "web-3");
@@ -47,19 +52,19 @@ fn accepting_a_named_value_takes_that_value_only() {
 
 #[test]
 fn a_decision_on_another_desired_value_is_refused() {
-    let mut world = World::new(json!({"name": "web-2"}), droplet());
+    let mut world = RecordWorld::new(json!({"name": "web-2"}), droplet());
     world.settle();
     world.desired.insert("name".into(), json!("web-9"));
     world.annotate("name-1", "true");
     let writes = world.settle();
-    assert!(matches!(writes[0], Write::Refuse { .. }), "{writes:?}");
+    assert!(matches!(writes[0], PlannedWrite::Refuse { .. }), "{writes:?}");
     assert_eq!(writes[2..], [closed("name-1", Closing::DesiredChanged), opened("name", 2, "web-9", "web-1")]);
 }
 
 #[test]
 fn a_crash_between_the_two_writes_of_an_accept_still_ends_as_accepted() {
     for (live, desired) in [("web-1", None), ("web-7", None), ("web-1", Some("web-8"))] {
-        let mut world = World::new(json!({"name": "web-2"}), droplet());
+        let mut world = RecordWorld::new(json!({"name": "web-2"}), droplet());
         world.settle();
         world.annotate("name-1", "true");
         let writes = world.pass().writes;
@@ -76,7 +81,7 @@ fn a_crash_between_the_two_writes_of_an_accept_still_ends_as_accepted() {
 
 #[test]
 fn a_drift_of_the_same_name_as_one_accepted_long_ago_is_not_taken_for_it() {
-    let mut world = World::new(json!({"name": "web-2"}), droplet());
+    let mut world = RecordWorld::new(json!({"name": "web-2"}), droplet());
     world.settle();
     world.annotate("name-1", "true");
     world.settle();
@@ -90,7 +95,7 @@ fn a_drift_of_the_same_name_as_one_accepted_long_ago_is_not_taken_for_it() {
 #[test]
 fn a_decision_that_cannot_be_carried_out_yet_says_once_why_it_waits() {
     // The inventory is too old.
-    let mut world = World::new(json!({"tags": ["web", "prod"]}), droplet());
+    let mut world = RecordWorld::new(json!({"tags": ["web", "prod"]}), droplet());
     world.settle();
     world.annotate("tags-1", "true");
     world.swept = Swept::Nothing;
@@ -115,7 +120,7 @@ fn a_decision_that_cannot_be_carried_out_yet_says_once_why_it_waits() {
 
 #[test]
 fn a_decision_whose_question_to_the_provider_fails_says_so_once() {
-    let mut world = World::new(json!({"name": "web-2"}), droplet());
+    let mut world = RecordWorld::new(json!({"name": "web-2"}), droplet());
     world.settle();
     world.annotate("name-1", "true");
     let writes = world.plan_failed().writes;
@@ -128,7 +133,7 @@ fn a_decision_whose_question_to_the_provider_fails_says_so_once() {
 #[test]
 fn a_decision_that_is_taken_back_while_it_waits_is_not_waited_for() {
     for is_blind in [true, false] {
-        let mut world = World::new(json!({"name": "web-2"}), droplet());
+        let mut world = RecordWorld::new(json!({"name": "web-2"}), droplet());
         world.settle();
         world.annotate("name-1", "true");
         let writes = world.plan_failed().writes;
@@ -137,13 +142,13 @@ fn a_decision_that_is_taken_back_while_it_waits_is_not_waited_for() {
         if is_blind {
             world.swept = Swept::Nothing;
         }
-        assert_eq!(world.settle(), [Write::Await { drift: "name-1".into() }]);
+        assert_eq!(world.settle(), [PlannedWrite::Await { drift: "name-1".into() }]);
     }
 }
 
 #[test]
 fn what_the_cloud_adds_by_itself_is_not_adopted() {
-    let mut world = World::new(json!({"tags": ["web", "k8s:mine"]}), droplet());
+    let mut world = RecordWorld::new(json!({"tags": ["web", "k8s:mine"]}), droplet());
     world.set_live("tags", json!(["Web", "k8s:mine", "k8s:abc", "db", "arcadia-saga:1"]));
     world.sweep();
     assert_eq!(world.settle(), [opened("tags", 1, r#"["web","k8s:mine"]"#, r#"["web","k8s:mine","db"]"#)]);
@@ -157,7 +162,7 @@ fn what_the_cloud_adds_by_itself_is_not_adopted() {
 
 #[test]
 fn a_decision_on_what_somebody_recorded_meanwhile_is_accepted_whatever_the_cloud_adds() {
-    let mut world = World::new(json!({"tags": ["prod"]}), droplet());
+    let mut world = RecordWorld::new(json!({"tags": ["prod"]}), droplet());
     world.set_live("tags", json!(["web", "k8s:abc"]));
     world.sweep();
     world.settle();
@@ -182,7 +187,7 @@ fn what_is_left_out_of_one_part_of_a_value_stays_out_of_what_is_adopted() {
 fn many_decisions_are_one_request_and_one_write_of_the_record() {
     let desired: serde_json::Map<_, _> = (0..256).map(|field| (format!("f{field}"), json!("old"))).collect();
     let live: serde_json::Map<_, _> = (0..256).map(|field| (format!("f{field}"), json!("new"))).collect();
-    let mut world = World::new(desired.into(), live.into());
+    let mut world = RecordWorld::new(desired.into(), live.into());
     world.settle();
     let names: Vec<_> = world.open().into_iter().map(|drift| drift.name.clone()).collect();
     for name in &names {
@@ -190,7 +195,8 @@ fn many_decisions_are_one_request_and_one_write_of_the_record() {
     }
     assert_eq!(world.plan().needs_fresh_read, Some(NeedsFreshRead::Decision));
     let plan = world.plan_fresh(&world.drifts.clone());
-    let is_adoption = |step: &&Write| matches!(step, Write::Adopt { adoptions, .. } if adoptions.len() == 256);
+    let is_adoption =
+        |step: &&PlannedWrite| matches!(step, PlannedWrite::Adopt { adoptions, .. } if adoptions.len() == 256);
     assert_eq!(plan.writes.iter().filter(is_adoption).count(), 1, "{:?}", plan.writes.first());
     assert_eq!(plan.writes.len(), 257);
     plan.writes.iter().for_each(|step| world.write(step));
@@ -201,7 +207,7 @@ fn many_decisions_are_one_request_and_one_write_of_the_record() {
 #[test]
 fn a_crash_after_the_first_write_of_many_accepts_ends_all_of_them_as_accepted() {
     for closed_before_the_crash in 0..3 {
-        let mut world = World::new(json!({"name": "web-2", "memory": 1, "tags": ["db"]}), droplet());
+        let mut world = RecordWorld::new(json!({"name": "web-2", "memory": 1, "tags": ["db"]}), droplet());
         world.settle();
         for name in ["name-1", "memory-1", "tags-1"] {
             world.annotate(name, "true");
@@ -222,7 +228,7 @@ fn a_crash_after_the_first_write_of_many_accepts_ends_all_of_them_as_accepted() 
 
 #[test]
 fn an_accept_that_is_in_doubt_is_remembered_while_the_next_is_written() {
-    let mut world = World::new(json!({"name": "web-2", "memory": 1}), droplet());
+    let mut world = RecordWorld::new(json!({"name": "web-2", "memory": 1}), droplet());
     world.settle();
     world.annotate("name-1", "true");
     let writes = world.pass().writes;
@@ -230,7 +236,7 @@ fn an_accept_that_is_in_doubt_is_remembered_while_the_next_is_written() {
     world.annotate("memory-1", "true");
     // The API server refuses to close the first drift, and the operator continues and ends.
     let writes = world.pass().writes;
-    let adopt = writes.iter().find(|step| matches!(step, Write::Adopt { .. })).unwrap();
+    let adopt = writes.iter().find(|step| matches!(step, PlannedWrite::Adopt { .. })).unwrap();
     world.write(adopt);
     world.set_live("name", json!("web-7"));
     world.sweep();
@@ -241,13 +247,13 @@ fn an_accept_that_is_in_doubt_is_remembered_while_the_next_is_written() {
 
 #[test]
 fn a_mark_that_an_earlier_version_left_still_ends_its_drift_as_accepted() {
-    let mut world = World::new(json!({"name": "web-2"}), droplet());
+    let mut world = RecordWorld::new(json!({"name": "web-2"}), droplet());
     world.settle();
     world.annotate("name-1", "true");
     let writes = world.pass().writes;
     world.write(&writes[0]);
     let uid = world.drift("name-1").uid.clone();
-    world.last_accepted = Marks::read(&format!("name-1/{uid}"));
+    world.last_accepted = LastAccepted::read(&format!("name-1/{uid}"));
     world.set_live("name", json!("web-7"));
     world.sweep();
     world.settle();
@@ -256,7 +262,7 @@ fn a_mark_that_an_earlier_version_left_still_ends_its_drift_as_accepted() {
 
 #[test]
 fn a_decision_that_comes_while_the_live_resource_is_read_waits_for_the_next_read() {
-    let mut world = World::new(json!({"name": "web-2", "memory": 1}), droplet());
+    let mut world = RecordWorld::new(json!({"name": "web-2", "memory": 1}), droplet());
     world.settle();
     world.annotate("name-1", "true");
     let before = world.drifts.clone();
@@ -266,7 +272,7 @@ fn a_decision_that_comes_while_the_live_resource_is_read_waits_for_the_next_read
         .writes
         .iter()
         .filter_map(|step| match step {
-            Write::Adopt { adoptions, .. } => Some(adoptions.iter().map(|adoption| adoption.field.as_str())),
+            PlannedWrite::Adopt { adoptions, .. } => Some(adoptions.iter().map(|adoption| adoption.field.as_str())),
             _ => None,
         })
         .flatten()
@@ -279,7 +285,7 @@ fn a_decision_that_comes_while_the_live_resource_is_read_waits_for_the_next_read
 #[test]
 fn a_decision_on_a_resolved_drift_is_answered_once() {
     for (decision, phase) in [(None, DriftPhase::Stale), (Some("true"), DriftPhase::Accepted)] {
-        let mut world = World::new(json!({"name": "web-2"}), droplet());
+        let mut world = RecordWorld::new(json!({"name": "web-2"}), droplet());
         world.settle();
         if let Some(decision) = decision {
             world.annotate("name-1", decision);
@@ -291,7 +297,9 @@ fn a_decision_on_a_resolved_drift_is_answered_once() {
         assert_eq!(world.settle(), [], "what was carried out is no late decision");
         world.annotate("name-1", "web-9");
         let writes = world.settle();
-        let [Write::Answer { message, .. }, Write::DropDecision { .. }] = &writes[..] else { panic!("{writes:?}") };
+        let [PlannedWrite::Answer { message, .. }, PlannedWrite::DropDecision { .. }] = &writes[..] else {
+            panic!("{writes:?}")
+        };
         assert!(message.contains(phase.name()), "{message}");
         assert_eq!(world.settle(), []);
     }
@@ -300,13 +308,15 @@ fn a_decision_on_a_resolved_drift_is_answered_once() {
 #[test]
 fn a_decision_on_a_drift_or_a_record_that_is_being_deleted_is_refused() {
     for is_the_record in [true, false] {
-        let mut world = World::new(json!({"name": "web-2"}), droplet());
+        let mut world = RecordWorld::new(json!({"name": "web-2"}), droplet());
         world.settle();
         world.annotate("name-1", "true");
         world.is_deleting = is_the_record;
         world.drift("name-1").deleting = !is_the_record;
         let writes = world.settle();
-        let [Write::Refuse { message, .. }, Write::DropDecision { .. }] = &writes[..] else { panic!("{writes:?}") };
+        let [PlannedWrite::Refuse { message, .. }, PlannedWrite::DropDecision { .. }] = &writes[..] else {
+            panic!("{writes:?}")
+        };
         assert!(message.contains("is being deleted"), "{message}");
         assert_eq!(world.desired["name"], "web-2");
     }
@@ -315,7 +325,7 @@ fn a_decision_on_a_drift_or_a_record_that_is_being_deleted_is_refused() {
 #[test]
 fn a_decision_on_a_suspended_or_younger_record_says_why_it_waits() {
     for is_suspended in [true, false] {
-        let mut world = World::new(json!({"name": "web-2"}), droplet());
+        let mut world = RecordWorld::new(json!({"name": "web-2"}), droplet());
         world.settle();
         world.annotate("name-1", "true");
         world.suspended = is_suspended;

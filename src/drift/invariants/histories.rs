@@ -99,7 +99,7 @@ fn value_of(field: &str, value: u8) -> Value {
 
 /// A world that records its guarantees.
 struct Watched {
-    world: World,
+    world: RecordWorld,
     /// Drifts whose live value was adopted, by UID.
     adopted: BTreeSet<Box<str>>,
     /// Decisions that were refused with a message.
@@ -200,10 +200,10 @@ impl Watched {
             Happening::Declare(fields) => {
                 world.version += 1;
                 world.declared = match fields {
-                    0 => Declared::Nothing,
-                    1 => Declared::Fields(["name".into()].into()),
-                    2 => Declared::Fields(["memory".into(), "tags".into()].into()),
-                    _ => Declared::Everything,
+                    0 => DeclaredFields::Nothing,
+                    1 => DeclaredFields::Fields(["name".into()].into()),
+                    2 => DeclaredFields::Fields(["memory".into(), "tags".into()].into()),
+                    _ => DeclaredFields::Everything,
                 };
             }
             Happening::SweepLate => world.sweep_late(),
@@ -243,7 +243,7 @@ impl Watched {
                 written.insert(drift.into());
             }
             match step {
-                Write::Adopt { adoptions, .. } => {
+                PlannedWrite::Adopt { adoptions, .. } => {
                     for Adoption { drift, field, value, .. } in adoptions {
                         let is_forced = planned.accept == AcceptPolicy::InPlace;
                         assert!(
@@ -259,49 +259,49 @@ impl Watched {
                         self.adopted.insert(known.uid);
                     }
                 }
-                Write::Refuse { drift, .. } | Write::Answer { drift, .. } => {
+                PlannedWrite::Refuse { drift, .. } | PlannedWrite::Answer { drift, .. } => {
                     let uid = self.world.drift(drift).uid.clone();
                     self.refused.insert(uid);
                 }
-                Write::DropDecision { drift } => {
+                PlannedWrite::DropDecision { drift } => {
                     let uid = self.world.drift(drift).uid.clone();
                     assert!(self.refused.contains(&uid), "a decision was dropped without a word");
                 }
-                Write::Close { drift, why, .. } => {
+                PlannedWrite::Close { drift, why, .. } => {
                     let known = self.world.drift(drift).clone();
                     let is_adopted = self.adopted.contains(&known.uid);
                     assert!(!is_adopted || *why == Closing::Accepted, "an accepted drift was closed as {why:?}");
                     assert!(known.accept.is_none() || *why == Closing::Accepted, "a decision was lost");
                     assert!(!is_blind || is_adopted, "closed on no evidence");
                 }
-                Write::Open { field, shown, .. } => {
+                PlannedWrite::Open { field, shown, .. } => {
                     assert!(!is_blind, "opened on no evidence");
                     let live = planned.live.as_ref().and_then(|live| live.get(field));
                     let is_true = field == "exists" || live.is_some_and(|live| shows(&shown.actual, live));
                     assert!(is_true, "opened {field} on what no request of its own showed: {shown:?}");
                 }
-                Write::Stand { drift, accepted, .. } => {
+                PlannedWrite::Stand { drift, accepted, .. } => {
                     let known = planned.drifts.iter().find(|known| known.name == *drift).unwrap();
                     let demanded = known.accept.as_deref().filter(|text| *text != "true").unwrap_or(&known.actual);
                     assert!(shows(demanded, &accepted.value), "accepted {accepted:?}, but {demanded} was decided");
                 }
-                Write::End { drift, why } => self.ends(&planned, drift, *why),
-                Write::Wait { drift, .. } => {
+                PlannedWrite::End { drift, why } => self.ends(&planned, drift, *why),
+                PlannedWrite::Wait { drift, .. } => {
                     let drift = self.world.drift(drift);
                     let half = [&drift.accept, &drift.accept_until, &drift.because];
                     assert!(half.into_iter().any(Option::is_some), "nothing waits");
                 }
-                Write::Await { drift } => assert!(self.world.drift(drift).accept.is_none(), "a decision waits"),
-                Write::Relabel { .. }
-                | Write::Revert { .. }
-                | Write::Follow { .. }
-                | Write::CancelRevert { .. }
-                | Write::FailRevert { .. }
-                | Write::ShowPlan { .. }
-                | Write::Refresh { .. }
-                | Write::Reaffirm { .. }
-                | Write::RestoreDecision { .. }
-                | Write::Prune { .. } => {}
+                PlannedWrite::Await { drift } => assert!(self.world.drift(drift).accept.is_none(), "a decision waits"),
+                PlannedWrite::Relabel { .. }
+                | PlannedWrite::Revert { .. }
+                | PlannedWrite::Follow { .. }
+                | PlannedWrite::CancelRevert { .. }
+                | PlannedWrite::FailRevert { .. }
+                | PlannedWrite::ShowPlan { .. }
+                | PlannedWrite::Refresh { .. }
+                | PlannedWrite::Reaffirm { .. }
+                | PlannedWrite::RestoreDecision { .. }
+                | PlannedWrite::Prune { .. } => {}
             }
             self.world.write(step);
             self.check();
@@ -309,7 +309,7 @@ impl Watched {
     }
 
     /// Checks that an acceptance ends for a true reason.
-    fn ends(&self, planned: &World, drift: &str, why: Ending) {
+    fn ends(&self, planned: &RecordWorld, drift: &str, why: Ending) {
         let known = planned.drifts.iter().find(|known| *known.name == *drift).unwrap();
         let standing = known.standing.as_ref().expect("an acceptance that stands");
         let of_field = || planned.drifts.iter().filter(|other| other.field == known.field);
@@ -348,7 +348,7 @@ proptest! {
 
     #[test]
     fn no_history_of_crashes_breaks_a_promise(history in prop::collection::vec(happening(), 1..40)) {
-        let world = World::new(json!({"name": "web-1", "memory": 1024, "tags": ["tag-0"]}), droplet());
+        let world = RecordWorld::new(json!({"name": "web-1", "memory": 1024, "tags": ["tag-0"]}), droplet());
         let mut watched = Watched { world, adopted: BTreeSet::new(), refused: BTreeSet::new() };
         for happening in &history {
             watched.happen(happening);

@@ -10,7 +10,7 @@ fn acceptances_move_into_a_record_whose_policy_becomes_in_place() {
     let mut world = accepted();
     world.accept = AcceptPolicy::InPlace;
     let writes = world.pass().writes;
-    let [Write::Adopt { adoptions, .. }, end] = &writes[..] else { panic!("{writes:?}") };
+    let [PlannedWrite::Adopt { adoptions, .. }, end] = &writes[..] else { panic!("{writes:?}") };
     assert_eq!((adoptions[0].value.clone(), adoptions[0].stands), (json!("web-1"), true));
     assert_eq!(*end, ended("name-1", Ending::InRecord));
     // A crash between the two writes does not change the reason, even if the manifest or a person acts meanwhile.
@@ -26,7 +26,7 @@ fn acceptances_move_into_a_record_whose_policy_becomes_in_place() {
         }
         let writes = world.settle();
         assert_eq!(writes[0], ended("name-1", Ending::InRecord));
-        assert_eq!(writes.iter().any(|write| matches!(write, Write::Answer { .. })), is_withdrawn, "{writes:?}");
+        assert_eq!(writes.iter().any(|write| matches!(write, PlannedWrite::Answer { .. })), is_withdrawn, "{writes:?}");
         assert_eq!(world.open().len(), usize::from(desired.is_some()));
     }
     for write in &writes {
@@ -51,7 +51,10 @@ fn an_acceptance_with_an_end_or_of_another_live_value_does_not_move() {
     world.touch("name-1");
     let writes = world.settle();
     assert!(
-        matches!(&writes[..], [Write::Reaffirm { until: None, .. }, Write::Adopt { .. }, Write::End { .. }]),
+        matches!(
+            &writes[..],
+            [PlannedWrite::Reaffirm { until: None, .. }, PlannedWrite::Adopt { .. }, PlannedWrite::End { .. }]
+        ),
         "{writes:?}"
     );
 }
@@ -65,16 +68,22 @@ fn an_accepted_absence_and_an_accepted_credential_move_likewise() {
     world.annotate("exists-1", "true");
     world.settle();
     world.accept = AcceptPolicy::InPlace;
-    assert!(matches!(&world.settle()[..], [Write::Adopt { .. }, Write::End { why: Ending::InRecord, .. }]));
+    assert!(matches!(
+        &world.settle()[..],
+        [PlannedWrite::Adopt { .. }, PlannedWrite::End { why: Ending::InRecord, .. }]
+    ));
     assert_eq!(world.desired["exists"], json!(false));
 
     let live = json!({"id": 1, "name": "web-1", "config": {"password": "b", "size": 1}});
-    let mut world = World::new(json!({"config": {"password": "a", "size": 1}}), live);
-    world.declared = Declared::Everything;
+    let mut world = RecordWorld::new(json!({"config": {"password": "a", "size": 1}}), live);
+    world.declared = DeclaredFields::Everything;
     world.settle();
     world.annotate("config-1", "true");
     world.settle();
     world.accept = AcceptPolicy::InPlace;
-    assert!(matches!(&world.settle()[..], [Write::Adopt { .. }, Write::End { why: Ending::InRecord, .. }]));
+    assert!(matches!(
+        &world.settle()[..],
+        [PlannedWrite::Adopt { .. }, PlannedWrite::End { why: Ending::InRecord, .. }]
+    ));
     assert_eq!(world.desired["config"], json!({"password": "b", "size": 1}));
 }

@@ -4,8 +4,8 @@ use super::*;
 use crate::drift::plan::PlannedSaga;
 
 /// A drift on the name, and the decision to revert it.
-fn decided(text: &str) -> World {
-    let mut world = World::new(json!({"name": "web-2", "memory": 4096}), droplet());
+fn decided(text: &str) -> RecordWorld {
+    let mut world = RecordWorld::new(json!({"name": "web-2", "memory": 4096}), droplet());
     world.confirms = true;
     assert_eq!(world.settle(), [opened("name", 1, "web-2", "web-1")]);
     world.revert("name-1", text);
@@ -13,10 +13,12 @@ fn decided(text: &str) -> World {
 }
 
 /// A running saga.
-fn reverting() -> World {
+fn reverting() -> RecordWorld {
     let mut world = decided("true");
     let writes = world.settle();
-    let [Write::Revert { saga, .. }, Write::Follow { stuck: None, .. }] = &writes[..] else { panic!("{writes:?}") };
+    let [PlannedWrite::Revert { saga, .. }, PlannedWrite::Follow { stuck: None, .. }] = &writes[..] else {
+        panic!("{writes:?}")
+    };
     let PlannedSaga { name, spec } = &**saga;
     assert!(name.starts_with("revert-web-1-name-"), "{name}");
     assert_eq!(spec.triggered_by.as_deref(), Some("drift:name-1"));
@@ -25,7 +27,7 @@ fn reverting() -> World {
     world
 }
 
-impl World {
+impl RecordWorld {
     fn revert(&mut self, name: &str, text: &str) {
         self.drift(name).revert = Some(text.into());
         self.touch(name);
@@ -37,8 +39,10 @@ impl World {
     }
 }
 
-fn refusal(writes: &[Write]) -> &str {
-    let [Write::Refuse { message, .. }, Write::DropDecision { .. }, ..] = writes else { panic!("{writes:?}") };
+fn refusal(writes: &[PlannedWrite]) -> &str {
+    let [PlannedWrite::Refuse { message, .. }, PlannedWrite::DropDecision { .. }, ..] = writes else {
+        panic!("{writes:?}")
+    };
     message
 }
 
@@ -73,12 +77,14 @@ fn a_saga_that_did_not_help_leaves_the_drift_open() {
         let mut world = reverting();
         world.saga_is(phase);
         let writes = world.settle();
-        let [Write::DropDecision { .. }, Write::FailRevert { message, .. }] = &writes[..] else { panic!("{writes:?}") };
+        let [PlannedWrite::DropDecision { .. }, PlannedWrite::FailRevert { message, .. }] = &writes[..] else {
+            panic!("{writes:?}")
+        };
         assert!(message.contains("because") || message.contains("the live value is web-1"), "{message}");
         assert!(world.drift("name-1").is_open() && world.drift("name-1").revert.is_none());
         // It can be decided again.
         world.revert("name-1", "true");
-        assert!(matches!(&world.settle()[..], [Write::Revert { .. }, Write::Follow { .. }]));
+        assert!(matches!(&world.settle()[..], [PlannedWrite::Revert { .. }, PlannedWrite::Follow { .. }]));
     }
 }
 
@@ -88,16 +94,16 @@ fn a_stuck_saga_says_so_and_a_deleted_one_is_a_failure() {
     world.saga_is(SagaPhase::Stuck);
     let writes = world.settle();
     assert!(
-        matches!(&writes[..], [Write::Follow { stuck: Some(message), .. }] if message.contains("Stuck")),
+        matches!(&writes[..], [PlannedWrite::Follow { stuck: Some(message), .. }] if message.contains("Stuck")),
         "{writes:?}"
     );
     assert_eq!(world.settle(), []);
     world.saga_is(SagaPhase::RollingBack);
-    assert!(matches!(&world.settle()[..], [Write::Follow { stuck: None, .. }]));
+    assert!(matches!(&world.settle()[..], [PlannedWrite::Follow { stuck: None, .. }]));
     world.reverts.clear();
     let writes = world.settle();
     assert!(
-        matches!(&writes[..], [.., Write::FailRevert { message, .. }] if message.contains("deleted")),
+        matches!(&writes[..], [.., PlannedWrite::FailRevert { message, .. }] if message.contains("deleted")),
         "{writes:?}"
     );
 }
@@ -119,9 +125,9 @@ fn a_crash_after_the_saga_was_created_creates_no_second_one() {
     }
 }
 
-impl World {
+impl RecordWorld {
     /// A write that touches no drift.
-    fn write_only(&mut self, step: &Write) {
+    fn write_only(&mut self, step: &PlannedWrite) {
         let before: Vec<_> = self.drifts.iter().map(|drift| drift.resource_version.clone()).collect();
         self.write(step);
         self.drifts.iter_mut().zip(before).for_each(|(drift, version)| drift.resource_version = version);
@@ -135,7 +141,7 @@ fn a_crash_after_the_first_write_about_a_failed_revert_starts_no_second_one() {
     let writes = world.pass().writes;
     world.write(&writes[0]);
     let writes = world.settle();
-    assert!(matches!(&writes[..], [.., Write::FailRevert { .. }]), "{writes:?}");
+    assert!(matches!(&writes[..], [.., PlannedWrite::FailRevert { .. }]), "{writes:?}");
     assert_eq!(world.reverts.len(), 1);
 }
 
@@ -143,7 +149,9 @@ fn a_crash_after_the_first_write_about_a_failed_revert_starts_no_second_one() {
 fn a_plan_changes_nothing_and_the_annotation_goes() {
     let mut world = decided("plan");
     let writes = world.settle();
-    let [Write::ShowPlan { plan, .. }, Write::DropDecision { .. }] = &writes[..] else { panic!("{writes:?}") };
+    let [PlannedWrite::ShowPlan { plan, .. }, PlannedWrite::DropDecision { .. }] = &writes[..] else {
+        panic!("{writes:?}")
+    };
     assert!(!plan.calls.is_empty());
     assert!(world.reverts.is_empty() && world.drift("name-1").is_open());
 }
@@ -158,7 +166,7 @@ fn what_cannot_be_reverted_is_refused_with_the_reason_and_the_next_step() {
     for (desired, field, text, word) in cases {
         let mut live = droplet();
         live["size_slug"] = json!("s-4");
-        let mut world = World::new(desired, live);
+        let mut world = RecordWorld::new(desired, live);
         world.settle();
         world.revert(&format!("{field}-1"), text);
         let writes = world.settle();
@@ -177,9 +185,9 @@ fn what_cannot_be_reverted_is_refused_with_the_reason_and_the_next_step() {
     assert!(refusal(&world.settle()).contains("name of Droplet 1 belongs to the autoscaling"));
     let mut world = decided("true");
     world.owners.fields.insert("memory".into(), "the autoscaling".into());
-    assert!(matches!(&world.settle()[..], [Write::Revert { .. }, ..]), "another field");
+    assert!(matches!(&world.settle()[..], [PlannedWrite::Revert { .. }, ..]), "another field");
     // The whole resource.
-    let mut world = World::new(json!({"name": "web-1"}), droplet());
+    let mut world = RecordWorld::new(json!({"name": "web-1"}), droplet());
     world.live = None;
     world.sweep();
     world.settle();
@@ -209,12 +217,12 @@ fn a_revert_on_a_resolved_drift_is_answered_and_one_taken_back_is_withdrawn() {
     world.settle();
     world.revert("name-1", "true");
     let writes = world.settle();
-    assert!(matches!(&writes[..], [Write::Answer { .. }, Write::DropDecision { .. }]), "{writes:?}");
+    assert!(matches!(&writes[..], [PlannedWrite::Answer { .. }, PlannedWrite::DropDecision { .. }]), "{writes:?}");
 }
 
 #[test]
 fn the_third_revert_within_an_hour_is_refused() {
-    let mut world = World::new(json!({"name": "web-2"}), droplet());
+    let mut world = RecordWorld::new(json!({"name": "web-2"}), droplet());
     world.confirms = true;
     for round in 1..=3 {
         world.set_live("name", json!("web-1"));
@@ -236,13 +244,13 @@ fn the_third_revert_within_an_hour_is_refused() {
     }
     world.now += jiff::SignedDuration::from_hours(1);
     world.revert("name-3", "true");
-    assert!(matches!(&world.settle()[..], [Write::Revert { .. }, ..]));
+    assert!(matches!(&world.settle()[..], [PlannedWrite::Revert { .. }, ..]));
 }
 
 #[test]
 fn under_an_acceptance_that_stands_the_target_is_the_accepted_value() {
-    let mut world = World::new(json!({"name": "web-2"}), droplet());
-    world.declared = Declared::Everything;
+    let mut world = RecordWorld::new(json!({"name": "web-2"}), droplet());
+    world.declared = DeclaredFields::Everything;
     world.settle();
     world.annotate("name-1", "true");
     world.settle();
@@ -250,7 +258,7 @@ fn under_an_acceptance_that_stands_the_target_is_the_accepted_value() {
     world.sweep();
     world.settle();
     world.revert("name-2", "true");
-    assert!(matches!(&world.settle()[..], [Write::Revert { .. }, Write::Follow { .. }]));
+    assert!(matches!(&world.settle()[..], [PlannedWrite::Revert { .. }, PlannedWrite::Follow { .. }]));
     world.set_live("name", json!("web-1"));
     world.saga_is(SagaPhase::Succeeded);
     assert_eq!(world.settle(), [closed("name-2", Closing::Reverted)]);
@@ -288,8 +296,12 @@ fn a_desired_value_that_changes_before_the_saga_begins_cancels_it() {
     let mut world = reverting();
     world.desired.insert("name".into(), json!("web-3"));
     let writes = world.settle();
-    let [Write::CancelRevert { .. }, Write::DropDecision { .. }, Write::FailRevert { message, .. }, rest @ ..] =
-        &writes[..]
+    let [
+        PlannedWrite::CancelRevert { .. },
+        PlannedWrite::DropDecision { .. },
+        PlannedWrite::FailRevert { message, .. },
+        rest @ ..,
+    ] = &writes[..]
     else {
         panic!("{writes:?}")
     };
@@ -303,11 +315,11 @@ fn a_decision_that_is_removed_before_the_saga_begins_is_withdrawn() {
     world.drift("name-1").revert = None;
     world.touch("name-1");
     let writes = world.settle();
-    assert!(matches!(&writes[..], [Write::CancelRevert { .. }, Write::Await { .. }]), "{writes:?}");
+    assert!(matches!(&writes[..], [PlannedWrite::CancelRevert { .. }, PlannedWrite::Await { .. }]), "{writes:?}");
     assert!(world.drift("name-1").is_open());
     // It can be decided again.
     world.revert("name-1", "true");
-    assert!(matches!(&world.settle()[..], [Write::Revert { .. }, Write::Follow { .. }]));
+    assert!(matches!(&world.settle()[..], [PlannedWrite::Revert { .. }, PlannedWrite::Follow { .. }]));
     // Even if the drift does not name the saga yet.
     let mut world = decided("true");
     let writes = world.pass().writes;
@@ -316,7 +328,10 @@ fn a_decision_that_is_removed_before_the_saga_begins_is_withdrawn() {
     world.touch("name-1");
     let writes = world.settle();
     assert!(
-        matches!(&writes[..], [Write::Follow { .. }, Write::CancelRevert { .. }, Write::Await { .. }]),
+        matches!(
+            &writes[..],
+            [PlannedWrite::Follow { .. }, PlannedWrite::CancelRevert { .. }, PlannedWrite::Await { .. }]
+        ),
         "{writes:?}"
     );
     // A saga that runs is not stopped by that: the annotation is restored.
@@ -324,7 +339,7 @@ fn a_decision_that_is_removed_before_the_saga_begins_is_withdrawn() {
     world.saga_is(SagaPhase::Running);
     world.drift("name-1").revert = None;
     let writes = world.settle();
-    assert!(matches!(&writes[..], [Write::Answer { .. }, Write::RestoreDecision { .. }]), "{writes:?}");
+    assert!(matches!(&writes[..], [PlannedWrite::Answer { .. }, PlannedWrite::RestoreDecision { .. }]), "{writes:?}");
     world.set_live("name", json!("web-2"));
     world.saga_is(SagaPhase::Succeeded);
     assert_eq!(world.settle(), [closed("name-1", Closing::Reverted)]);
@@ -340,7 +355,7 @@ fn a_desired_value_that_changes_while_the_saga_runs_is_compared_once_it_ended() 
     world.saga_is(SagaPhase::Succeeded);
     world.sweep();
     let writes = world.settle();
-    let [Write::DropDecision { .. }, Write::FailRevert { message, .. }, rest @ ..] = &writes[..] else {
+    let [PlannedWrite::DropDecision { .. }, PlannedWrite::FailRevert { message, .. }, rest @ ..] = &writes[..] else {
         panic!("{writes:?}")
     };
     assert!(message.contains("changed from web-2 to web-3"), "{message}");
@@ -349,12 +364,12 @@ fn a_desired_value_that_changes_while_the_saga_runs_is_compared_once_it_ended() 
 
 #[test]
 fn a_decision_that_a_saga_carries_out_stays_as_it_was_until_the_saga_ends() {
-    let mut world = World::new(json!({"name": "web-2"}), droplet());
+    let mut world = RecordWorld::new(json!({"name": "web-2"}), droplet());
     world.settle();
     let drift = world.drift("name-1");
     (drift.because, drift.decided_by) = (Some("OPS-1".into()), Some("jane".into()));
     world.revert("name-1", "true");
-    assert!(matches!(&world.settle()[..], [Write::Revert { .. }, Write::Follow { .. }]));
+    assert!(matches!(&world.settle()[..], [PlannedWrite::Revert { .. }, PlannedWrite::Follow { .. }]));
     world.saga_is(SagaPhase::Running);
     for (revert, because, word) in [
         (None, None, "spec.cancelRequested"),
@@ -367,7 +382,9 @@ fn a_decision_that_a_saga_carries_out_stays_as_it_was_until_the_saga_ends() {
         drift.decided_by = Some("mallory".into());
         world.touch("name-1");
         let writes = world.settle();
-        let [Write::Answer { message, .. }, Write::RestoreDecision { .. }] = &writes[..] else { panic!("{writes:?}") };
+        let [PlannedWrite::Answer { message, .. }, PlannedWrite::RestoreDecision { .. }] = &writes[..] else {
+            panic!("{writes:?}")
+        };
         assert!(message.contains(word), "{message}");
         let drift = world.drift("name-1");
         let restored = (drift.revert.as_deref(), drift.because.as_deref(), drift.decided_by.as_deref());

@@ -3,26 +3,26 @@
 use super::*;
 
 /// A world whose record is declared by a manifest, with the live name accepted.
-pub(super) fn accepted() -> World {
+pub(super) fn accepted() -> RecordWorld {
     let mut world = declared();
     world.annotate("name-1", "true");
     let writes = world.settle();
-    let [Write::Stand { accepted, until: None, patch, .. }] = &writes[..] else { panic!("{writes:?}") };
+    let [PlannedWrite::Stand { accepted, until: None, patch, .. }] = &writes[..] else { panic!("{writes:?}") };
     assert_eq!(**accepted, Accepted { value: json!("web-1"), declared: json!("web-2") });
     assert_eq!(patch.as_deref(), Some(&json!({"spec": {"desired": {"name": "web-1"}}})));
     world
 }
 
 /// A world whose record is declared by a manifest, with a drift on its name.
-pub(super) fn declared() -> World {
-    let mut world = World::new(json!({"name": "web-2", "memory": 4096}), droplet());
-    world.declared = Declared::Everything;
+pub(super) fn declared() -> RecordWorld {
+    let mut world = RecordWorld::new(json!({"name": "web-2", "memory": 4096}), droplet());
+    world.declared = DeclaredFields::Everything;
     assert_eq!(world.settle(), [opened("name", 1, "web-2", "web-1")]);
     world
 }
 
-pub(super) fn ended(drift: &str, why: Ending) -> Write {
-    Write::End { drift: drift.into(), why }
+pub(super) fn ended(drift: &str, why: Ending) -> PlannedWrite {
+    PlannedWrite::End { drift: drift.into(), why }
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn removing_the_annotation_withdraws_it_and_the_same_decision_is_late_then() {
     assert_eq!(world.settle(), [ended("name-1", Ending::Withdrawn), opened("name", 2, "web-2", "web-1")]);
     world.annotate("name-1", "true");
     let writes = world.settle();
-    assert!(matches!(&writes[..], [Write::Answer { .. }, Write::DropDecision { .. }]), "{writes:?}");
+    assert!(matches!(&writes[..], [PlannedWrite::Answer { .. }, PlannedWrite::DropDecision { .. }]), "{writes:?}");
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn a_live_value_that_moves_on_is_a_new_drift_from_the_accepted_value_and_replace
     assert_eq!(world.standing(), ["name-1".into()]);
     world.annotate("name-2", "true");
     let writes = world.settle();
-    assert!(matches!(&writes[0], Write::Stand { accepted, .. } if accepted.declared == "web-2"), "{writes:?}");
+    assert!(matches!(&writes[0], PlannedWrite::Stand { accepted, .. } if accepted.declared == "web-2"), "{writes:?}");
     assert_eq!(writes[1..], [ended("name-1", Ending::Superseded)]);
     assert_eq!(world.settle(), []);
     // Back to the value that was accepted first, whose acceptance has ended.
@@ -113,11 +113,11 @@ fn a_live_value_that_moves_on_is_a_new_drift_from_the_accepted_value_and_replace
 
 #[test]
 fn an_end_makes_it_stand_where_nobody_declares_the_field() {
-    let mut world = World::new(json!({"name": "web-2"}), droplet());
+    let mut world = RecordWorld::new(json!({"name": "web-2"}), droplet());
     world.settle();
     world.drift("name-1").accept_until = Some("2026-12-01T00:00:00Z".into());
     world.annotate("name-1", "true");
-    assert!(matches!(&world.settle()[..], [Write::Stand { until: Some(_), .. }]));
+    assert!(matches!(&world.settle()[..], [PlannedWrite::Stand { until: Some(_), .. }]));
 }
 
 #[test]
@@ -132,7 +132,9 @@ fn an_end_that_cannot_be_is_refused_with_the_remedy() {
         world.drift("name-1").accept_until = Some(text.into());
         world.annotate("name-1", "true");
         let writes = world.settle();
-        let [Write::Refuse { message, .. }, Write::DropDecision { .. }] = &writes[..] else { panic!("{writes:?}") };
+        let [PlannedWrite::Refuse { message, .. }, PlannedWrite::DropDecision { .. }] = &writes[..] else {
+            panic!("{writes:?}")
+        };
         assert!(message.contains(word), "{message}");
     }
 }
@@ -142,31 +144,31 @@ fn the_end_of_an_acceptance_can_be_moved_and_its_value_cannot() {
     let mut world = accepted();
     world.drift("name-1").accept_until = Some("1h".into());
     world.touch("name-1");
-    assert!(matches!(&world.settle()[..], [Write::Reaffirm { until: Some(_), .. }]));
+    assert!(matches!(&world.settle()[..], [PlannedWrite::Reaffirm { until: Some(_), .. }]));
     world.drift("name-1").accept_until = Some("whenever".into());
-    assert!(matches!(&world.settle()[..], [Write::Answer { .. }, Write::RestoreDecision { .. }]));
+    assert!(matches!(&world.settle()[..], [PlannedWrite::Answer { .. }, PlannedWrite::RestoreDecision { .. }]));
     world.annotate("name-1", "web-7");
     let writes = world.settle();
-    assert!(matches!(&writes[..], [Write::Answer { .. }, Write::RestoreDecision { .. }]), "{writes:?}");
+    assert!(matches!(&writes[..], [PlannedWrite::Answer { .. }, PlannedWrite::RestoreDecision { .. }]), "{writes:?}");
     assert_eq!(world.drift("name-1").accept.as_deref(), Some("true"));
     // A revert has to wait until the acceptance is withdrawn.
     world.drift("name-1").revert = Some("true".into());
     world.touch("name-1");
     let writes = world.settle();
-    assert!(matches!(&writes[..], [Write::Answer { .. }, Write::RestoreDecision { .. }]), "{writes:?}");
+    assert!(matches!(&writes[..], [PlannedWrite::Answer { .. }, PlannedWrite::RestoreDecision { .. }]), "{writes:?}");
     assert_eq!(world.drift("name-1").revert, None);
     // A duration counts from the time at which it is set.
     world.now += jiff::SignedDuration::from_mins(50);
     world.drift("name-1").accept_until = Some("60m".into());
     let writes = world.settle();
-    let [Write::Reaffirm { until: Some(until), .. }] = &writes[..] else { panic!("{writes:?}") };
+    let [PlannedWrite::Reaffirm { until: Some(until), .. }] = &writes[..] else { panic!("{writes:?}") };
     assert_eq!(until.duration_since(world.now).as_mins(), 60);
     let end = Some(*until);
     // The accepted value by its name is the same decision: it is stored, and its end does not change.
     world.now += jiff::SignedDuration::from_mins(1);
     world.annotate("name-1", "web-1");
     world.drift("name-1").because = Some("checked".into());
-    assert_eq!(world.settle(), [Write::Reaffirm { drift: "name-1".into(), until: end }]);
+    assert_eq!(world.settle(), [PlannedWrite::Reaffirm { drift: "name-1".into(), until: end }]);
 }
 
 #[test]
@@ -180,7 +182,7 @@ fn a_refused_change_of_a_decision_leaves_the_reason_and_the_signature_of_the_dec
     world.settle();
     signed(world.drift("name-1"), "mallory", "because I say so");
     world.annotate("name-1", "web-7");
-    assert!(matches!(&world.settle()[..], [Write::Answer { .. }, Write::RestoreDecision { .. }]));
+    assert!(matches!(&world.settle()[..], [PlannedWrite::Answer { .. }, PlannedWrite::RestoreDecision { .. }]));
     let drift = world.drift("name-1");
     assert_eq!((drift.decided_by.as_deref(), drift.because.as_deref()), (Some("jane"), Some("traffic doubled")));
 }
@@ -196,10 +198,10 @@ fn an_end_that_was_moved_in_time_counts_even_if_the_operator_was_away() {
         world.touch("name-1");
         world.now += jiff::SignedDuration::from_mins(11);
         let writes = world.settle();
-        assert_eq!(matches!(&writes[..], [Write::Reaffirm { until: Some(_), .. }]), moved, "{writes:?}");
+        assert_eq!(matches!(&writes[..], [PlannedWrite::Reaffirm { until: Some(_), .. }]), moved, "{writes:?}");
         assert_eq!(writes.contains(&ended("name-1", Ending::Expired)), !moved, "{writes:?}");
         // The impossible end is answered too.
-        assert_eq!(writes.iter().any(|step| matches!(step, Write::Answer { .. })), !moved, "{writes:?}");
+        assert_eq!(writes.iter().any(|step| matches!(step, PlannedWrite::Answer { .. })), !moved, "{writes:?}");
     }
 }
 
@@ -210,27 +212,27 @@ fn every_decision_in_every_phase_is_answered() {
     world.drift("name-1").accept_until = Some("1h".into());
     world.touch("name-1");
     let writes = world.settle();
-    let [Write::Wait { message, .. }] = &writes[..] else { panic!("{writes:?}") };
+    let [PlannedWrite::Wait { message, .. }] = &writes[..] else { panic!("{writes:?}") };
     assert!(message.contains("arcadia.cloud/accept too"), "{message}");
     assert_eq!(world.settle(), []);
     (world.drift("name-1").accept_until, world.drift("name-1").because) = (None, Some("OPS-1".into()));
     world.touch("name-1");
     let writes = world.settle();
-    let [Write::Wait { message, .. }] = &writes[..] else { panic!("{writes:?}") };
+    let [PlannedWrite::Wait { message, .. }] = &writes[..] else { panic!("{writes:?}") };
     assert!(message.contains("arcadia.cloud/because decides nothing by itself"), "{message}");
     world.drift("name-1").because = None;
     world.touch("name-1");
-    assert_eq!(world.settle(), [Write::Await { drift: "name-1".into() }]);
+    assert_eq!(world.settle(), [PlannedWrite::Await { drift: "name-1".into() }]);
     world.drift("name-1").accept_until = Some("1h".into());
     world.annotate("name-1", "true");
-    assert!(matches!(&world.settle()[..], [Write::Stand { until: Some(_), .. }]));
+    assert!(matches!(&world.settle()[..], [PlannedWrite::Stand { until: Some(_), .. }]));
 
     // A revert has no end.
     let mut world = declared();
     world.drift("name-1").accept_until = Some("1h".into());
     world.drift("name-1").revert = Some("true".into());
     world.touch("name-1");
-    assert!(matches!(&world.settle()[..], [Write::Refuse { .. }, Write::DropDecision { .. }]));
+    assert!(matches!(&world.settle()[..], [PlannedWrite::Refuse { .. }, PlannedWrite::DropDecision { .. }]));
 
     // On a resolved drift with any outcome.
     let over = |why: Option<Ending>| {
@@ -273,7 +275,7 @@ fn every_decision_in_every_phase_is_answered() {
             }
             world.touch("name-1");
             let writes = world.settle();
-            let [Write::Answer { message, .. }, Write::DropDecision { .. }] = &writes[..] else {
+            let [PlannedWrite::Answer { message, .. }, PlannedWrite::DropDecision { .. }] = &writes[..] else {
                 panic!("{why:?} {decision}: {writes:?}")
             };
             let next = world.open().first().map(|open| format!("decide Drift {} instead", open.name));
@@ -296,14 +298,14 @@ fn every_decision_in_every_phase_is_answered() {
                 assert_eq!(writes.is_empty(), change == "removed", "{writes:?}");
                 continue;
             }
-            let [Write::Answer { message, .. }, Write::DropDecision { .. }] = &writes[..] else {
+            let [PlannedWrite::Answer { message, .. }, PlannedWrite::DropDecision { .. }] = &writes[..] else {
                 panic!("{why:?} {change}: {writes:?}")
             };
             assert!(message.contains(answer), "{message}");
             assert_eq!(message.contains("spec.desired"), why.is_none() && change == "removed", "{message}");
             // The same decision made again is a new one.
             world.annotate("name-1", "true");
-            assert!(matches!(&world.settle()[..], [Write::Answer { .. }, Write::DropDecision { .. }]));
+            assert!(matches!(&world.settle()[..], [PlannedWrite::Answer { .. }, PlannedWrite::DropDecision { .. }]));
             assert_eq!(world.settle(), []);
         }
     }
@@ -321,13 +323,13 @@ fn a_later_acceptance_in_the_record_replaces_one_that_stands() {
     assert_eq!(world.standing(), ["name-1".into()]);
     world.annotate("name-2", "true");
     let writes = world.pass().writes;
-    let [Write::Adopt { .. }, Write::Close { .. }] = &writes[..] else { panic!("{writes:?}") };
+    let [PlannedWrite::Adopt { .. }, PlannedWrite::Close { .. }] = &writes[..] else { panic!("{writes:?}") };
     // A crash after any of the writes does not change the reason.
     for written in 0..=writes.len() {
         let mut world = world.clone();
         writes.iter().take(written).for_each(|step| world.write(step));
         let writes = world.settle();
-        let ends: Vec<_> = writes.iter().filter(|step| matches!(step, Write::End { .. })).cloned().collect();
+        let ends: Vec<_> = writes.iter().filter(|step| matches!(step, PlannedWrite::End { .. })).cloned().collect();
         assert_eq!(ends, [ended("name-1", Ending::Superseded)], "{written}: {writes:?}");
         assert_eq!((world.desired["name"].clone(), world.open().len()), (json!("web-9"), 0));
     }
@@ -344,7 +346,7 @@ fn a_value_that_is_accepted_already_is_not_accepted_again_by_a_later_drift() {
     world.annotate("name-2", "web-1");
     let writes = world.settle();
     assert!(
-        matches!(&writes[0], Write::Refuse { message, .. } if message.contains("as accepted before")),
+        matches!(&writes[0], PlannedWrite::Refuse { message, .. } if message.contains("as accepted before")),
         "{writes:?}"
     );
     assert_eq!(world.standing(), ["name-1".into()]);
@@ -359,9 +361,9 @@ fn a_record_that_rests_answers_decisions_about_an_acceptance_that_stands() {
         world.older = (!is_suspended).then(|| "default/first".into());
         world.drift("name-1").accept_until = Some("1h".into());
         world.touch("name-1");
-        assert!(matches!(&world.settle()[..], [Write::Reaffirm { .. }]));
+        assert!(matches!(&world.settle()[..], [PlannedWrite::Reaffirm { .. }]));
         world.annotate("name-1", "web-7");
-        assert!(matches!(&world.settle()[..], [Write::Answer { .. }, Write::RestoreDecision { .. }]));
+        assert!(matches!(&world.settle()[..], [PlannedWrite::Answer { .. }, PlannedWrite::RestoreDecision { .. }]));
         world.drift("name-1").accept = None;
         world.touch("name-1");
         assert_eq!(world.settle(), [ended("name-1", Ending::Withdrawn)]);
@@ -381,11 +383,11 @@ fn an_acceptance_belongs_to_the_notation_of_its_field() {
     let to_path = (as_map(1), "config-1", by_path(1), by_path(2), "config.level-1");
     for (before, accepted, old_value, accepted_value, next) in [to_map, to_path] {
         for (manifest, reason) in [(old_value, Ending::ManifestChanged), (accepted_value, Ending::InManifest)] {
-            let mut world = World::new(before.clone(), live.clone());
-            world.declared = Declared::Everything;
+            let mut world = RecordWorld::new(before.clone(), live.clone());
+            world.declared = DeclaredFields::Everything;
             world.settle();
             world.annotate(accepted, "true");
-            assert!(matches!(&world.settle()[..], [Write::Stand { .. }]));
+            assert!(matches!(&world.settle()[..], [PlannedWrite::Stand { .. }]));
             world.desired = serde_json::from_value(manifest).unwrap();
             let writes = world.settle();
             assert_eq!(writes[0], ended(accepted, reason), "{writes:?}");
@@ -400,15 +402,15 @@ fn an_acceptance_belongs_to_the_notation_of_its_field() {
 fn a_patch_says_an_accepted_nothing_so_that_the_manifest_can_say_it() {
     for (recorded, live, said) in [(json!("web-2"), json!(null), json!("")), (json!(["a"]), json!([]), json!([]))] {
         let field = if recorded.is_array() { "tags" } else { "name" };
-        let mut world = World::new(json!({field: recorded, "memory": 4096}), droplet());
+        let mut world = RecordWorld::new(json!({field: recorded, "memory": 4096}), droplet());
         world.set_live(field, live);
         world.sweep();
-        world.declared = Declared::Everything;
+        world.declared = DeclaredFields::Everything;
         world.settle();
         let name = format!("{field}-1");
         world.annotate(&name, "true");
         let writes = world.settle();
-        let [Write::Stand { patch, .. }] = &writes[..] else { panic!("{writes:?}") };
+        let [PlannedWrite::Stand { patch, .. }] = &writes[..] else { panic!("{writes:?}") };
         assert_eq!(patch.as_deref(), Some(&json!({"spec": {"desired": {field: said}}})));
         world.desired.insert(field.into(), said);
         assert_eq!(world.settle(), [ended(&name, Ending::InManifest)]);
@@ -420,22 +422,22 @@ fn a_patch_says_an_accepted_nothing_so_that_the_manifest_can_say_it() {
 fn a_fingerprint_of_an_accepted_credential_never_becomes_a_value() {
     let live = |size: u8| json!({"id": 1, "name": "web-1", "config": {"password": "b", "size": size}});
     for policy in [AcceptPolicy::InPlace, AcceptPolicy::Auto] {
-        let mut world = World::new(json!({"config": {"password": "a", "size": 1}}), live(1));
-        world.declared = Declared::Everything;
+        let mut world = RecordWorld::new(json!({"config": {"password": "a", "size": 1}}), live(1));
+        world.declared = DeclaredFields::Everything;
         world.settle();
         world.annotate("config-1", "true");
         world.settle();
         world.live = Some(live(2));
         world.sweep();
-        assert!(matches!(&world.settle()[..], [Write::Open { .. }]));
+        assert!(matches!(&world.settle()[..], [PlannedWrite::Open { .. }]));
         world.accept = policy;
         world.annotate("config-2", "true");
         let writes = world.settle();
         match &writes[0] {
-            Write::Adopt { adoptions, .. } => {
+            PlannedWrite::Adopt { adoptions, .. } => {
                 assert_eq!(adoptions[0].value, json!({"password": "b", "size": 2}));
             }
-            Write::Stand { patch, .. } => assert_eq!(*patch, None, "it would show the credential"),
+            PlannedWrite::Stand { patch, .. } => assert_eq!(*patch, None, "it would show the credential"),
             step => panic!("{step:?}"),
         }
         assert_eq!(world.open().len(), 0);
@@ -447,12 +449,12 @@ fn the_policy_of_the_record_forces_one_mode() {
     let mut world = declared();
     world.accept = AcceptPolicy::InPlace;
     world.annotate("name-1", "true");
-    assert!(matches!(&world.settle()[..], [Write::Adopt { .. }, Write::Close { .. }]));
-    let mut world = World::new(json!({"name": "web-2"}), droplet());
+    assert!(matches!(&world.settle()[..], [PlannedWrite::Adopt { .. }, PlannedWrite::Close { .. }]));
+    let mut world = RecordWorld::new(json!({"name": "web-2"}), droplet());
     world.accept = AcceptPolicy::Standing;
     world.settle();
     world.annotate("name-1", "true");
-    assert!(matches!(&world.settle()[..], [Write::Stand { .. }]));
+    assert!(matches!(&world.settle()[..], [PlannedWrite::Stand { .. }]));
 }
 
 #[test]
@@ -479,7 +481,7 @@ fn a_resource_that_is_gone_can_be_accepted_likewise() {
     world.settle();
     world.annotate("exists-1", "true");
     let writes = world.settle();
-    assert!(matches!(&writes[..], [Write::Stand { patch: Some(_), .. }]), "{writes:?}");
+    assert!(matches!(&writes[..], [PlannedWrite::Stand { patch: Some(_), .. }]), "{writes:?}");
     assert!(!world.desired.contains_key("exists"));
     assert_eq!(world.settle(), []);
     world.live = Some(droplet());
@@ -508,22 +510,22 @@ fn a_record_that_rests_or_cannot_be_compared_leaves_it_as_it_is() {
 #[test]
 fn an_accepted_credential_is_kept_as_a_fingerprint_and_a_changed_one_is_seen() {
     let live = |password: &str| json!({"id": 1, "name": "web-1", "config": {"password": password, "size": 1}});
-    let mut world = World::new(json!({"config": {"password": "a", "size": 1}}), live("b"));
-    world.declared = Declared::Everything;
+    let mut world = RecordWorld::new(json!({"config": {"password": "a", "size": 1}}), live("b"));
+    world.declared = DeclaredFields::Everything;
     world.settle();
     world.annotate("config-1", "true");
     let writes = world.settle();
-    let [Write::Stand { accepted, patch, .. }] = &writes[..] else { panic!("{writes:?}") };
+    let [PlannedWrite::Stand { accepted, patch, .. }] = &writes[..] else { panic!("{writes:?}") };
     assert!(accepted.value["password"].as_str().unwrap().starts_with("(secret,"), "{accepted:?}");
     assert_eq!(*patch, None);
     world.sweep();
     assert_eq!(world.settle(), []);
     world.live = Some(live("c"));
     world.sweep();
-    assert!(matches!(&world.settle()[..], [Write::Open { .. }]));
+    assert!(matches!(&world.settle()[..], [PlannedWrite::Open { .. }]));
 }
 
-impl World {
+impl RecordWorld {
     /// In a stable state, a drift is open exactly if the value in effect and the live one differ.
     pub(super) fn open_by_effective_value(&self) -> Result<(), String> {
         let Some(live) = &self.live else { return Ok(()) };

@@ -7,18 +7,18 @@ pub(super) const HISTORY: usize = 3;
 /// A record, its drifts and the cloud, as stored by the API server and the provider.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
-pub(super) struct World {
+pub(super) struct RecordWorld {
     pub(super) desired: BTreeMap<String, Value>,
     pub(super) ignore: BTreeSet<Box<str>>,
     pub(super) suspended: bool,
     pub(super) older: Option<String>,
-    pub(super) last_accepted: Marks,
+    pub(super) last_accepted: LastAccepted,
     pub(super) accept: AcceptPolicy,
-    pub(super) declared: Declared,
+    pub(super) declared: DeclaredFields,
     /// The sagas that revert its drifts.
     pub(super) reverts: Vec<RevertSaga>,
     /// Other controllers that own the resource or its fields.
-    pub(super) owners: Owners,
+    pub(super) owners: ResourceOwners,
     pub(super) now: Timestamp,
     pub(super) was_seen: bool,
     pub(super) is_deleting: bool,
@@ -45,7 +45,7 @@ pub(super) enum Swept {
     Live(Option<Value>),
 }
 
-impl World {
+impl RecordWorld {
     pub(super) fn new(desired: Value, live: Value) -> Self {
         let desired = serde_json::from_value(desired).unwrap();
         Self {
@@ -53,11 +53,11 @@ impl World {
             ignore: BTreeSet::new(),
             suspended: false,
             older: None,
-            last_accepted: Marks::default(),
+            last_accepted: LastAccepted::default(),
             accept: AcceptPolicy::Auto,
-            declared: Declared::Nothing,
+            declared: DeclaredFields::Nothing,
             reverts: Vec::new(),
-            owners: Owners::default(),
+            owners: ResourceOwners::default(),
             now: "2026-11-29T12:00:00Z".parse().unwrap(),
             was_seen: true,
             is_deleting: false,
@@ -81,22 +81,22 @@ impl World {
     }
 
     /// The plan without a direct request.
-    pub(super) fn plan(&self) -> Plan {
-        self.plan_of(Reading::Inventory { is_confirmed: self.confirms })
+    pub(super) fn plan(&self) -> DriftPlan {
+        self.plan_of(ReadSource::Inventory { is_confirmed: self.confirms })
     }
 
     /// The plan with a direct request that started when these drifts were known.
-    pub(super) fn plan_fresh(&self, before: &[KnownDrift]) -> Plan {
-        self.plan_of(Reading::Fresh { before })
+    pub(super) fn plan_fresh(&self, before: &[KnownDrift]) -> DriftPlan {
+        self.plan_of(ReadSource::Fresh { before })
     }
 
-    pub(super) fn plan_failed(&self) -> Plan {
-        self.plan_of(Reading::Failed { is_confirmed: self.confirms })
+    pub(super) fn plan_failed(&self) -> DriftPlan {
+        self.plan_of(ReadSource::Failed { is_confirmed: self.confirms })
     }
 
-    pub(super) fn plan_of(&self, reading: Reading<'_>) -> Plan {
+    pub(super) fn plan_of(&self, reading: ReadSource<'_>) -> DriftPlan {
         let key = ResourceKey { kind: Kind::named("Droplet").unwrap(), id: "1".into() };
-        let is_fresh = matches!(reading, Reading::Fresh { .. });
+        let is_fresh = matches!(reading, ReadSource::Fresh { .. });
         let observed = if is_fresh { Swept::Live(self.live.clone()) } else { self.swept.clone() };
         let live = match &observed {
             Swept::Live(Some(document)) => Some(Live::parse(&key, &document.to_string()).unwrap()),
@@ -108,13 +108,13 @@ impl World {
             (Swept::Live(_), Some(live)) => Seen::Present(live),
         };
         let reading = match reading {
-            Reading::Inventory { .. } if matches!(seen, Seen::Gone) => Reading::Inventory { is_confirmed: true },
+            ReadSource::Inventory { .. } if matches!(seen, Seen::Gone) => ReadSource::Inventory { is_confirmed: true },
             reading => reading,
         };
         let rests = match &self.older {
-            _ if self.is_deleting => Some(Rests::Deleting),
-            _ if self.suspended => Some(Rests::Suspended),
-            older => older.as_deref().map(Rests::Duplicate),
+            _ if self.is_deleting => Some(Inactive::Deleting),
+            _ if self.suspended => Some(Inactive::Suspended),
+            older => older.as_deref().map(Inactive::Duplicate),
         };
         let recorded = Recorded {
             name: "web-1",
@@ -134,7 +134,7 @@ impl World {
     }
 
     /// The plan of one pass, with a direct request if it is needed.
-    pub(super) fn pass(&mut self) -> Plan {
+    pub(super) fn pass(&mut self) -> DriftPlan {
         let plan = self.plan();
         if plan.needs_fresh_read.is_none() {
             return plan;
@@ -145,49 +145,49 @@ impl World {
 
     /// Returns true if the API server accepts this write, which is bound to the versions that were `planned` with, or
     /// written by the plan itself.
-    pub(super) fn takes(&self, step: &Write, planned: &Self, written: &BTreeSet<Box<str>>) -> bool {
+    pub(super) fn takes(&self, step: &PlannedWrite, planned: &Self, written: &BTreeSet<Box<str>>) -> bool {
         let version = |world: &Self, name: &str| {
             world.drifts.iter().find(|drift| *drift.name == *name).map(|drift| drift.resource_version.clone())
         };
         match step {
-            Write::Open { field, episode, .. } => {
+            PlannedWrite::Open { field, episode, .. } => {
                 !self.drifts.iter().any(|drift| *drift.field == **field && drift.episode == *episode)
             }
-            Write::Prune { .. } => true,
+            PlannedWrite::Prune { .. } => true,
             // Each drift is confirmed before, and one may have been deleted.
-            Write::Adopt { adoptions, .. } => {
+            PlannedWrite::Adopt { adoptions, .. } => {
                 self.version == planned.version
                     && adoptions.iter().all(|adoption| version(self, &adoption.drift).is_some())
             }
-            Write::Relabel { drift, .. }
-            | Write::Refresh { drift, .. }
-            | Write::Close { drift, .. }
-            | Write::Stand { drift, .. }
-            | Write::End { drift, .. }
-            | Write::Reaffirm { drift, .. }
-            | Write::RestoreDecision { drift }
-            | Write::Revert { drift, .. }
-            | Write::Follow { drift, .. }
-            | Write::CancelRevert { drift, .. }
-            | Write::FailRevert { drift, .. }
-            | Write::ShowPlan { drift, .. }
-            | Write::Refuse { drift, .. }
-            | Write::Wait { drift, .. }
-            | Write::Await { drift }
-            | Write::Answer { drift, .. }
-            | Write::DropDecision { drift } => {
+            PlannedWrite::Relabel { drift, .. }
+            | PlannedWrite::Refresh { drift, .. }
+            | PlannedWrite::Close { drift, .. }
+            | PlannedWrite::Stand { drift, .. }
+            | PlannedWrite::End { drift, .. }
+            | PlannedWrite::Reaffirm { drift, .. }
+            | PlannedWrite::RestoreDecision { drift }
+            | PlannedWrite::Revert { drift, .. }
+            | PlannedWrite::Follow { drift, .. }
+            | PlannedWrite::CancelRevert { drift, .. }
+            | PlannedWrite::FailRevert { drift, .. }
+            | PlannedWrite::ShowPlan { drift, .. }
+            | PlannedWrite::Refuse { drift, .. }
+            | PlannedWrite::Wait { drift, .. }
+            | PlannedWrite::Await { drift }
+            | PlannedWrite::Answer { drift, .. }
+            | PlannedWrite::DropDecision { drift } => {
                 written.contains(drift) || version(self, drift) == version(planned, drift)
             }
         }
     }
 
     /// Makes one write, as the API server does.
-    pub(super) fn write(&mut self, step: &Write) {
-        if let Some(drift) = step.drift().filter(|_| !matches!(step, Write::Prune { .. })) {
+    pub(super) fn write(&mut self, step: &PlannedWrite) {
+        if let Some(drift) = step.drift().filter(|_| !matches!(step, PlannedWrite::Prune { .. })) {
             self.touch(drift);
         }
         match step.clone() {
-            Write::Open { field, episode, shown, .. } => {
+            PlannedWrite::Open { field, episode, shown, .. } => {
                 self.uids += 1;
                 let kind = Kind::named("Droplet").unwrap();
                 let Shown { expected, actual, difference, .. } = *shown;
@@ -221,9 +221,9 @@ impl World {
                     transition: None,
                 });
             }
-            Write::Relabel { drift, change } => self.drift(&drift).change = Some(change.into()),
-            Write::Refresh { drift, shown } => self.drift(&drift).actual = shown.actual.into(),
-            Write::Adopt { adoptions, in_doubt } => {
+            PlannedWrite::Relabel { drift, change } => self.drift(&drift).change = Some(change.into()),
+            PlannedWrite::Refresh { drift, shown } => self.drift(&drift).actual = shown.actual.into(),
+            PlannedWrite::Adopt { adoptions, in_doubt } => {
                 self.last_accepted = in_doubt;
                 self.version += 1;
                 for Adoption { drift, field, value, .. } in adoptions {
@@ -232,7 +232,7 @@ impl World {
                     self.last_accepted.add(&drift);
                 }
             }
-            Write::Close { drift, why, .. } => {
+            PlannedWrite::Close { drift, why, .. } => {
                 let (now, phase) = (self.now, why.phase());
                 let drift = self.drift(&drift);
                 drift.phase = phase;
@@ -248,23 +248,23 @@ impl World {
                     drift.reverted_at = Some(now);
                 }
             }
-            Write::Refuse { drift, .. } | Write::Await { drift } => {
+            PlannedWrite::Refuse { drift, .. } | PlannedWrite::Await { drift } => {
                 let drift = self.drift(&drift);
                 (drift.waits, drift.reverting) = (None, None);
             }
-            Write::Wait { drift, message } => self.drift(&drift).waits = Some(message.into()),
-            Write::DropDecision { drift } => {
+            PlannedWrite::Wait { drift, message } => self.drift(&drift).waits = Some(message.into()),
+            PlannedWrite::DropDecision { drift } => {
                 let drift = self.drift(&drift);
                 (drift.accept, drift.accept_until, drift.because, drift.revert) = (None, None, None, None);
             }
-            Write::Prune { drift } => self.drifts.retain(|known| known.name != drift),
+            PlannedWrite::Prune { drift } => self.drifts.retain(|known| known.name != drift),
             other => self.write_of_standing_or_revert(other),
         }
     }
 
-    pub(super) fn write_of_standing_or_revert(&mut self, step: Write) {
+    pub(super) fn write_of_standing_or_revert(&mut self, step: PlannedWrite) {
         match step {
-            Write::Stand { drift, accepted, until, .. } => {
+            PlannedWrite::Stand { drift, accepted, until, .. } => {
                 let since = self.now;
                 let drift = self.drift(&drift);
                 drift.phase = DriftPhase::Accepted;
@@ -275,7 +275,7 @@ impl World {
                 (drift.decided.by, drift.decided.because) = (drift.decided_by.clone(), drift.because.clone());
                 drift.standing = Some(Box::new(Standing { accepted, declared, since, until, has_patch: true }));
             }
-            Write::End { drift, why } => {
+            PlannedWrite::End { drift, why } => {
                 let drift = self.drift(&drift);
                 drift.standing = None;
                 // The conditions are written again.
@@ -284,7 +284,7 @@ impl World {
                     drift.decided.decision = Some("".into());
                 }
             }
-            Write::Reaffirm { drift, until } => {
+            PlannedWrite::Reaffirm { drift, until } => {
                 let drift = self.drift(&drift);
                 let standing = drift.standing.as_mut().unwrap();
                 standing.until = until;
@@ -292,7 +292,7 @@ impl World {
                 drift.decided.decision = drift.accept.clone();
                 drift.decided.until = drift.accept_until.clone();
             }
-            Write::RestoreDecision { drift } => {
+            PlannedWrite::RestoreDecision { drift } => {
                 let drift = self.drift(&drift);
                 (drift.accept, drift.accept_until) = (None, None);
                 let Decided { decision, until, because, by } = drift.decided.clone();
@@ -305,7 +305,7 @@ impl World {
                 }
                 (drift.because, drift.decided_by) = (because, by);
             }
-            Write::Revert { drift, saga } => {
+            PlannedWrite::Revert { drift, saga } => {
                 let drift = self.drift(&drift).uid.clone();
                 let saga: Box<str> = saga.name.into();
                 if !self.reverts.iter().any(|known| known.name == saga) {
@@ -313,21 +313,21 @@ impl World {
                     self.reverts.push(RevertSaga { name: saga, drift, phase, message, is_cancelled: false });
                 }
             }
-            Write::Follow { drift, saga, stuck } => {
+            PlannedWrite::Follow { drift, saga, stuck } => {
                 let drift = self.drift(&drift);
                 drift.decided = drift.revert_decided();
                 drift.reverting = Some(Reverting { saga, is_stuck: stuck.is_some() });
             }
-            Write::CancelRevert { saga, .. } => {
+            PlannedWrite::CancelRevert { saga, .. } => {
                 let saga = self.reverts.iter_mut().find(|known| known.name == saga).unwrap();
                 (saga.is_cancelled, saga.phase, saga.message) = (true, SagaPhase::Failed, "cancelled".into());
             }
-            Write::FailRevert { drift, .. } => {
+            PlannedWrite::FailRevert { drift, .. } => {
                 let drift = self.drift(&drift);
                 (drift.reverting, drift.decided) = (None, Decided::default());
             }
-            Write::Answer { drift, .. } => self.drift(&drift).is_answered = true,
-            Write::ShowPlan { drift, .. } => self.drift(&drift).waits = None,
+            PlannedWrite::Answer { drift, .. } => self.drift(&drift).is_answered = true,
+            PlannedWrite::ShowPlan { drift, .. } => self.drift(&drift).waits = None,
             other => panic!("{other:?}"),
         }
     }
@@ -337,7 +337,7 @@ impl World {
     }
 
     /// Repeats passes until nothing is left to do. Returns all writes.
-    pub(super) fn settle(&mut self) -> Vec<Write> {
+    pub(super) fn settle(&mut self) -> Vec<PlannedWrite> {
         let mut all = Vec::new();
         for _ in 0..20 {
             let plan = self.pass();
@@ -379,12 +379,12 @@ pub(super) fn droplet() -> Value {
 }
 
 /// A step with the full values alone.
-pub(super) fn bare(step: Write) -> Write {
+pub(super) fn bare(step: PlannedWrite) -> PlannedWrite {
     let bare = |shown: Shown| Box::new(Shown { expected: shown.expected, actual: shown.actual, ..Shown::default() });
     match step {
-        Write::Open { field, episode, shown } => Write::Open { field, episode, shown: bare(*shown) },
-        Write::Refresh { drift, shown } => Write::Refresh { drift, shown: bare(*shown) },
-        Write::Close { drift, why, .. } => Write::Close { drift, why, accepted: None },
+        PlannedWrite::Open { field, episode, shown } => PlannedWrite::Open { field, episode, shown: bare(*shown) },
+        PlannedWrite::Refresh { drift, shown } => PlannedWrite::Refresh { drift, shown: bare(*shown) },
+        PlannedWrite::Close { drift, why, .. } => PlannedWrite::Close { drift, why, accepted: None },
         step => step,
     }
 }
@@ -393,8 +393,8 @@ pub(super) fn shown(expected: &str, actual: &str) -> Box<Shown> {
     Box::new(Shown { expected: expected.into(), actual: actual.into(), ..Shown::default() })
 }
 
-pub(super) fn opened(field: &str, episode: i64, expected: &str, actual: &str) -> Write {
-    Write::Open { field: field.into(), episode, shown: shown(expected, actual) }
+pub(super) fn opened(field: &str, episode: i64, expected: &str, actual: &str) -> PlannedWrite {
+    PlannedWrite::Open { field: field.into(), episode, shown: shown(expected, actual) }
 }
 
 pub(super) fn compared(situation: Situation) -> Compared {
@@ -402,12 +402,12 @@ pub(super) fn compared(situation: Situation) -> Compared {
     compared
 }
 
-pub(super) fn closed(drift: &str, why: Closing) -> Write {
-    Write::Close { drift: drift.into(), why, accepted: None }
+pub(super) fn closed(drift: &str, why: Closing) -> PlannedWrite {
+    PlannedWrite::Close { drift: drift.into(), why, accepted: None }
 }
 
 /// The message of a single step that shows the reason of a waiting decision.
-pub(super) fn waiting(writes: &[Write]) -> &str {
-    let [Write::Wait { message, .. }] = writes else { panic!("one step: {writes:?}") };
+pub(super) fn waiting(writes: &[PlannedWrite]) -> &str {
+    let [PlannedWrite::Wait { message, .. }] = writes else { panic!("one step: {writes:?}") };
     message
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     api::{Drift, ProvisionedResource},
-    drift::{index::Index, shown::tests::drift as stored_before, summary::StatusSummary},
+    drift::{index::RecordIndex, shown::tests::drift as stored_before, summary::StatusSummary},
     kube_ext::{cache::Cache, key::ObjectKey},
 };
 
@@ -35,8 +35,8 @@ fn drift(field: &str, expected: &str, actual: &str, difference: Option<&str>) ->
     drift
 }
 
-fn entry(status: &Value, drifts: &[Drift]) -> Entry {
-    let mut index = Index::default();
+fn entry(status: &Value, drifts: &[Drift]) -> RecordEntry {
+    let mut index = RecordIndex::default();
     let record = record(status);
     index.apply(&record);
     for drift in drifts {

@@ -13,7 +13,7 @@ use crate::{
 
 /// An annotation that decides, and the verb that it needs.
 #[derive(Clone, Copy, Debug)]
-pub struct Decision {
+pub struct DecisionAnnotation {
     /// The plural of the kind.
     pub resource: &'static str,
     /// The annotation key. A key that ends in a dash is a prefix.
@@ -34,18 +34,38 @@ pub enum Signature {
 }
 
 /// All decisions.
-pub const DECISIONS: &[Decision] = &[
-    Decision { resource: DRIFTS, annotation: annotations::ACCEPT, verb: verbs::ACCEPT, signature: Signature::Beside },
-    Decision {
+pub const DECISIONS: &[DecisionAnnotation] = &[
+    DecisionAnnotation {
+        resource: DRIFTS,
+        annotation: annotations::ACCEPT,
+        verb: verbs::ACCEPT,
+        signature: Signature::Beside,
+    },
+    DecisionAnnotation {
         resource: DRIFTS,
         annotation: annotations::ACCEPT_UNTIL,
         verb: verbs::ACCEPT,
         signature: Signature::Beside,
     },
-    Decision { resource: DRIFTS, annotation: annotations::REVERT, verb: verbs::REVERT, signature: Signature::Beside },
-    Decision { resource: SAGAS, annotation: annotations::RESOLVE, verb: verbs::RESOLVE, signature: Signature::Beside },
-    Decision { resource: SAGAS, annotation: annotations::ADOPT, verb: verbs::RESOLVE, signature: Signature::Beside },
-    Decision {
+    DecisionAnnotation {
+        resource: DRIFTS,
+        annotation: annotations::REVERT,
+        verb: verbs::REVERT,
+        signature: Signature::Beside,
+    },
+    DecisionAnnotation {
+        resource: SAGAS,
+        annotation: annotations::RESOLVE,
+        verb: verbs::RESOLVE,
+        signature: Signature::Beside,
+    },
+    DecisionAnnotation {
+        resource: SAGAS,
+        annotation: annotations::ADOPT,
+        verb: verbs::RESOLVE,
+        signature: Signature::Beside,
+    },
+    DecisionAnnotation {
         resource: SAGAS,
         annotation: annotations::APPROVE_PREFIX,
         verb: verbs::APPROVE,
@@ -64,7 +84,7 @@ const USER: &str = "request.userInfo.username";
 
 /// The policy on all decisions about a resource.
 pub(super) fn signed_by_those_who_may(installation: &Installation, resource: &str) -> ValidatingAdmissionPolicySpec {
-    let mut validations: Vec<_> = of(resource).map(Decision::needs_its_verb).collect();
+    let mut validations: Vec<_> = of(resource).map(DecisionAnnotation::needs_its_verb).collect();
     validations.push(own_name_beside());
     let reasons: Vec<_> = REASONS.iter().filter(|reason| reason.0 == resource).map(|reason| reason.1).collect();
     validations.extend(reasons.iter().map(|reason| only_with_a_decision(resource, reason)));
@@ -128,7 +148,7 @@ pub(super) fn signing(installation: &Installation, name: &str, resource: &str) -
     Ok(document(&policy)? + &document(&binding)?)
 }
 
-fn of(resource: &str) -> impl Iterator<Item = &'static Decision> {
+fn of(resource: &str) -> impl Iterator<Item = &'static DecisionAnnotation> {
     DECISIONS.iter().filter(move |decision| decision.resource == resource)
 }
 
@@ -136,7 +156,7 @@ fn signed_beside(resource: &str) -> impl Iterator<Item = &'static str> {
     of(resource).filter(|decision| decision.signature == Signature::Beside).map(|decision| decision.annotation)
 }
 
-impl Decision {
+impl DecisionAnnotation {
     /// The expression that matches its annotation keys.
     fn is(&self, key: &str) -> String {
         let annotation = text(self.annotation);
@@ -180,7 +200,7 @@ fn own_name_beside() -> Validation {
 }
 
 /// Checks a signature that is the value.
-fn own_name_as_value(decision: &Decision) -> Validation {
+fn own_name_as_value(decision: &DecisionAnnotation) -> Validation {
     Validation {
         expression: format!(
             "variables.changed.all(key, !({is_it}) || !(key in variables.now) || variables.now[key] == {USER})",

@@ -170,13 +170,13 @@ fn what_cannot_be_undone_and_is_known_not_to_be_done_is_stopped() {
     let mut in_doubt = begun();
     assert_eq!(in_doubt.next(), Command::LookUp(0));
     let looked = |story: &Story, found| after_lookup(&story.view(), 0, Ok(found));
-    assert!(matches!(looked(&in_doubt, Found::Converges), StepOutcome::Note(Event::RollBack { .. })));
-    assert!(matches!(looked(&in_doubt, Found::Nothing), StepOutcome::Rest(_)), "it may still appear");
+    assert!(matches!(looked(&in_doubt, Lookup::Converges), StepOutcome::Note(Event::RollBack { .. })));
+    assert!(matches!(looked(&in_doubt, Lookup::Nothing), StepOutcome::Rest(_)), "it may still appear");
     in_doubt.pass(SETTLE * 2);
-    assert!(matches!(looked(&in_doubt, Found::Nothing), StepOutcome::Note(Event::RollBack { .. })));
+    assert!(matches!(looked(&in_doubt, Lookup::Nothing), StepOutcome::Note(Event::RollBack { .. })));
     in_doubt.spec.cancel_requested = false;
     assert!(matches!(
-        looked(&in_doubt, Found::Converges),
+        looked(&in_doubt, Lookup::Converges),
         StepOutcome::Intend(Event::Step { event: StepEvent::Renew { .. }, .. })
     ));
 }

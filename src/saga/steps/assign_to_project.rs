@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::common::{NoOutput, ProviderId, any_id, kind_name, nothing_left, text, text_or_number, unnamed};
 use crate::{
-    digitalocean::{Error, FieldSet, Kind, Path, ResourceKey, Verb, revert},
+    digitalocean::{ChangeMethod, Endpoint, Error, FieldSet, Kind, ResourceKey, revert},
     saga::step::{Failure, Progress, Step, StepContext, Undo},
 };
 
@@ -103,9 +103,9 @@ async fn assign(context: &StepContext<'_>, parameters: &Parameters, project: &st
     let key = parameters.key();
     let urn = revert::urn(&key).ok_or_else(|| Failure::Permanent(format!("{key} cannot be assigned to a project")))?;
     let route = "/v2/projects/{id}/resources";
-    let path = Path { route, parent: None, id: Some(project), scope: "project:assign_resource" };
+    let path = Endpoint { route, parent: None, id: Some(project), scope: "project:assign_resource" };
     let body = json!({ "resources": [urn] });
-    let answer = match context.cloud.send(Verb::Post, path, Some(&body)).await {
+    let answer = match context.cloud.send(ChangeMethod::Post, path, Some(&body)).await {
         Ok(answer) => answer,
         Err(Error::NotFound { .. }) => return Err(Failure::Permanent(format!("there is no project {project}"))),
         Err(error) => return Err(error.into()),

@@ -4,9 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::droplet::Next;
+use super::droplet::NextAction;
 use crate::{
-    digitalocean::Path,
+    digitalocean::Endpoint,
     saga::step::{Failure, StepContext},
 };
 
@@ -15,7 +15,7 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub(super) struct BackupPolicy {
     /// The interval of backups.
-    plan: Plan,
+    plan: BackupInterval,
     /// The day of weekly backups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     weekday: Option<Weekday>,
@@ -27,7 +27,7 @@ pub(super) struct BackupPolicy {
 /// The interval of backups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-enum Plan {
+enum BackupInterval {
     Daily,
     Weekly,
 }
@@ -63,7 +63,7 @@ impl BackupPolicy {
     /// Returns true if the current policy `now` matches this one. Absent fields match any value, and so does the
     /// weekday of daily backups.
     pub(super) fn is_met_by(&self, now: &Self) -> bool {
-        let has_day = self.plan == Plan::Daily || self.weekday.is_none_or(|day| now.weekday == Some(day));
+        let has_day = self.plan == BackupInterval::Daily || self.weekday.is_none_or(|day| now.weekday == Some(day));
         self.plan == now.plan && has_day && self.hour.is_none_or(|hour| now.hour == Some(hour))
     }
 }
@@ -71,7 +71,7 @@ impl BackupPolicy {
 /// The current policy of a droplet's backups, with the writable fields only.
 pub(super) async fn policy(context: &StepContext<'_>, id: &str) -> Result<Option<BackupPolicy>, Failure> {
     let route = "/v2/droplets/{id}/backups/policy";
-    let path = Path { route, parent: None, id: Some(id), scope: "droplet:read" };
+    let path = Endpoint { route, parent: None, id: Some(id), scope: "droplet:read" };
     let answer = context.cloud.fetch(path, "policy", &[]).await?.unwrap_or_default();
     Ok(answer.get("backup_policy").and_then(settable))
 }
@@ -86,19 +86,19 @@ fn settable(policy: &Value) -> Option<BackupPolicy> {
 }
 
 /// The action that enables backups, by default with the API's schedule.
-pub(super) fn enable(policy: Option<&BackupPolicy>) -> Next {
-    Next::Act(match policy {
+pub(super) fn enable(policy: Option<&BackupPolicy>) -> NextAction {
+    NextAction::Act(match policy {
         Some(policy) => json!({ "type": "enable_backups", "backup_policy": policy }),
         None => json!({ "type": "enable_backups" }),
     })
 }
 
 /// The action that changes the schedule of enabled backups.
-pub(super) fn change(policy: &BackupPolicy) -> Next {
-    Next::Act(json!({ "type": "change_backup_policy", "backup_policy": policy }))
+pub(super) fn change(policy: &BackupPolicy) -> NextAction {
+    NextAction::Act(json!({ "type": "change_backup_policy", "backup_policy": policy }))
 }
 
 /// The action that disables backups.
-pub(super) fn disable() -> Next {
-    Next::Act(json!({ "type": "disable_backups" }))
+pub(super) fn disable() -> NextAction {
+    NextAction::Act(json!({ "type": "disable_backups" }))
 }

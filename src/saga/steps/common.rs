@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::{
     api::saga::ActionId,
-    digitalocean::Path,
+    digitalocean::Endpoint,
     saga::step::{Failure, StepContext, Undo, has_passed},
 };
 
@@ -103,7 +103,7 @@ pub(super) enum Lately {
 /// between then appears in at least one of the two responses.
 pub(super) async fn lately(context: &StepContext<'_>, id: &ProviderId, kind: &str) -> Result<Lately, Failure> {
     let route = "/v2/droplets/{id}/actions";
-    let path = Path { route, parent: None, id: Some(id.as_str()), scope: "droplet:read" };
+    let path = Endpoint { route, parent: None, id: Some(id.as_str()), scope: "droplet:read" };
     let actions = latest(context, path, |action| text(action, "type") == Some(kind)).await?;
     if let Some(action) = actions.iter().find_map(in_progress_id) {
         return Ok(Lately::InProgress(action));
@@ -118,7 +118,7 @@ pub(super) async fn lately(context: &StepContext<'_>, id: &ProviderId, kind: &st
 /// The action in progress, among the actions at a path.
 pub(super) async fn in_progress(
     context: &StepContext<'_>,
-    path: Path<'_>,
+    path: Endpoint<'_>,
     is_wanted: impl Fn(&Value) -> bool,
 ) -> Result<Option<ActionId>, Failure> {
     Ok(latest(context, path, is_wanted).await?.iter().find_map(in_progress_id))
@@ -127,7 +127,7 @@ pub(super) async fn in_progress(
 /// The latest actions at a path.
 async fn latest(
     context: &StepContext<'_>,
-    path: Path<'_>,
+    path: Endpoint<'_>,
     is_wanted: impl Fn(&Value) -> bool,
 ) -> Result<Vec<Value>, Failure> {
     let actions = context.cloud.fetch(path, "actions", &[("per_page", "20")]).await?;

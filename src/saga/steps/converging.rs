@@ -8,9 +8,9 @@ use serde_json::Value;
 
 use super::{
     common::{NoOutput, ProviderId},
-    droplet::{self, Next},
+    droplet::{self, NextAction},
 };
-use crate::saga::step::{Failure, Found, Progress, Step, StepContext, Undo};
+use crate::saga::step::{Failure, Lookup, Progress, Step, StepContext, Undo};
 
 /// A step that converges. It can be repeated at any time, in both directions.
 pub trait Converging: Send + Sync + 'static {
@@ -54,7 +54,7 @@ pub trait Converging: Send + Sync + 'static {
         parameters: &Self::Parameters,
         before: &Self::Before,
         droplet: &Value,
-    ) -> impl Future<Output = Result<Next, Failure>> + Send;
+    ) -> impl Future<Output = Result<NextAction, Failure>> + Send;
 
     /// The next operation back to the state before the step, from the droplet at rest.
     fn previous(
@@ -63,7 +63,7 @@ pub trait Converging: Send + Sync + 'static {
         parameters: &Self::Parameters,
         before: &Self::Before,
         droplet: &Value,
-    ) -> impl Future<Output = Result<Next, Failure>> + Send;
+    ) -> impl Future<Output = Result<NextAction, Failure>> + Send;
 }
 
 impl<S: Converging> Step for S {
@@ -105,7 +105,7 @@ impl<S: Converging> Step for S {
         context: &StepContext<'_>,
         parameters: &S::Parameters,
         before: &S::Before,
-    ) -> Result<Found<NoOutput>, Failure> {
+    ) -> Result<Lookup<NoOutput>, Failure> {
         let id = S::droplet(parameters).as_str();
         let next = match droplet::at_rest(context, id).await? {
             Ok(droplet) => self.next(context, parameters, before, &droplet).await?,

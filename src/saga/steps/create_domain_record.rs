@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{
     api::saga::ErrorKind,
-    digitalocean::{Error, Verb},
-    saga::step::{Failure, Found, Progress, Step, StepContext, Undo},
+    digitalocean::{ChangeMethod, Error},
+    saga::step::{Failure, Lookup, Progress, Step, StepContext, Undo},
 };
 
 /// Creates a record of a domain. Undone by deleting the record.
@@ -103,7 +103,7 @@ impl Step for CreateDomainRecord {
         let path = domain_record::all(&parameters.domain, "domain:create");
         let record =
             Value::Object(spelled(resolved(&parameters.domain, fields(parameters)?, &Value::Null), &Value::Null));
-        let answer = context.cloud.send(Verb::Post, path, Some(&record)).await?;
+        let answer = context.cloud.send(ChangeMethod::Post, path, Some(&record)).await?;
         match answer.pointer("/domain_record/id") {
             Some(id) => Ok(Progress::Done(Output { record_id: id_text(id) })),
             None => Err(unnamed("record")),
@@ -115,12 +115,12 @@ impl Step for CreateDomainRecord {
         context: &StepContext<'_>,
         parameters: &Parameters,
         before: &Before,
-    ) -> Result<Found<Output>, Failure> {
+    ) -> Result<Lookup<Output>, Failure> {
         let mut ids = new(context, parameters, before).await?.unwrap_or_default();
         Ok(match (ids.pop(), ids.is_empty()) {
-            (None, _) => Found::Nothing,
-            (Some(record_id), true) => Found::One(Progress::Done(Output { record_id })),
-            (Some(last), false) => Found::Several(ids.into_iter().chain([last]).collect()),
+            (None, _) => Lookup::Nothing,
+            (Some(record_id), true) => Lookup::One(Progress::Done(Output { record_id })),
+            (Some(last), false) => Lookup::Several(ids.into_iter().chain([last]).collect()),
         })
     }
 
@@ -166,7 +166,7 @@ impl Step for CreateDomainRecord {
             }
         };
         let path = domain_record::one(&parameters.domain, id, "domain:delete");
-        match context.cloud.send(Verb::Delete, path, None).await {
+        match context.cloud.send(ChangeMethod::Delete, path, None).await {
             Ok(_) | Err(Error::NotFound { .. }) => Ok(Undo::Done),
             Err(error) => Err(error.into()),
         }

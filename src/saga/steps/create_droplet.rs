@@ -10,8 +10,8 @@ use super::{
     droplet, tagging,
 };
 use crate::{
-    digitalocean::{Path, Verb},
-    saga::step::{Failure, Found, Progress, Step, StepContext, Undo},
+    digitalocean::{ChangeMethod, Endpoint},
+    saga::step::{Failure, Lookup, Progress, Step, StepContext, Undo},
 };
 
 /// Creates a droplet, and waits until it is active and has its addresses. The saga finds the droplet by a tag:
@@ -130,11 +130,11 @@ impl Step for CreateDroplet {
         context: &StepContext<'_>,
         parameters: &Parameters,
         (): &(),
-    ) -> Result<Found<Output>, Failure> {
+    ) -> Result<Lookup<Output>, Failure> {
         Ok(match made(context, parameters).await? {
-            Made::Nothing | Made::Broken(_) => Found::Nothing,
-            Made::One(progress) => Found::One(progress),
-            Made::Several(ids) => Found::Several(ids),
+            Made::Nothing | Made::Broken(_) => Lookup::Nothing,
+            Made::One(progress) => Lookup::One(progress),
+            Made::Several(ids) => Lookup::Several(ids),
         })
     }
 
@@ -179,8 +179,8 @@ impl Step for CreateDroplet {
 
 /// Creates the droplet.
 async fn create(context: &StepContext<'_>, parameters: &Parameters) -> Result<Progress<Output>, Failure> {
-    let path = Path { route: "/v2/droplets", parent: None, id: None, scope: "droplet:create, tag:create" };
-    let answer = context.cloud.send(Verb::Post, path, Some(&request(context, parameters))).await?;
+    let path = Endpoint { route: "/v2/droplets", parent: None, id: None, scope: "droplet:create, tag:create" };
+    let answer = context.cloud.send(ChangeMethod::Post, path, Some(&request(context, parameters))).await?;
     let id = answer.get("droplet").and_then(id_of);
     let id = id.ok_or_else(|| unnamed("droplet"))?;
     Ok(match named(answer.pointer("/links/actions/0/id")) {
@@ -255,7 +255,7 @@ async fn droplets(context: &StepContext<'_>, parameters: &Parameters) -> Result<
 /// The ids of the droplets in a list that have the step's tag. The tag is checked again, since a proxy may have dropped
 /// the query.
 async fn tagged(context: &StepContext<'_>, query: (&str, &str)) -> Result<Vec<String>, Failure> {
-    let all = Path { route: "/v2/droplets", parent: None, id: None, scope: "droplet:read" };
+    let all = Endpoint { route: "/v2/droplets", parent: None, id: None, scope: "droplet:read" };
     let mut ids = Vec::new();
     for droplet in context.cloud.rows(all, "droplets", &[query]).await? {
         let id = id_of(&droplet).unwrap_or_default();

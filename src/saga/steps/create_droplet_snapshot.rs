@@ -9,8 +9,8 @@ use super::{
     droplet,
 };
 use crate::{
-    digitalocean::{self, Path, Verb},
-    saga::step::{Failure, Found, Progress, Step, StepContext, Undo},
+    digitalocean::{self, ChangeMethod, Endpoint},
+    saga::step::{Failure, Lookup, Progress, Step, StepContext, Undo},
 };
 
 /// The interval of polling a droplet while its snapshot is created, which takes minutes.
@@ -74,21 +74,21 @@ impl Step for CreateDropletSnapshot {
         context: &StepContext<'_>,
         parameters: &Parameters,
         before: &Before,
-    ) -> Result<Found<Output>, Failure> {
+    ) -> Result<Lookup<Output>, Failure> {
         let lately = common::lately(context, &parameters.droplet_provider_id, "snapshot").await?;
         let mut ids = made(context, parameters, before).await?;
         Ok(match (ids.pop(), ids.is_empty(), lately) {
-            (Some(snapshot_id), true, _) => Found::One(Progress::Done(Output { snapshot_id })),
-            (Some(last), false, _) => Found::Several(ids.into_iter().chain([last]).collect()),
+            (Some(snapshot_id), true, _) => Lookup::One(Progress::Done(Output { snapshot_id })),
+            (Some(last), false, _) => Lookup::Several(ids.into_iter().chain([last]).collect()),
             // The owner of the action is unknown, so its end does not show that this step's snapshot will appear.
             (None, _, Lately::InProgress(_)) => {
                 let why = format!("waiting for another snapshot of droplet {}", parameters.droplet_provider_id);
-                Found::One(Progress::NotYet { again: LONGEST_PAUSE, why })
+                Lookup::One(Progress::NotYet { again: LONGEST_PAUSE, why })
             }
             (None, _, Lately::JustEnded) => {
-                Found::One(Progress::NotYet { again: SOON, why: "waiting until the snapshot is listed".to_owned() })
+                Lookup::One(Progress::NotYet { again: SOON, why: "waiting until the snapshot is listed".to_owned() })
             }
-            (None, _, Lately::Nothing) => Found::Nothing,
+            (None, _, Lately::Nothing) => Lookup::Nothing,
         })
     }
 
@@ -120,7 +120,7 @@ impl Step for CreateDropletSnapshot {
                 Lately::Nothing => Undo::NothingThere,
             });
         };
-        match context.cloud.send(Verb::Delete, snapshot(id, "snapshot:delete, image:delete"), None).await {
+        match context.cloud.send(ChangeMethod::Delete, snapshot(id, "snapshot:delete, image:delete"), None).await {
             Ok(_) | Err(digitalocean::Error::NotFound { .. }) if ids.len() == 1 => Ok(Undo::Done),
             Ok(_) | Err(digitalocean::Error::NotFound { .. }) => Ok(Undo::not_yet(SOON)),
             Err(error) => Err(error.into()),
@@ -139,11 +139,11 @@ fn name(context: &StepContext<'_>, parameters: &Parameters, before: &Before) -> 
 async fn made(context: &StepContext<'_>, parameters: &Parameters, before: &Before) -> Result<Vec<String>, Failure> {
     let name = name(context, parameters, before);
     let id = Some(parameters.droplet_provider_id.as_str());
-    let of_droplet = Path { route: "/v2/droplets/{id}/snapshots", parent: None, id, scope: "droplet:read" };
+    let of_droplet = Endpoint { route: "/v2/droplets/{id}/snapshots", parent: None, id, scope: "droplet:read" };
     let snapshots = match context.cloud.rows(of_droplet, "snapshots", &[]).await {
         // Snapshots outlive their droplet.
         Err(digitalocean::Error::NotFound { .. }) => {
-            let all = Path { route: "/v2/snapshots", parent: None, id: None, scope: "snapshot:read" };
+            let all = Endpoint { route: "/v2/snapshots", parent: None, id: None, scope: "snapshot:read" };
             context.cloud.rows(all, "snapshots", &[("resource_type", "droplet")]).await?
         }
         snapshots => snapshots?,
@@ -152,6 +152,6 @@ async fn made(context: &StepContext<'_>, parameters: &Parameters, before: &Befor
     Ok(named.filter_map(|snapshot| snapshot.get("id").map(id_text)).collect())
 }
 
-fn snapshot<'p>(id: &'p str, scope: &'static str) -> Path<'p> {
-    Path { route: "/v2/snapshots/{id}", parent: None, id: Some(id), scope }
+fn snapshot<'p>(id: &'p str, scope: &'static str) -> Endpoint<'p> {
+    Endpoint { route: "/v2/snapshots/{id}", parent: None, id: Some(id), scope }
 }

@@ -9,8 +9,8 @@ use super::{
     tagging, volume,
 };
 use crate::{
-    digitalocean::{Error, Path, Verb},
-    saga::step::{Failure, Found, Progress, Step, StepContext, Undo},
+    digitalocean::{ChangeMethod, Endpoint, Error},
+    saga::step::{Failure, Lookup, Progress, Step, StepContext, Undo},
 };
 
 /// Creates a volume with a tag that identifies this step; the token needs `tag:read` and `tag:create`. The step fails
@@ -91,8 +91,8 @@ impl Step for CreateVolume {
         if let Some(volume) = namesake(context, parameters).await? {
             return own(context, &volume)?.map(Progress::Done).ok_or_else(|| taken(parameters, &volume));
         }
-        let path = Path { route: "/v2/volumes", parent: None, id: None, scope: "block_storage:create, tag:create" };
-        let answer = context.cloud.send(Verb::Post, path, Some(&body(context, parameters)?)).await?;
+        let path = Endpoint { route: "/v2/volumes", parent: None, id: None, scope: "block_storage:create, tag:create" };
+        let answer = context.cloud.send(ChangeMethod::Post, path, Some(&body(context, parameters)?)).await?;
         match answer.pointer("/volume/id") {
             Some(id) => Ok(Progress::Done(Output { volume_id: id_text(id) })),
             None => Err(unnamed("volume")),
@@ -104,9 +104,9 @@ impl Step for CreateVolume {
         context: &StepContext<'_>,
         parameters: &Parameters,
         (): &(),
-    ) -> Result<Found<Output>, Failure> {
+    ) -> Result<Lookup<Output>, Failure> {
         let made = made(context, parameters).await?;
-        Ok(made.map_or(Found::Nothing, |output| Found::One(Progress::Done(output))))
+        Ok(made.map_or(Lookup::Nothing, |output| Lookup::One(Progress::Done(output))))
     }
 
     async fn adopt(&self, context: &StepContext<'_>, _: &Parameters, id: &str) -> Result<Progress<Output>, Failure> {
@@ -136,7 +136,7 @@ impl Step for CreateVolume {
             }
             return Ok(nothing_left(output));
         };
-        match context.cloud.send(Verb::Delete, volume::path(&id, "block_storage:delete"), None).await {
+        match context.cloud.send(ChangeMethod::Delete, volume::path(&id, "block_storage:delete"), None).await {
             Ok(_) | Err(Error::NotFound { .. }) => Ok(Undo::not_yet(SOON)),
             Err(error) => Err(error.into()),
         }
@@ -164,7 +164,7 @@ async fn made(context: &StepContext<'_>, parameters: &Parameters) -> Result<Opti
 /// The volume with this name in this region: there is at most one.
 async fn namesake(context: &StepContext<'_>, parameters: &Parameters) -> Result<Option<Value>, Failure> {
     let Parameters { name, region, .. } = parameters;
-    let path = Path { route: "/v2/volumes", parent: None, id: None, scope: "block_storage:read" };
+    let path = Endpoint { route: "/v2/volumes", parent: None, id: None, scope: "block_storage:read" };
     let volumes = context.cloud.rows(path, "volumes", &[("name", name), ("region", region)]).await?;
     Ok(volumes.into_iter().find(|volume| text(volume, "name") == Some(name)))
 }

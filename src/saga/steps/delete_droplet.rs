@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     common::{NoOutput, ProviderId, SOON},
-    droplet::{self, Next},
+    droplet::{self, NextAction},
 };
-use crate::saga::step::{Failure, Found, Progress, Step, StepContext, Trace};
+use crate::saga::step::{Failure, Lookup, Progress, Step, StepContext, Trace};
 
 /// Deletes a droplet and its disk. Cannot be undone. Volumes, snapshots and reserved addresses are kept. Its backups
 /// are deleted, so the step refuses a droplet with backups unless `discard_backups` is set. A droplet that does not
@@ -59,7 +59,7 @@ impl Step for DeleteDroplet {
                 droplet::delete(context, id).await?;
                 Ok(going(id))
             }
-            Err(Next::Gone) => Ok(Progress::Done(NoOutput {})),
+            Err(NextAction::Gone) => Ok(Progress::Done(NoOutput {})),
             Err(next) => droplet::go(context, id, next).await,
         }
     }
@@ -69,12 +69,12 @@ impl Step for DeleteDroplet {
         context: &StepContext<'_>,
         parameters: &Parameters,
         _: &Before,
-    ) -> Result<Found<NoOutput>, Failure> {
+    ) -> Result<Lookup<NoOutput>, Failure> {
         let id = parameters.droplet_provider_id.as_str();
         Ok(match droplet::droplet(context, id).await? {
-            None => Found::One(Progress::Done(NoOutput {})),
-            Some(_) if context.has_settled() => Found::Converges,
-            Some(_) => Found::One(going(id)),
+            None => Lookup::One(Progress::Done(NoOutput {})),
+            Some(_) if context.has_settled() => Lookup::Converges,
+            Some(_) => Lookup::One(going(id)),
         })
     }
 

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::common::{NoOutput, ProviderId};
 use crate::{
-    digitalocean::{Error, Path, Verb},
-    saga::step::{Failure, Found, Progress, Step, StepContext, Trace},
+    digitalocean::{ChangeMethod, Endpoint, Error},
+    saga::step::{Failure, Lookup, Progress, Step, StepContext, Trace},
 };
 
 /// Deletes a snapshot of a droplet or volume. Cannot be undone. A snapshot that does not exist counts as deleted.
@@ -46,7 +46,7 @@ impl Step for DeleteSnapshot {
         parameters: &Parameters,
         _: &Before,
     ) -> Result<Progress<NoOutput>, Failure> {
-        match context.cloud.send(Verb::Delete, path(parameters, "snapshot:delete, image:delete"), None).await {
+        match context.cloud.send(ChangeMethod::Delete, path(parameters, "snapshot:delete, image:delete"), None).await {
             Ok(_) | Err(Error::NotFound { .. }) => Ok(Progress::Done(NoOutput {})),
             Err(error) => Err(error.into()),
         }
@@ -57,9 +57,9 @@ impl Step for DeleteSnapshot {
         context: &StepContext<'_>,
         parameters: &Parameters,
         _: &Before,
-    ) -> Result<Found<NoOutput>, Failure> {
+    ) -> Result<Lookup<NoOutput>, Failure> {
         let is_there = exists(context, parameters).await?;
-        Ok(if is_there { Found::Converges } else { Found::One(Progress::Done(NoOutput {})) })
+        Ok(if is_there { Lookup::Converges } else { Lookup::One(Progress::Done(NoOutput {})) })
     }
 
     async fn trace(
@@ -80,6 +80,6 @@ async fn exists(context: &StepContext<'_>, parameters: &Parameters) -> Result<bo
     Ok(context.cloud.fetch(path, "snapshot", &[]).await?.is_some())
 }
 
-fn path<'p>(parameters: &'p Parameters, scope: &'static str) -> Path<'p> {
-    Path { route: "/v2/snapshots/{id}", parent: None, id: Some(parameters.snapshot_id.as_str()), scope }
+fn path<'p>(parameters: &'p Parameters, scope: &'static str) -> Endpoint<'p> {
+    Endpoint { route: "/v2/snapshots/{id}", parent: None, id: Some(parameters.snapshot_id.as_str()), scope }
 }

@@ -8,7 +8,7 @@ use super::{
     volume,
 };
 use crate::{
-    digitalocean::{Error, Verb},
+    digitalocean::{ChangeMethod, Error},
     saga::step::{Failure, Progress, Step, StepContext, Trace},
 };
 
@@ -55,7 +55,7 @@ impl Step for DeleteVolume {
         if let Some(droplet) = volume::droplets(&volume).first() {
             return Err(Failure::Permanent(format!("volume {id} is attached to droplet {droplet}; detach it first")));
         }
-        match context.cloud.send(Verb::Delete, volume::path(id.as_str(), "block_storage:delete"), None).await {
+        match context.cloud.send(ChangeMethod::Delete, volume::path(id.as_str(), "block_storage:delete"), None).await {
             Ok(_) | Err(Error::NotFound { .. }) => Ok(Progress::Done(NoOutput {})),
             Err(error) => Err(error.into()),
         }

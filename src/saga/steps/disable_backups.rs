@@ -8,7 +8,7 @@ use super::{
     backups::{self, BackupPolicy},
     common::ProviderId,
     converging::Converging,
-    droplet::{self, Next},
+    droplet::{self, NextAction},
 };
 use crate::saga::step::{Failure, StepContext};
 
@@ -72,8 +72,14 @@ impl Converging for DisableBackups {
         Ok(Before { were_enabled, had_some, policy })
     }
 
-    async fn next(&self, _: &StepContext<'_>, _: &Parameters, _: &Before, droplet: &Value) -> Result<Next, Failure> {
-        Ok(if droplet::has_backups(droplet) { backups::disable() } else { Next::Nothing })
+    async fn next(
+        &self,
+        _: &StepContext<'_>,
+        _: &Parameters,
+        _: &Before,
+        droplet: &Value,
+    ) -> Result<NextAction, Failure> {
+        Ok(if droplet::has_backups(droplet) { backups::disable() } else { NextAction::Nothing })
     }
 
     async fn previous(
@@ -82,9 +88,9 @@ impl Converging for DisableBackups {
         parameters: &Parameters,
         before: &Before,
         droplet: &Value,
-    ) -> Result<Next, Failure> {
+    ) -> Result<NextAction, Failure> {
         if !before.were_enabled || droplet::has_backups(droplet) {
-            return Ok(Next::Nothing);
+            return Ok(NextAction::Nothing);
         }
         if before.had_some {
             let id = &parameters.droplet_provider_id;

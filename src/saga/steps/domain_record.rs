@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::common::{ProviderId, id_text};
 use crate::{
-    digitalocean::{Kind, Live, Path, ResourceKey, full_name},
+    digitalocean::{Endpoint, Kind, Live, ResourceKey, full_name},
     drift::finding::{self, Finding},
     saga::step::{Failure, StepContext},
 };
@@ -35,13 +35,13 @@ pub(super) enum CaaTag {
 }
 
 /// The path of a domain's records.
-pub(super) fn all<'p>(domain: &'p ProviderId, scope: &'static str) -> Path<'p> {
-    Path { route: "/v2/domains/{parent}/records", parent: Some(domain.as_str()), id: None, scope }
+pub(super) fn all<'p>(domain: &'p ProviderId, scope: &'static str) -> Endpoint<'p> {
+    Endpoint { route: "/v2/domains/{parent}/records", parent: Some(domain.as_str()), id: None, scope }
 }
 
 /// The path of one record.
-pub(super) fn one<'p>(domain: &'p ProviderId, id: &'p str, scope: &'static str) -> Path<'p> {
-    Path { route: "/v2/domains/{parent}/records/{id}", parent: Some(domain.as_str()), id: Some(id), scope }
+pub(super) fn one<'p>(domain: &'p ProviderId, id: &'p str, scope: &'static str) -> Endpoint<'p> {
+    Endpoint { route: "/v2/domains/{parent}/records/{id}", parent: Some(domain.as_str()), id: Some(id), scope }
 }
 
 /// Fetches a record.

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::common::{self, NoOutput, ProviderId, SOON, text};
 use crate::{
     api::saga::ActionId,
-    digitalocean::{Error, Path, Verb},
-    saga::step::{Failure, Found, Progress, StepContext, Undo, has_passed},
+    digitalocean::{ChangeMethod, Endpoint, Error},
+    saga::step::{Failure, Lookup, Progress, StepContext, Undo, has_passed},
 };
 
 /// The interval of polling a droplet that shuts down or is busy.
@@ -21,7 +21,7 @@ const LATEST: &str = "50";
 
 /// The next operation towards the target state of a droplet.
 #[derive(Debug)]
-pub enum Next {
+pub enum NextAction {
     /// None: the droplet is in the target state.
     Nothing,
     /// None: the droplet does not exist.
@@ -41,7 +41,7 @@ pub enum Next {
 
 /// An action on a droplet, with the fields that matter here.
 #[derive(Debug)]
-pub(super) struct Action {
+pub(super) struct DropletAction {
     pub(super) id: ActionId,
     pub(super) kind: String,
     pub(super) status: String,
@@ -50,21 +50,21 @@ pub(super) struct Action {
 
 /// Fetches a droplet.
 pub(super) async fn droplet(context: &StepContext<'_>, id: &str) -> Result<Option<Value>, Failure> {
-    let path = Path { route: "/v2/droplets/{id}", parent: None, id: Some(id), scope: "droplet:read" };
+    let path = Endpoint { route: "/v2/droplets/{id}", parent: None, id: Some(id), scope: "droplet:read" };
     Ok(context.cloud.fetch(path, "droplet", &[]).await?)
 }
 
 /// Fetches a droplet if no action is in progress, and otherwise returns the next operation.
-pub(super) async fn at_rest(context: &StepContext<'_>, id: &str) -> Result<Result<Value, Next>, Failure> {
+pub(super) async fn at_rest(context: &StepContext<'_>, id: &str) -> Result<Result<Value, NextAction>, Failure> {
     // Read before the droplet, so that the effect of an action which ends in between shows there.
     let under_way = actions(context, id).await?.into_iter().find(|action| action.status == "in-progress");
-    let Some(droplet) = droplet(context, id).await? else { return Ok(Err(Next::Gone)) };
+    let Some(droplet) = droplet(context, id).await? else { return Ok(Err(NextAction::Gone)) };
     if let Some(action) = under_way {
-        return Ok(Err(Next::Busy(action.id)));
+        return Ok(Err(NextAction::Busy(action.id)));
     }
     // The lock is independent of actions: DigitalOcean refuses every action on such a droplet until it is unlocked.
     if droplet.get("locked") == Some(&json!(true)) {
-        return Ok(Err(Next::Wait { again: LONGEST_PAUSE, why: locked(id) }));
+        return Ok(Err(NextAction::Wait { again: LONGEST_PAUSE, why: locked(id) }));
     }
     Ok(Ok(droplet))
 }
@@ -73,15 +73,15 @@ pub(super) async fn at_rest(context: &StepContext<'_>, id: &str) -> Result<Resul
 pub(super) async fn before(context: &StepContext<'_>, id: &str) -> Result<Value, Failure> {
     match at_rest(context, id).await? {
         Ok(droplet) => Ok(droplet),
-        Err(Next::Gone) => Err(gone(id)),
-        Err(Next::Wait { why, .. }) => Err(Failure::Waiting(why)),
+        Err(NextAction::Gone) => Err(gone(id)),
+        Err(NextAction::Wait { why, .. }) => Err(Failure::Waiting(why)),
         Err(_) => Err(Failure::Waiting(others(id))),
     }
 }
 
 /// The next operation while another user's action is in progress.
-pub(super) fn wait_for_others(id: &str) -> Next {
-    Next::Wait { again: LONGEST_PAUSE, why: others(id) }
+pub(super) fn wait_for_others(id: &str) -> NextAction {
+    NextAction::Wait { again: LONGEST_PAUSE, why: others(id) }
 }
 
 fn others(id: &str) -> String {
@@ -93,9 +93,9 @@ fn locked(id: &str) -> String {
 }
 
 /// The latest actions on a droplet, newest first.
-pub(super) async fn actions(context: &StepContext<'_>, id: &str) -> Result<Vec<Action>, Failure> {
+pub(super) async fn actions(context: &StepContext<'_>, id: &str) -> Result<Vec<DropletAction>, Failure> {
     let route = "/v2/droplets/{id}/actions";
-    let path = Path { route, parent: None, id: Some(id), scope: "droplet:read" };
+    let path = Endpoint { route, parent: None, id: Some(id), scope: "droplet:read" };
     let listed = context.cloud.fetch(path, "actions", &[("per_page", LATEST)]).await?.unwrap_or_default();
     let listed = listed.as_array().into_iter().flatten();
     let mut actions: Vec<_> = listed.filter_map(action).collect();
@@ -103,8 +103,8 @@ pub(super) async fn actions(context: &StepContext<'_>, id: &str) -> Result<Vec<A
     Ok(actions)
 }
 
-fn action(document: &Value) -> Option<Action> {
-    Some(Action {
+fn action(document: &Value) -> Option<DropletAction> {
+    Some(DropletAction {
         id: common::named(document.get("id"))?,
         kind: text(document, "type")?.to_owned(),
         status: text(document, "status")?.to_owned(),
@@ -118,13 +118,13 @@ pub(super) async fn latest_action(context: &StepContext<'_>, id: &str) -> Result
 }
 
 /// Advances a droplet by one action.
-pub(super) async fn go(context: &StepContext<'_>, id: &str, next: Next) -> Result<Progress<NoOutput>, Failure> {
+pub(super) async fn go(context: &StepContext<'_>, id: &str, next: NextAction) -> Result<Progress<NoOutput>, Failure> {
     Ok(match next {
-        Next::Nothing => Progress::Done(NoOutput {}),
-        Next::Gone => return Err(gone(id)),
-        Next::Busy(action) => started(id, action),
-        Next::Wait { again, why } => Progress::NotYet { again, why },
-        Next::Act(action) => match begin(context, id, &action).await? {
+        NextAction::Nothing => Progress::Done(NoOutput {}),
+        NextAction::Gone => return Err(gone(id)),
+        NextAction::Busy(action) => started(id, action),
+        NextAction::Wait { again, why } => Progress::NotYet { again, why },
+        NextAction::Act(action) => match begin(context, id, &action).await? {
             Some(action) => started(id, action),
             None => Progress::NotYet {
                 again: SOON,
@@ -138,23 +138,28 @@ pub(super) async fn go(context: &StepContext<'_>, id: &str, next: Next) -> Resul
 }
 
 /// The result of looking up a step with this next operation.
-pub(super) fn found(id: &str, next: Next) -> Found<NoOutput> {
+pub(super) fn found(id: &str, next: NextAction) -> Lookup<NoOutput> {
     match next {
-        Next::Nothing => Found::One(Progress::Done(NoOutput {})),
-        Next::Busy(action) => Found::One(started(id, action)),
-        Next::Wait { again, why } => Found::One(Progress::NotYet { again, why }),
-        Next::Act(_) | Next::Gone => Found::Converges,
+        NextAction::Nothing => Lookup::One(Progress::Done(NoOutput {})),
+        NextAction::Busy(action) => Lookup::One(started(id, action)),
+        NextAction::Wait { again, why } => Lookup::One(Progress::NotYet { again, why }),
+        NextAction::Act(_) | NextAction::Gone => Lookup::Converges,
     }
 }
 
 /// Reverts a droplet by one action. `is_done` is true if the whole effect is known.
-pub(super) async fn go_back(context: &StepContext<'_>, id: &str, next: Next, is_done: bool) -> Result<Undo, Failure> {
+pub(super) async fn go_back(
+    context: &StepContext<'_>,
+    id: &str,
+    next: NextAction,
+    is_done: bool,
+) -> Result<Undo, Failure> {
     Ok(match next {
-        Next::Nothing if is_done => Undo::Done,
-        Next::Nothing | Next::Gone => Undo::NothingThere,
-        Next::Busy(action) => Undo::Started(action),
-        Next::Wait { again, why } => Undo::NotYet { again, why },
-        Next::Act(action) => begin(context, id, &action).await?.map_or(Undo::not_yet(SOON), Undo::Started),
+        NextAction::Nothing if is_done => Undo::Done,
+        NextAction::Nothing | NextAction::Gone => Undo::NothingThere,
+        NextAction::Busy(action) => Undo::Started(action),
+        NextAction::Wait { again, why } => Undo::NotYet { again, why },
+        NextAction::Act(action) => begin(context, id, &action).await?.map_or(Undo::not_yet(SOON), Undo::Started),
     })
 }
 
@@ -178,8 +183,8 @@ pub(super) async fn act(context: &StepContext<'_>, id: &str, action: &Value) -> 
 
 async fn send(context: &StepContext<'_>, id: &str, action: &Value) -> Result<Value, Error> {
     let route = "/v2/droplets/{id}/actions";
-    let path = Path { route, parent: None, id: Some(id), scope: scope(action) };
-    context.cloud.send(Verb::Post, path, Some(action)).await
+    let path = Endpoint { route, parent: None, id: Some(id), scope: scope(action) };
+    context.cloud.send(ChangeMethod::Post, path, Some(action)).await
 }
 
 /// The scopes that an action needs.
@@ -222,8 +227,8 @@ pub(super) fn grace(seconds: u32) -> Duration {
 }
 
 /// The action that powers on a droplet.
-pub(super) fn power_on() -> Next {
-    Next::Act(json!({ "type": "power_on" }))
+pub(super) fn power_on() -> NextAction {
+    NextAction::Act(json!({ "type": "power_on" }))
 }
 
 /// The next operation to power off a running droplet: shut it down, and power it off after the grace period. Shutdown
@@ -233,7 +238,7 @@ pub(super) async fn power_off(
     id: &str,
     since: u64,
     grace: Duration,
-) -> Result<Next, Failure> {
+) -> Result<NextAction, Failure> {
     let shutdowns = shutdowns(context, id, since).await?;
     let has_started = shutdowns.iter().any(|action| action.status != "errored");
     Ok(match shutdowns.last() {
@@ -241,7 +246,7 @@ pub(super) async fn power_off(
         Some(_) if has_started => wait_for_shutdown(id),
         Some(_) if shutdowns.len() >= MAX_SHUTDOWNS => cut_power(),
         None if grace.is_zero() => cut_power(),
-        _ => Next::Act(json!({ "type": "shutdown" })),
+        _ => NextAction::Act(json!({ "type": "shutdown" })),
     })
 }
 
@@ -251,23 +256,23 @@ pub(super) async fn stays_on(
     id: &str,
     since: u64,
     grace: Duration,
-) -> Result<Next, Failure> {
+) -> Result<NextAction, Failure> {
     let shutdowns = shutdowns(context, id, since).await?;
     let may =
         shutdowns.iter().any(|action| action.status != "errored" && !has_passed(action.started_at, grace, context.now));
-    Ok(if may { wait_for_shutdown(id) } else { Next::Nothing })
+    Ok(if may { wait_for_shutdown(id) } else { NextAction::Nothing })
 }
 
-fn cut_power() -> Next {
-    Next::Act(json!({ "type": "power_off" }))
+fn cut_power() -> NextAction {
+    NextAction::Act(json!({ "type": "power_off" }))
 }
 
-fn wait_for_shutdown(id: &str) -> Next {
-    Next::Wait { again: LONGEST_PAUSE, why: format!("waiting for droplet {id} to shut down") }
+fn wait_for_shutdown(id: &str) -> NextAction {
+    NextAction::Wait { again: LONGEST_PAUSE, why: format!("waiting for droplet {id} to shut down") }
 }
 
 /// The shutdown actions since the droplet was powered on and after the action `since`, newest first.
-async fn shutdowns(context: &StepContext<'_>, id: &str, since: u64) -> Result<Vec<Action>, Failure> {
+async fn shutdowns(context: &StepContext<'_>, id: &str, since: u64) -> Result<Vec<DropletAction>, Failure> {
     let actions = actions(context, id).await?.into_iter();
     let of_now = actions.take_while(|action| {
         action.id.get() > since && !["power_on", "power_cycle", "reboot"].contains(&action.kind.as_str())
@@ -301,8 +306,8 @@ pub(super) fn check_backups(id: &str, droplet: &Value, may_be_lost: bool) -> Res
 
 /// Deletes a droplet. A droplet that does not exist counts as deleted.
 pub(super) async fn delete(context: &StepContext<'_>, id: &str) -> Result<(), Failure> {
-    let path = Path { route: "/v2/droplets/{id}", parent: None, id: Some(id), scope: "droplet:delete" };
-    match context.cloud.send(Verb::Delete, path, None).await {
+    let path = Endpoint { route: "/v2/droplets/{id}", parent: None, id: Some(id), scope: "droplet:delete" };
+    match context.cloud.send(ChangeMethod::Delete, path, None).await {
         Ok(_) | Err(Error::NotFound { .. }) => Ok(()),
         Err(error) => Err(error.into()),
     }

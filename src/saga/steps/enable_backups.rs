@@ -8,7 +8,7 @@ use super::{
     backups::{self, BackupPolicy},
     common::ProviderId,
     converging::Converging,
-    droplet::{self, Next},
+    droplet::{self, NextAction},
 };
 use crate::saga::step::{Failure, StepContext};
 
@@ -68,12 +68,12 @@ impl Converging for EnableBackups {
         parameters: &Parameters,
         _: &Before,
         droplet: &Value,
-    ) -> Result<Next, Failure> {
+    ) -> Result<NextAction, Failure> {
         let id = parameters.droplet_provider_id.as_str();
         Ok(match &parameters.backup_policy {
             policy if !droplet::has_backups(droplet) => backups::enable(policy.as_ref()),
             Some(wanted) if !wanted.is_met_by(&now(context, id).await?) => backups::change(wanted),
-            _ => Next::Nothing,
+            _ => NextAction::Nothing,
         })
     }
 
@@ -83,9 +83,9 @@ impl Converging for EnableBackups {
         parameters: &Parameters,
         before: &Before,
         droplet: &Value,
-    ) -> Result<Next, Failure> {
+    ) -> Result<NextAction, Failure> {
         if !droplet::has_backups(droplet) {
-            return Ok(Next::Nothing);
+            return Ok(NextAction::Nothing);
         }
         if before.were_disabled {
             return Ok(backups::disable());
@@ -93,7 +93,7 @@ impl Converging for EnableBackups {
         let id = parameters.droplet_provider_id.as_str();
         Ok(match (&parameters.backup_policy, &before.policy) {
             (Some(wanted), Some(was)) if wanted.is_met_by(&now(context, id).await?) => backups::change(was),
-            _ => Next::Nothing,
+            _ => NextAction::Nothing,
         })
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{
     common::ProviderId,
     converging::Converging,
-    droplet::{self, Next},
+    droplet::{self, NextAction},
 };
 use crate::saga::step::{Failure, StepContext};
 
@@ -68,16 +68,16 @@ impl Converging for EnableIPv6 {
         parameters: &Parameters,
         before: &Before,
         droplet: &Value,
-    ) -> Result<Next, Failure> {
+    ) -> Result<NextAction, Failure> {
         if has_ipv6(droplet) {
             let is_as_before = droplet::is_on(droplet) || !before.was_on || before.had_it;
-            return Ok(if is_as_before { Next::Nothing } else { droplet::power_on() });
+            return Ok(if is_as_before { NextAction::Nothing } else { droplet::power_on() });
         }
         if droplet::is_on(droplet) {
             let (id, grace) = (parameters.droplet_provider_id.as_str(), droplet::grace(parameters.grace_seconds));
             return droplet::power_off(context, id, before.latest_action, grace).await;
         }
-        Ok(Next::Act(json!({ "type": "enable_ipv6" })))
+        Ok(NextAction::Act(json!({ "type": "enable_ipv6" })))
     }
 
     async fn previous(
@@ -86,7 +86,7 @@ impl Converging for EnableIPv6 {
         parameters: &Parameters,
         before: &Before,
         droplet: &Value,
-    ) -> Result<Next, Failure> {
+    ) -> Result<NextAction, Failure> {
         let id = parameters.droplet_provider_id.as_str();
         if before.was_on && !droplet::is_on(droplet) {
             return Ok(droplet::power_on());
@@ -98,7 +98,7 @@ impl Converging for EnableIPv6 {
             let grace = droplet::grace(parameters.grace_seconds);
             return droplet::stays_on(context, id, before.latest_action, grace).await;
         }
-        Ok(Next::Nothing)
+        Ok(NextAction::Nothing)
     }
 }
 

@@ -160,7 +160,7 @@ impl Step for HttpRequest {
             Some(secret) => Some(Body::Raw(secret.read(context, "bodyFrom").await?)),
             None => body.as_ref().map(Body::Json),
         };
-        let call = Call { url, method: *method, headers, headers_from };
+        let call = ServiceCall { url, method: *method, headers, headers_from };
         let is_expected = |status: StatusCode| {
             if expect_status.is_empty() { status.is_success() } else { expect_status.contains(&status.as_u16()) }
         };
@@ -180,7 +180,7 @@ impl Step for HttpRequest {
         let Parameters { headers, headers_from, compensation_url, compensation_method, compensation_body, .. } =
             parameters;
         let Some(url) = compensation_url else { return Ok(Undo::Done) };
-        let call = Call { url, method: *compensation_method, headers, headers_from };
+        let call = ServiceCall { url, method: *compensation_method, headers, headers_from };
         let body = compensation_body.as_ref().map(Body::Json);
         let is_undone =
             |status: StatusCode| status.is_success() || matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE);
@@ -192,7 +192,7 @@ impl Step for HttpRequest {
 }
 
 /// One call.
-struct Call<'a> {
+struct ServiceCall<'a> {
     url: &'a ServiceUrl,
     method: Method,
     headers: &'a Headers,
@@ -213,7 +213,7 @@ enum ServiceResponse {
     Later { again: Duration, why: String },
 }
 
-impl Call<'_> {
+impl ServiceCall<'_> {
     async fn make(
         &self,
         context: &StepContext<'_>,

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{
     common::ProviderId,
     converging::Converging,
-    droplet::{self, Next},
+    droplet::{self, NextAction},
 };
 use crate::saga::step::{Failure, StepContext};
 
@@ -59,9 +59,9 @@ impl Converging for PowerOffDroplet {
         parameters: &Parameters,
         before: &Before,
         droplet: &Value,
-    ) -> Result<Next, Failure> {
+    ) -> Result<NextAction, Failure> {
         if !droplet::is_on(droplet) {
-            return Ok(Next::Nothing);
+            return Ok(NextAction::Nothing);
         }
         let (id, grace) = (parameters.droplet_provider_id.as_str(), droplet::grace(parameters.grace_seconds));
         droplet::power_off(context, id, before.latest_action, grace).await
@@ -73,9 +73,9 @@ impl Converging for PowerOffDroplet {
         parameters: &Parameters,
         before: &Before,
         droplet: &Value,
-    ) -> Result<Next, Failure> {
+    ) -> Result<NextAction, Failure> {
         if !before.was_on {
-            return Ok(Next::Nothing);
+            return Ok(NextAction::Nothing);
         }
         if droplet::is_on(droplet) {
             // It may have been powered off after it was read.

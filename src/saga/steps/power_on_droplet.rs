@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{
     common::ProviderId,
     converging::Converging,
-    droplet::{self, Next},
+    droplet::{self, NextAction},
 };
 use crate::saga::step::{Failure, StepContext};
 
@@ -54,8 +54,14 @@ impl Converging for PowerOnDroplet {
         Ok(Before { was_off: !droplet::is_on(droplet), latest_action: droplet::latest_action(context, id).await? })
     }
 
-    async fn next(&self, _: &StepContext<'_>, _: &Parameters, _: &Before, droplet: &Value) -> Result<Next, Failure> {
-        Ok(if droplet::is_on(droplet) { Next::Nothing } else { droplet::power_on() })
+    async fn next(
+        &self,
+        _: &StepContext<'_>,
+        _: &Parameters,
+        _: &Before,
+        droplet: &Value,
+    ) -> Result<NextAction, Failure> {
+        Ok(if droplet::is_on(droplet) { NextAction::Nothing } else { droplet::power_on() })
     }
 
     async fn previous(
@@ -64,11 +70,11 @@ impl Converging for PowerOnDroplet {
         parameters: &Parameters,
         before: &Before,
         droplet: &Value,
-    ) -> Result<Next, Failure> {
+    ) -> Result<NextAction, Failure> {
         if before.was_off && droplet::is_on(droplet) {
             let id = parameters.droplet_provider_id.as_str();
             return droplet::power_off(context, id, before.latest_action, GRACE).await;
         }
-        Ok(Next::Nothing)
+        Ok(NextAction::Nothing)
     }
 }

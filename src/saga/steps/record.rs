@@ -111,7 +111,7 @@ pub(super) async fn delete(context: &StepContext<'_>, record: &ProvisionedResour
 /// Returns true if this saga created a record, by a field that only the operator owns.
 pub(super) fn is_of_saga(context: &StepContext<'_>, record: &ProvisionedResource) -> bool {
     let is_named = record.spec.saga_ref.as_ref().is_some_and(|saga| saga.name == context.saga);
-    is_named && Owners::of(record).own.contains("sagaRef")
+    is_named && FieldManagers::of(record).own.contains("sagaRef")
 }
 
 /// The fields of a spec, one by one.
@@ -147,14 +147,14 @@ pub(super) fn spec(fields: Fields) -> Value {
 
 /// The owners of a record's fields.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Owners {
+pub(super) struct FieldManagers {
     /// Fields that the step's field manager owns. A manager that changes one becomes its owner.
     pub(super) own: BTreeSet<String>,
     /// Fields that other managers own, including the operator when it adopts a live value.
     pub(super) others: BTreeSet<String>,
 }
 
-impl Owners {
+impl FieldManagers {
     pub(super) fn of(record: &ProvisionedResource) -> Self {
         let mut owners = Self::default();
         for entry in record.metadata.managed_fields.iter().flatten() {

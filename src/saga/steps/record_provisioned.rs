@@ -9,13 +9,13 @@ use serde_json::Value;
 
 use super::{
     common::{SOON, any_id, kind_name, nothing_left, text_or_number},
-    record::{self, Fields, NAME, Owners, is_of_saga},
+    record::{self, FieldManagers, Fields, NAME, is_of_saga},
 };
 use crate::{
     api::{CloudResource, DriftPolicy, OPERATOR, ProvisionedResource, ProvisionedResourceSpec, saga::SagaRef},
     digitalocean::Kind,
     drift::{
-        record::{Target, apply},
+        record::{RecordTarget, apply},
         record_provisioned,
     },
     saga::step::{Failure, Progress, Step, StepContext, Undo},
@@ -78,7 +78,7 @@ impl Step for RecordProvisioned {
 
     async fn before(&self, context: &StepContext<'_>, parameters: &Parameters) -> Result<Before, Failure> {
         let Some(record) = record::get(context, &parameters.name).await? else { return Ok(Before::default()) };
-        let own = Owners::of(&record).own;
+        let own = FieldManagers::of(&record).own;
         let wanted = record::fields(&spec(context, parameters))?;
         let mut fields = record::fields(&record.spec)?;
         fields.retain(|field, _| own.contains(field) || wanted.contains_key(field));
@@ -134,8 +134,8 @@ impl Step for RecordProvisioned {
             return Ok(if is_gone { Undo::Done } else { Undo::not_yet(SOON) });
         }
         let wanted = record::fields(&spec(context, parameters))?;
-        let restored = restored(before, &wanted, &record::fields(&record.spec)?, &Owners::of(&record));
-        let target = Target { name: &parameters.name, uid: record.metadata.uid.as_deref() };
+        let restored = restored(before, &wanted, &record::fields(&record.spec)?, &FieldManagers::of(&record));
+        let target = RecordTarget { name: &parameters.name, uid: record.metadata.uid.as_deref() };
         let params = PatchParams::apply(OPERATOR).force();
         apply(context.kube, context.namespace, target, &record::spec(restored), &params).await?;
         Ok(Undo::Done)
@@ -160,7 +160,7 @@ fn made(context: &StepContext<'_>, before: &Before, record: &ProvisionedResource
 
 /// The fields to apply so that the record has its earlier values again, except where another manager has changed them
 /// since. Fields that are applied now and missing here are removed, unless another manager owns them too.
-fn restored(before: &Before, wanted: &Fields, now: &Fields, owners: &Owners) -> Fields {
+fn restored(before: &Before, wanted: &Fields, now: &Fields, owners: &FieldManagers) -> Fields {
     let belongs = |(field, was): &(&String, &Value)| {
         let is_from_here = before.own.contains(*field);
         if wanted.contains_key(*field) {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{
     common::{ProviderId, text},
     converging::Converging,
-    droplet::Next,
+    droplet::NextAction,
 };
 use crate::saga::step::{Failure, StepContext};
 
@@ -51,8 +51,8 @@ impl Converging for RenameDroplet {
         parameters: &Parameters,
         _: &Before,
         droplet: &Value,
-    ) -> Result<Next, Failure> {
-        Ok(if is_named(droplet, &parameters.name) { Next::Nothing } else { rename(&parameters.name) })
+    ) -> Result<NextAction, Failure> {
+        Ok(if is_named(droplet, &parameters.name) { NextAction::Nothing } else { rename(&parameters.name) })
     }
 
     async fn previous(
@@ -61,10 +61,10 @@ impl Converging for RenameDroplet {
         parameters: &Parameters,
         before: &Before,
         droplet: &Value,
-    ) -> Result<Next, Failure> {
+    ) -> Result<NextAction, Failure> {
         Ok(match &before.name {
             Some(name) if is_named(droplet, &parameters.name) && *name != parameters.name => rename(name),
-            _ => Next::Nothing,
+            _ => NextAction::Nothing,
         })
     }
 }
@@ -73,6 +73,6 @@ fn is_named(droplet: &Value, name: &str) -> bool {
     text(droplet, "name") == Some(name)
 }
 
-fn rename(name: &str) -> Next {
-    Next::Act(json!({ "type": "rename", "name": name }))
+fn rename(name: &str) -> NextAction {
+    NextAction::Act(json!({ "type": "rename", "name": name }))
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::common::{self, NoOutput, nothing_left};
 use crate::{
     api::saga::ActionId,
-    digitalocean::{Path, Verb},
+    digitalocean::{ChangeMethod, Endpoint},
     saga::step::{Failure, Progress, StepContext, Undo},
 };
 
@@ -105,7 +105,9 @@ pub(super) fn progress(action: Option<ActionId>, ip: Ipv4Addr, droplet: u64) -> 
 
 async fn act(context: &StepContext<'_>, ip: Ipv4Addr, action: &Value) -> Result<ActionId, Failure> {
     let ip = ip.to_string();
-    common::action_id(&context.cloud.send(Verb::Post, path(&ip, ACTIONS, "reserved_ip:update"), Some(action)).await?)
+    common::action_id(
+        &context.cloud.send(ChangeMethod::Post, path(&ip, ACTIONS, "reserved_ip:update"), Some(action)).await?,
+    )
 }
 
 /// The address's action in progress: there is at most one.
@@ -135,6 +137,6 @@ fn missing(ip: Ipv4Addr) -> Failure {
     Failure::Permanent(format!("there is no reserved IP {ip}"))
 }
 
-fn path<'p>(ip: &'p str, route: &'static str, scope: &'static str) -> Path<'p> {
-    Path { route, parent: None, id: Some(ip), scope }
+fn path<'p>(ip: &'p str, route: &'static str, scope: &'static str) -> Endpoint<'p> {
+    Endpoint { route, parent: None, id: Some(ip), scope }
 }

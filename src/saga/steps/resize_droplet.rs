@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use super::{
     common::{ProviderId, text},
     converging::Converging,
-    droplet::{self, Next},
+    droplet::{self, NextAction},
 };
 use crate::{
-    digitalocean::Path,
+    digitalocean::Endpoint,
     nearest::nearest,
     saga::step::{Failure, StepContext},
 };
@@ -86,17 +86,17 @@ impl Converging for ResizeDroplet {
         parameters: &Parameters,
         before: &Before,
         droplet: &Value,
-    ) -> Result<Next, Failure> {
+    ) -> Result<NextAction, Failure> {
         let has_disk = !parameters.disk || gigabytes(droplet) >= droplet.get("size").map_or(0, gigabytes);
         if is_of_size(droplet, &parameters.size) && has_disk {
             let is_as_before = droplet::is_on(droplet) || !before.was_on;
-            return Ok(if is_as_before { Next::Nothing } else { droplet::power_on() });
+            return Ok(if is_as_before { NextAction::Nothing } else { droplet::power_on() });
         }
         if droplet::is_on(droplet) {
             let (id, grace) = (parameters.droplet_provider_id.as_str(), droplet::grace(parameters.grace_seconds));
             return droplet::power_off(context, id, before.latest_action, grace).await;
         }
-        Ok(Next::Act(json!({ "type": "resize", "size": parameters.size, "disk": parameters.disk })))
+        Ok(NextAction::Act(json!({ "type": "resize", "size": parameters.size, "disk": parameters.disk })))
     }
 
     async fn previous(
@@ -105,9 +105,9 @@ impl Converging for ResizeDroplet {
         parameters: &Parameters,
         before: &Before,
         droplet: &Value,
-    ) -> Result<Next, Failure> {
+    ) -> Result<NextAction, Failure> {
         let (id, grace) = (parameters.droplet_provider_id.as_str(), droplet::grace(parameters.grace_seconds));
-        let Some(size) = &before.size else { return Ok(Next::Nothing) };
+        let Some(size) = &before.size else { return Ok(NextAction::Nothing) };
         if gigabytes(droplet) > before.disk {
             // A droplet that this step powered off is powered on again.
             if before.was_on && !droplet::is_on(droplet) {
@@ -120,10 +120,10 @@ impl Converging for ResizeDroplet {
             return droplet::power_off(context, id, before.latest_action, grace).await;
         }
         if is_resized {
-            return Ok(Next::Act(json!({ "type": "resize", "size": size, "disk": false })));
+            return Ok(NextAction::Act(json!({ "type": "resize", "size": size, "disk": false })));
         }
         if !before.was_on {
-            return Ok(Next::Nothing);
+            return Ok(NextAction::Nothing);
         }
         if droplet::is_on(droplet) {
             return droplet::stays_on(context, id, before.latest_action, grace).await;
@@ -135,7 +135,7 @@ impl Converging for ResizeDroplet {
 /// Refuses sizes that the droplet cannot have.
 async fn check(context: &StepContext<'_>, parameters: &Parameters, droplet: &Value) -> Result<(), Failure> {
     let (id, wanted) = (&parameters.droplet_provider_id, &parameters.size);
-    let sizes = Path { route: "/v2/sizes", parent: None, id: None, scope: "sizes:read" };
+    let sizes = Endpoint { route: "/v2/sizes", parent: None, id: None, scope: "sizes:read" };
     let sizes = context.cloud.rows(sizes, "sizes", &[]).await?;
     let slugs = || sizes.iter().filter_map(|size| text(size, "slug"));
     let Some(size) = sizes.iter().find(|size| is_slug(text(size, "slug"), wanted)) else {

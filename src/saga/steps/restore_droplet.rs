@@ -8,9 +8,9 @@ use serde_json::json;
 
 use super::{
     common::{NoOutput, ProviderId},
-    droplet::{self, Action, Next},
+    droplet::{self, DropletAction, NextAction},
 };
-use crate::saga::step::{Failure, Found, Progress, Step, StepContext, Trace};
+use crate::saga::step::{Failure, Lookup, Progress, Step, StepContext, Trace};
 
 /// Restores a droplet from one of its backups or snapshots. Its id, name, addresses and size are kept. The data on its
 /// disk is replaced, so this cannot be undone; create a snapshot first to keep it.
@@ -60,8 +60,8 @@ impl Step for RestoreDroplet {
     ) -> Result<Progress<NoOutput>, Failure> {
         let id = parameters.droplet_provider_id.as_str();
         let next = match droplet::at_rest(context, id).await? {
-            Ok(_) if is_restored(context, parameters, before).await? => Next::Nothing,
-            Ok(_) => Next::Act(json!({ "type": "restore", "image": droplet::number_or_text(&parameters.image) })),
+            Ok(_) if is_restored(context, parameters, before).await? => NextAction::Nothing,
+            Ok(_) => NextAction::Act(json!({ "type": "restore", "image": droplet::number_or_text(&parameters.image) })),
             Err(next) => own(context, parameters, before, next).await?,
         };
         droplet::go(context, id, next).await
@@ -72,12 +72,12 @@ impl Step for RestoreDroplet {
         context: &StepContext<'_>,
         parameters: &Parameters,
         before: &Before,
-    ) -> Result<Found<NoOutput>, Failure> {
+    ) -> Result<Lookup<NoOutput>, Failure> {
         let id = parameters.droplet_provider_id.as_str();
         Ok(match droplet::at_rest(context, id).await? {
-            Ok(_) if is_restored(context, parameters, before).await? => Found::One(Progress::Done(NoOutput {})),
+            Ok(_) if is_restored(context, parameters, before).await? => Lookup::One(Progress::Done(NoOutput {})),
             // A lost call may still take effect and must not be repeated, so this waits for the settle time.
-            Ok(_) | Err(Next::Gone) => Found::Nothing,
+            Ok(_) | Err(NextAction::Gone) => Lookup::Nothing,
             Err(next) => droplet::found(id, own(context, parameters, before, next).await?),
         })
     }
@@ -102,8 +102,13 @@ impl Step for RestoreDroplet {
 }
 
 /// The next operation. The step waits for another action, but ignores its result.
-async fn own(context: &StepContext<'_>, parameters: &Parameters, before: &Before, next: Next) -> Result<Next, Failure> {
-    let Next::Busy(action) = next else { return Ok(next) };
+async fn own(
+    context: &StepContext<'_>,
+    parameters: &Parameters,
+    before: &Before,
+    next: NextAction,
+) -> Result<NextAction, Failure> {
+    let NextAction::Busy(action) = next else { return Ok(next) };
     let is_own = restores(context, parameters, before).await?.iter().any(|own| own.id == action);
     Ok(if is_own { next } else { droplet::wait_for_others(parameters.droplet_provider_id.as_str()) })
 }
@@ -114,7 +119,11 @@ async fn is_restored(context: &StepContext<'_>, parameters: &Parameters, before:
 }
 
 /// The step's own actions, newest first. Actions do not name their image, so they are recognized by their order.
-async fn restores(context: &StepContext<'_>, parameters: &Parameters, before: &Before) -> Result<Vec<Action>, Failure> {
+async fn restores(
+    context: &StepContext<'_>,
+    parameters: &Parameters,
+    before: &Before,
+) -> Result<Vec<DropletAction>, Failure> {
     let Some(latest) = before.latest_action else { return Ok(Vec::new()) };
     let actions = droplet::actions(context, parameters.droplet_provider_id.as_str()).await?.into_iter();
     Ok(actions.filter(|action| action.id.get() > latest && action.kind == "restore").collect())

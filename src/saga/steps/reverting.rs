@@ -22,7 +22,7 @@ use crate::{
 /// The parameters of each of these steps.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Given {
+pub struct RevertParameters {
     /// The kind of the resource, such as `Firewall`.
     #[schemars(schema_with = "kind_name")]
     pub(super) kind: Kind,
@@ -79,13 +79,13 @@ pub(super) struct Digests {
 }
 
 /// The comparison of a live field with a value.
-pub(super) enum State {
+pub(super) enum FieldState {
     Equal,
     /// The live document with the value applied.
     Differs(Value),
 }
 
-impl Given {
+impl RevertParameters {
     pub(super) fn key(&self) -> ResourceKey {
         ResourceKey::new(self.kind, self.id.as_str())
     }
@@ -101,7 +101,7 @@ impl Given {
     pub(super) async fn before(&self, context: &StepContext<'_>) -> Result<(Before, Live), Failure> {
         let desired = self.decided(context).await?;
         let live = self.live(context, &desired).await?;
-        if let State::Equal = self.compare(&live, &desired)? {
+        if let FieldState::Equal = self.compare(&live, &desired)? {
             return Ok((Before::default(), live));
         }
         self.check(&live, &desired)?;
@@ -147,10 +147,10 @@ impl Given {
         Failure::Permanent(format!("there is no {}", self.key()))
     }
 
-    pub(super) fn compare(&self, live: &Live, value: &Value) -> Result<State, Failure> {
+    pub(super) fn compare(&self, live: &Live, value: &Value) -> Result<FieldState, Failure> {
         match live.restored(&self.field, value) {
-            Ok(None) => Ok(State::Equal),
-            Ok(Some(restored)) => Ok(State::Differs(restored)),
+            Ok(None) => Ok(FieldState::Equal),
+            Ok(Some(restored)) => Ok(FieldState::Differs(restored)),
             Err(why) => Err(Failure::Permanent(format!("comparing {} of {}: {why}", self.field, self.key()))),
         }
     }

@@ -5,14 +5,14 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     common::{NoOutput, ProviderId, SOON},
-    tagging::{self, TagState, TaggedKind, Target},
+    tagging::{self, TagState, TaggedKind, TaggedResource},
 };
-use crate::saga::step::{Failure, Found, Progress, Step, StepContext, Undo};
+use crate::saga::step::{Failure, Lookup, Progress, Step, StepContext, Undo};
 
 /// The unvalidated parameters.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Given {
+pub struct RawTagParameters {
     /// The tag: letters, digits, colons, dashes and underscores. Case is ignored, and the spelling of the first use is
     /// kept.
     #[schemars(length(min = 1, max = 255), regex(pattern = r"^[a-zA-Z0-9_\-:]+$"))]
@@ -31,10 +31,10 @@ pub struct Given {
 /// Tags a resource, and creates a missing tag. Undone by removing the tag from the resource, unless the resource had it
 /// before; the tag itself is kept.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(try_from = "Given")]
+#[serde(try_from = "RawTagParameters")]
 pub struct Parameters {
     tag: String,
-    target: Target,
+    target: TaggedResource,
 }
 
 /// The state before the step.
@@ -86,10 +86,10 @@ impl Step for TagResource {
         context: &StepContext<'_>,
         parameters: &Parameters,
         _: &Before,
-    ) -> Result<Found<NoOutput>, Failure> {
+    ) -> Result<Lookup<NoOutput>, Failure> {
         Ok(match parameters.look(context).await? {
-            TagState::Tagged(_) => Found::One(Progress::Done(NoOutput {})),
-            TagState::Gone | TagState::Untagged => Found::Converges,
+            TagState::Tagged(_) => Lookup::One(Progress::Done(NoOutput {})),
+            TagState::Gone | TagState::Untagged => Lookup::Converges,
         })
     }
 
@@ -111,11 +111,11 @@ impl Step for TagResource {
     }
 }
 
-impl TryFrom<Given> for Parameters {
+impl TryFrom<RawTagParameters> for Parameters {
     type Error = &'static str;
 
-    fn try_from(given: Given) -> Result<Self, Self::Error> {
-        let target = Target::new(given.droplet_provider_id, given.resource_type, given.resource_id)?;
+    fn try_from(given: RawTagParameters) -> Result<Self, Self::Error> {
+        let target = TaggedResource::new(given.droplet_provider_id, given.resource_type, given.resource_id)?;
         Ok(Self { tag: given.tag, target })
     }
 }

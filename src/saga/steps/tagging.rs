@@ -7,13 +7,13 @@ use strum::IntoStaticStr;
 
 use super::common::{self, ProviderId, text, unnamed};
 use crate::{
-    digitalocean::{Error, Path, Verb},
+    digitalocean::{ChangeMethod, Endpoint, Error},
     saga::step::{Failure, StepContext},
 };
 
 /// The resource of a tag.
 #[derive(Clone, Debug, JsonSchema)]
-pub(super) struct Target {
+pub(super) struct TaggedResource {
     kind: TaggedKind,
     id: ProviderId,
 }
@@ -40,7 +40,7 @@ pub(super) enum TagState {
     Tagged(String),
 }
 
-impl Target {
+impl TaggedResource {
     /// Reads the target from the parameters of a step.
     pub(super) fn new(
         droplet: Option<ProviderId>,
@@ -82,7 +82,7 @@ impl Target {
         }
     }
 
-    fn path(&self) -> Path<'_> {
+    fn path(&self) -> Endpoint<'_> {
         let (route, scope) = match self.kind {
             TaggedKind::Droplet => ("/v2/droplets/{id}", "droplet:read"),
             TaggedKind::Volume => ("/v2/volumes/{id}", "block_storage:read"),
@@ -90,7 +90,7 @@ impl Target {
             TaggedKind::Image => ("/v2/images/{id}", "image:read"),
             TaggedKind::Database => ("/v2/databases/{id}", "database:read"),
         };
-        Path { route, parent: None, id: Some(self.id.as_str()), scope }
+        Endpoint { route, parent: None, id: Some(self.id.as_str()), scope }
     }
 
     fn to_json(&self) -> Value {
@@ -110,7 +110,7 @@ impl TaggedKind {
 }
 
 /// Reads the state of a tag on a resource. Case is ignored.
-pub(super) async fn look(context: &StepContext<'_>, target: &Target, tag: &str) -> Result<TagState, Failure> {
+pub(super) async fn look(context: &StepContext<'_>, target: &TaggedResource, tag: &str) -> Result<TagState, Failure> {
     let document = context.cloud.fetch(target.path(), target.kind.envelope(), &[]).await?;
     let Some(document) = document else { return Ok(TagState::Gone) };
     let tags = match document.get("tags") {
@@ -128,7 +128,7 @@ pub(super) async fn look(context: &StepContext<'_>, target: &Target, tag: &str) 
 }
 
 /// Tags a resource, or creates the tag first. Returns whether the resource is tagged. Can be repeated.
-pub(super) async fn put_on(context: &StepContext<'_>, target: &Target, tag: &str) -> Result<bool, Failure> {
+pub(super) async fn put_on(context: &StepContext<'_>, target: &TaggedResource, tag: &str) -> Result<bool, Failure> {
     if put(context, target, tag).await? {
         return Ok(true);
     }
@@ -150,8 +150,8 @@ pub(super) async fn put_on(context: &StepContext<'_>, target: &Target, tag: &str
 /// Creates a tag, and returns the spelling of its first creation: tags that differ in case are equal, and the API
 /// accepts the first spelling only.
 async fn create(context: &StepContext<'_>, tag: &str) -> Result<String, Failure> {
-    let tags = Path { route: "/v2/tags", parent: None, id: None, scope: "tag:create" };
-    let refused = match context.cloud.send(Verb::Post, tags, Some(&json!({ "name": tag }))).await {
+    let tags = Endpoint { route: "/v2/tags", parent: None, id: None, scope: "tag:create" };
+    let refused = match context.cloud.send(ChangeMethod::Post, tags, Some(&json!({ "name": tag }))).await {
         Ok(answer) => {
             let spelled = answer.get("tag").and_then(|tag| text(tag, "name"));
             return spelled.map(str::to_owned).ok_or_else(|| unnamed("tag"));
@@ -160,15 +160,19 @@ async fn create(context: &StepContext<'_>, tag: &str) -> Result<String, Failure>
         Err(error) => return Err(error.into()),
     };
     // The tag may already exist.
-    let tags = Path { scope: "tag:read", ..tags };
+    let tags = Endpoint { scope: "tag:read", ..tags };
     let tags = context.cloud.rows(tags, "tags", &[]).await?;
     let mut names = tags.iter().filter_map(|tag| text(tag, "name"));
     names.find(|name| name.eq_ignore_ascii_case(tag)).map(str::to_owned).ok_or_else(|| refused.into())
 }
 
 /// Tags a resource with a tag in this spelling; false if the API does not know one of both.
-async fn put(context: &StepContext<'_>, target: &Target, spelled: &str) -> Result<bool, Failure> {
-    match context.cloud.send(Verb::Post, resources(spelled, target.scope_to_tag()), Some(&target.to_json())).await {
+async fn put(context: &StepContext<'_>, target: &TaggedResource, spelled: &str) -> Result<bool, Failure> {
+    match context
+        .cloud
+        .send(ChangeMethod::Post, resources(spelled, target.scope_to_tag()), Some(&target.to_json()))
+        .await
+    {
         Ok(answer) => common::nothing(&answer).map(|()| true),
         Err(Error::NotFound { .. }) => Ok(false),
         Err(error) => Err(error.into()),
@@ -176,9 +180,9 @@ async fn put(context: &StepContext<'_>, target: &Target, spelled: &str) -> Resul
 }
 
 /// Removes a tag from a resource, in the resource's spelling.
-pub(super) async fn take_off(context: &StepContext<'_>, target: &Target, spelled: &str) -> Result<(), Failure> {
+pub(super) async fn take_off(context: &StepContext<'_>, target: &TaggedResource, spelled: &str) -> Result<(), Failure> {
     let path = resources(spelled, target.scope_to_untag());
-    match context.cloud.send(Verb::Delete, path, Some(&target.to_json())).await {
+    match context.cloud.send(ChangeMethod::Delete, path, Some(&target.to_json())).await {
         Ok(_) | Err(Error::NotFound { .. }) => Ok(()),
         Err(error) => Err(error.into()),
     }
@@ -195,16 +199,16 @@ pub(super) async fn forget(context: &StepContext<'_>, tag: &str) -> Result<(), F
     if !is_idle {
         return Ok(());
     }
-    match context.cloud.send(Verb::Delete, one(tag, "tag:delete"), None).await {
+    match context.cloud.send(ChangeMethod::Delete, one(tag, "tag:delete"), None).await {
         Ok(_) | Err(Error::NotFound { .. } | Error::Forbidden { .. }) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }
 
-fn one<'t>(tag: &'t str, scope: &'static str) -> Path<'t> {
-    Path { route: "/v2/tags/{id}", parent: None, id: Some(tag), scope }
+fn one<'t>(tag: &'t str, scope: &'static str) -> Endpoint<'t> {
+    Endpoint { route: "/v2/tags/{id}", parent: None, id: Some(tag), scope }
 }
 
-fn resources<'t>(tag: &'t str, scope: &'static str) -> Path<'t> {
-    Path { route: "/v2/tags/{id}/resources", parent: None, id: Some(tag), scope }
+fn resources<'t>(tag: &'t str, scope: &'static str) -> Endpoint<'t> {
+    Endpoint { route: "/v2/tags/{id}/resources", parent: None, id: Some(tag), scope }
 }

@@ -21,8 +21,8 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use self::{
     journey::{Crash, Journey},
-    rows::{Row, rows},
-    world::{DROPLET, World, difference},
+    rows::{StepCase, rows},
+    world::{DROPLET, StepWorld, difference},
 };
 use super::{ALL, named};
 use crate::{
@@ -36,17 +36,17 @@ static WORLDS: Semaphore = Semaphore::const_new(48);
 
 /// A row with its setup. A holder of one trial must not wait for another.
 struct Trial {
-    row: &'static Row,
-    world: World,
+    row: &'static StepCase,
+    world: StepWorld,
     parameters: Value,
     before: Value,
     _permit: SemaphorePermit<'static>,
 }
 
 impl Trial {
-    async fn of(row: &'static Row) -> Self {
+    async fn of(row: &'static StepCase) -> Self {
         let permit = WORLDS.acquire().await.unwrap();
-        let world = World::start().await;
+        let world = StepWorld::start().await;
         let parameters = (row.set_up)(&world).await;
         let before = world.inventory().await;
         world.control.reset_requests().await.unwrap();
@@ -108,7 +108,7 @@ struct Ideal {
 }
 
 impl Ideal {
-    async fn of(row: &'static Row) -> Self {
+    async fn of(row: &'static StepCase) -> Self {
         let trial = Trial::of(row).await;
         let mut journey = trial.journey();
         trial.expect(journey.go().await);
@@ -175,7 +175,7 @@ fn misleading() -> Vec<Effect> {
 }
 
 /// The number of calls by method.
-async fn calls(world: &World) -> BTreeMap<String, u32> {
+async fn calls(world: &StepWorld) -> BTreeMap<String, u32> {
     let mut calls = BTreeMap::new();
     for (request, count) in world.control.requests().await.unwrap().counts {
         let (method, _) = request.split_once(' ').unwrap();
@@ -184,14 +184,14 @@ async fn calls(world: &World) -> BTreeMap<String, u32> {
     calls
 }
 
-async fn changes(world: &World) -> BTreeMap<String, u32> {
+async fn changes(world: &StepWorld) -> BTreeMap<String, u32> {
     let mut changes = calls(world).await;
     changes.remove("GET");
     changes
 }
 
 /// The number of changes by method that undo a row; none if it cannot be undone.
-async fn changes_of_undoing(row: &'static Row) -> BTreeMap<String, u32> {
+async fn changes_of_undoing(row: &'static StepCase) -> BTreeMap<String, u32> {
     let trial = Trial::of(row).await;
     let mut journey = trial.journey();
     trial.expect(journey.go().await);

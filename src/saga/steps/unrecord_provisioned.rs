@@ -12,11 +12,11 @@ use serde_json::json;
 
 use super::{
     common::{NoOutput, SOON},
-    record::{self, NAME, Owners},
+    record::{self, FieldManagers, NAME},
 };
 use crate::{
     api::{OPERATOR, ProvisionedResource, ProvisionedResourceSpec},
-    drift::record::{Target, apply},
+    drift::record::{RecordTarget, apply},
     kube_ext::call::bounded,
     saga::step::{Failure, Progress, Step, StepContext, Undo},
 };
@@ -91,10 +91,10 @@ impl Step for UnrecordProvisioned {
             Some(record) if kept.is(&record) && record.metadata.deletion_timestamp.is_some() => Ok(Undo::not_yet(SOON)),
             Some(record) if kept.is(&record) => Ok(Undo::NothingThere),
             // Another user has created the record meanwhile: theirs is kept.
-            Some(record) if record.spec != kept.spec || Owners::of(&record).own.is_empty() => Ok(Undo::Done),
+            Some(record) if record.spec != kept.spec || FieldManagers::of(&record).own.is_empty() => Ok(Undo::Done),
             Some(record) => kept.label(context, &record).await,
             None => {
-                let target = Target { name: &parameters.name, uid: None };
+                let target = RecordTarget { name: &parameters.name, uid: None };
                 // Without force: a record that another user creates at the same time is kept.
                 let params = PatchParams::apply(OPERATOR);
                 let made = apply(context.kube, context.namespace, target, &kept.spec, &params).await?;

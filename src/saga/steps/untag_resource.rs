@@ -5,14 +5,14 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     common::{NoOutput, ProviderId, SOON},
-    tagging::{self, TagState, TaggedKind, Target},
+    tagging::{self, TagState, TaggedKind, TaggedResource},
 };
-use crate::saga::step::{Failure, Found, Progress, Step, StepContext, Undo};
+use crate::saga::step::{Failure, Lookup, Progress, Step, StepContext, Undo};
 
 /// The unvalidated parameters.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Given {
+pub struct RawUntagParameters {
     /// The tag: letters, digits, colons, dashes and underscores. Case is ignored.
     #[schemars(length(min = 1, max = 255), regex(pattern = r"^[a-zA-Z0-9_\-:]+$"))]
     tag: String,
@@ -29,10 +29,10 @@ pub struct Given {
 
 /// Removes a tag from a resource; the tag itself is kept. Undone by adding it again, if the resource had it before.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(try_from = "Given")]
+#[serde(try_from = "RawUntagParameters")]
 pub struct Parameters {
     tag: String,
-    target: Target,
+    target: TaggedResource,
 }
 
 /// The state before the step.
@@ -82,10 +82,10 @@ impl Step for UntagResource {
         context: &StepContext<'_>,
         parameters: &Parameters,
         _: &Before,
-    ) -> Result<Found<NoOutput>, Failure> {
+    ) -> Result<Lookup<NoOutput>, Failure> {
         Ok(match parameters.look(context).await? {
-            TagState::Untagged => Found::One(Progress::Done(NoOutput {})),
-            TagState::Gone | TagState::Tagged(_) => Found::Converges,
+            TagState::Untagged => Lookup::One(Progress::Done(NoOutput {})),
+            TagState::Gone | TagState::Tagged(_) => Lookup::Converges,
         })
     }
 
@@ -107,11 +107,11 @@ impl Step for UntagResource {
     }
 }
 
-impl TryFrom<Given> for Parameters {
+impl TryFrom<RawUntagParameters> for Parameters {
     type Error = &'static str;
 
-    fn try_from(given: Given) -> Result<Self, Self::Error> {
-        let target = Target::new(given.droplet_provider_id, given.resource_type, given.resource_id)?;
+    fn try_from(given: RawUntagParameters) -> Result<Self, Self::Error> {
+        let target = TaggedResource::new(given.droplet_provider_id, given.resource_type, given.resource_id)?;
         Ok(Self { tag: given.tag, target })
     }
 }

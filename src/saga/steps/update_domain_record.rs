@@ -9,7 +9,7 @@ use super::{
     domain_record::{self, CaaTag, differing, fields, resolved, spelled},
 };
 use crate::{
-    digitalocean::Verb,
+    digitalocean::ChangeMethod,
     saga::step::{Failure, Progress, Step, StepContext, Undo},
 };
 
@@ -128,6 +128,6 @@ async fn write(
 ) -> Result<(), Failure> {
     let fields = spelled(fields, record);
     let path = domain_record::one(&parameters.domain, parameters.record_id.as_str(), "domain:update");
-    let answer = context.cloud.send(Verb::Patch, path, Some(&Value::Object(fields))).await?;
+    let answer = context.cloud.send(ChangeMethod::Patch, path, Some(&Value::Object(fields))).await?;
     answer.pointer("/domain_record/id").map(drop).ok_or_else(|| unnamed("record"))
 }

@@ -8,10 +8,10 @@ use serde_json::{Map, Value};
 
 use super::{
     common::{NoOutput, SOON, nothing_left, text, unnamed},
-    reverting::{Before, Given, State, WORKING},
+    reverting::{Before, FieldState, RevertParameters, WORKING},
 };
 use crate::{
-    digitalocean::{Error, FieldComparison, Live, Path, Verb},
+    digitalocean::{ChangeMethod, Endpoint, Error, FieldComparison, Live},
     saga::step::{Failure, Progress, Step, StepContext, Undo},
 };
 
@@ -27,7 +27,7 @@ const REQUIRED: [&str; 2] = ["name", "count"];
 /// the earlier values, which is refused if they have been changed since.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(transparent)]
-pub struct Parameters(Given);
+pub struct Parameters(RevertParameters);
 
 pub struct UpdateNodePool;
 
@@ -47,7 +47,7 @@ impl Step for UpdateNodePool {
     async fn before(&self, context: &StepContext<'_>, Parameters(given): &Parameters) -> Result<Before, Failure> {
         let desired = given.decided(context).await?;
         let live = given.live(context, &desired).await?;
-        let State::Differs(restored) = given.compare(&live, &desired)? else { return Ok(Before::default()) };
+        let FieldState::Differs(restored) = given.compare(&live, &desired)? else { return Ok(Before::default()) };
         given.check(&live, &desired)?;
         let (mut was, mut wrote) = (Vec::new(), Vec::new());
         for (now, wanted) in changed(live.document(), &restored) {
@@ -65,7 +65,7 @@ impl Step for UpdateNodePool {
     ) -> Result<Progress<NoOutput>, Failure> {
         let desired = given.decided(context).await?;
         let live = given.live(context, &desired).await?;
-        let State::Differs(restored) = given.compare(&live, &desired)? else {
+        let FieldState::Differs(restored) = given.compare(&live, &desired)? else {
             return Ok(match starting(live.document()) {
                 Some(why) => Progress::NotYet { again: WORKING, why },
                 None => Progress::Done(NoOutput {}),
@@ -174,7 +174,7 @@ fn part(pool: &Value, other: &Value) -> Value {
 }
 
 /// The reason why the cluster cannot be changed now.
-fn busy(given: &Given, cluster: &Value) -> Option<String> {
+fn busy(given: &RevertParameters, cluster: &Value) -> Option<String> {
     let state = cluster.pointer("/status/state").and_then(Value::as_str).filter(|state| *state != "running")?;
     Some(format!("waiting until {} is running: it is {state}", given.key()))
 }
@@ -194,7 +194,7 @@ fn starting(cluster: &Value) -> Option<String> {
 }
 
 /// Refuses a pool whose tags the token cannot read: they would be removed.
-fn check_tags(given: &Given, live: &Live) -> Result<(), Failure> {
+fn check_tags(given: &RevertParameters, live: &Live) -> Result<(), Failure> {
     if live.document().get("tags").is_some() {
         return Ok(());
     }
@@ -205,7 +205,12 @@ fn check_tags(given: &Given, live: &Live) -> Result<(), Failure> {
 }
 
 /// Changes the fields of a pool.
-async fn write(context: &StepContext<'_>, given: &Given, pool: &Value, changed: &Value) -> Result<(), Failure> {
+async fn write(
+    context: &StepContext<'_>,
+    given: &RevertParameters,
+    pool: &Value,
+    changed: &Value,
+) -> Result<(), Failure> {
     let scales = pool.get("auto_scale") == Some(&Value::Bool(true));
     let required = REQUIRED.iter().filter_map(|field| Some(((*field).to_owned(), pool.get(*field)?.clone())));
     let mut body: Map<_, _> = required.collect();
@@ -219,8 +224,8 @@ async fn write(context: &StepContext<'_>, given: &Given, pool: &Value, changed: 
     }
     let id = text(pool, "id").unwrap_or_default();
     let route = "/v2/kubernetes/clusters/{parent}/node_pools/{id}";
-    let path = Path { route, parent: Some(&given.id), id: Some(id), scope: "kubernetes:update" };
-    match context.cloud.send(Verb::Put, path, Some(&body.into())).await {
+    let path = Endpoint { route, parent: Some(&given.id), id: Some(id), scope: "kubernetes:update" };
+    match context.cloud.send(ChangeMethod::Put, path, Some(&body.into())).await {
         Ok(answer) => answer.pointer("/node_pool/id").map(drop).ok_or_else(|| unnamed("node pool")),
         Err(Error::NotFound { .. }) => Err(Failure::Permanent(format!("{} has no node pool {id}", given.key()))),
         Err(error) => Err(error.into()),

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use self::needs::Needs;
 use super::{
     common::{NoOutput, SOON, nothing, nothing_left, unnamed},
-    reverting::{Before, Given, State, WORKING},
+    reverting::{Before, FieldState, RevertParameters, WORKING},
 };
 use crate::{
     comparison::secret::hide_text,
@@ -33,7 +33,7 @@ const CLOUDFLARE: &str = "needs-cloudflare-cert";
 /// DigitalOcean changes in one direction only, cannot be undone.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(transparent)]
-pub struct Parameters(Given);
+pub struct Parameters(RevertParameters);
 
 pub struct UpdateResource;
 
@@ -131,7 +131,7 @@ impl Step for UpdateResource {
 /// Reads the resource and makes the next call. None if something else had to be read after the document.
 async fn put_back(
     context: &StepContext<'_>,
-    given: &Given,
+    given: &RevertParameters,
     before: &Before,
     desired: &Value,
     needs: &mut Needs,
@@ -139,8 +139,8 @@ async fn put_back(
     let live = given.live(context, desired).await?;
     needs.have_new_document();
     let restored = match given.compare(&live, desired)? {
-        State::Differs(restored) => restored,
-        State::Equal => {
+        FieldState::Differs(restored) => restored,
+        FieldState::Equal => {
             return Ok(match settle(context, given, before, &live, needs).await? {
                 Settled::Yes => Some(Progress::Done(NoOutput {})),
                 Settled::NotYet(why) => Some(not_yet(why)),
@@ -169,7 +169,7 @@ async fn put_back(
 /// after the document.
 async fn put_away(
     context: &StepContext<'_>,
-    given: &Given,
+    given: &RevertParameters,
     before: &Before,
     (was, wrote): (&Value, &Value),
     output: Option<&NoOutput>,
@@ -179,8 +179,8 @@ async fn put_away(
     needs.have_new_document();
     let plan = FieldWrite::from(&live, &given.field, was).ok_or_else(|| no_call(given))?;
     let restored = match plan.undone_members(&live, &given.field, was, wrote) {
-        Some(restored) if restored == *live.document() => State::Equal,
-        Some(restored) => State::Differs(restored),
+        Some(restored) if restored == *live.document() => FieldState::Equal,
+        Some(restored) => FieldState::Differs(restored),
         None => given.compare(&live, was)?,
     };
     let busy = match plan.rest(live.document()) {
@@ -189,12 +189,12 @@ async fn put_away(
     };
     Ok(match (restored, busy) {
         (_, Some(why)) => Some(Undo::NotYet { again: WORKING, why: waiting(given, &why) }),
-        (State::Equal, None) => match settle(context, given, before, &live, needs).await? {
+        (FieldState::Equal, None) => match settle(context, given, before, &live, needs).await? {
             Settled::Yes => Some(nothing_left(output)),
             Settled::NotYet(why) => Some(Undo::NotYet { again: WORKING, why }),
             Settled::ReadAgain => None,
         },
-        (State::Differs(restored), None) => {
+        (FieldState::Differs(restored), None) => {
             if !plan.has_members() && !given.is(&live, wrote) {
                 return Err(given.changed_since());
             }
@@ -204,11 +204,11 @@ async fn put_away(
     })
 }
 
-fn no_call(given: &Given) -> Failure {
+fn no_call(given: &RevertParameters) -> Failure {
     Failure::Permanent(format!("{} of {}: this step cannot change it", given.field, given.key()))
 }
 
-fn waiting(given: &Given, why: &str) -> String {
+fn waiting(given: &RevertParameters, why: &str) -> String {
     format!("waiting until {} is at rest: {why}", given.key())
 }
 
@@ -228,7 +228,7 @@ enum Settled {
 /// Waits for a resource that has the value already, but is still being changed. A change that failed is repeated.
 async fn settle(
     context: &StepContext<'_>,
-    given: &Given,
+    given: &RevertParameters,
     before: &Before,
     live: &Live,
     needs: &mut Needs,
@@ -254,7 +254,7 @@ async fn settle(
 /// read since.
 async fn write(
     context: &StepContext<'_>,
-    given: &Given,
+    given: &RevertParameters,
     plan: FieldWrite,
     live: &Live,
     (restored, along): (&Value, &Map<String, Value>),
@@ -307,7 +307,7 @@ fn is_about_ports(message: &str) -> bool {
 }
 
 /// The refusal to write back a document that may lack a part.
-fn hidden(given: &Given, scope: &str) -> Failure {
+fn hidden(given: &RevertParameters, scope: &str) -> Failure {
     Failure::Permanent(format!(
         "changing {} of {}: the token cannot read all that the call has to send back, which would be removed; give it the \
          scope `{scope}`",
@@ -317,7 +317,7 @@ fn hidden(given: &Given, scope: &str) -> Failure {
 }
 
 /// Replaces a version by the newest offered one that it matches: `1.31` may be recorded for `1.31.1-do.0`.
-fn offer_version(given: &Given, request: &mut Request, slugs: &[String]) -> Result<(), Failure> {
+fn offer_version(given: &RevertParameters, request: &mut Request, slugs: &[String]) -> Result<(), Failure> {
     let Some(wanted) = request.body.get("version").and_then(Value::as_str).map(str::to_owned) else { return Ok(()) };
     let is_wanted =
         |slug: &&String| slug.strip_prefix(&wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '-']));
@@ -376,7 +376,7 @@ fn each_certificate(value: &mut Value, with: &mut dyn FnMut(&mut String)) {
 }
 
 /// The failure of a change with a 404. The resource may exist, and a resource that it references may not.
-async fn missing(context: &StepContext<'_>, given: &Given, request: &Request) -> Result<Failure, Failure> {
+async fn missing(context: &StepContext<'_>, given: &RevertParameters, request: &Request) -> Result<Failure, Failure> {
     let key = given.key();
     if context.cloud.live(&key, FieldSet::default()).await?.is_none() {
         return Ok(given.gone());

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::common::{self, NoOutput, ProviderId, id_text};
 use crate::{
     api::saga::ActionId,
-    digitalocean::{Path, Verb},
+    digitalocean::{ChangeMethod, Endpoint},
     saga::step::{Failure, Progress, StepContext},
 };
 
@@ -20,8 +20,8 @@ pub(super) async fn existing(context: &StepContext<'_>, id: &ProviderId) -> Resu
 }
 
 /// The path of a volume.
-pub(super) fn path<'p>(id: &'p str, scope: &'static str) -> Path<'p> {
-    Path { route: "/v2/volumes/{id}", parent: None, id: Some(id), scope }
+pub(super) fn path<'p>(id: &'p str, scope: &'static str) -> Endpoint<'p> {
+    Endpoint { route: "/v2/volumes/{id}", parent: None, id: Some(id), scope }
 }
 
 /// The droplets of a volume: at most one at present.
@@ -78,7 +78,7 @@ async fn set(
 /// Starts an action on a volume, and returns its id.
 pub(super) async fn act(context: &StepContext<'_>, id: &ProviderId, action: &Value) -> Result<ActionId, Failure> {
     let path = actions(id, "block_storage_action:create");
-    common::action_id(&context.cloud.send(Verb::Post, path, Some(action)).await?)
+    common::action_id(&context.cloud.send(ChangeMethod::Post, path, Some(action)).await?)
 }
 
 /// The volume's action in progress: there is at most one.
@@ -94,6 +94,6 @@ pub(super) fn progress(action: Option<ActionId>, id: &ProviderId, droplet: &Prov
     }
 }
 
-fn actions<'p>(id: &'p ProviderId, scope: &'static str) -> Path<'p> {
-    Path { route: "/v2/volumes/{id}/actions", parent: None, id: Some(id.as_str()), scope }
+fn actions<'p>(id: &'p ProviderId, scope: &'static str) -> Endpoint<'p> {
+    Endpoint { route: "/v2/volumes/{id}/actions", parent: None, id: Some(id.as_str()), scope }
 }

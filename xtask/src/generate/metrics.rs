@@ -16,7 +16,7 @@ use arcadia_operator::{
     kube_ext::leader::Leadership,
     saga,
     saga::index::{Census, InPhase},
-    telemetry::metrics::{Metrics, register_tasks},
+    telemetry::metrics::{MetricsRegistry, register_tasks},
 };
 use jiff::Timestamp;
 
@@ -67,16 +67,16 @@ fn series(line: &str) -> Option<(&str, String)> {
 /// A scrape that contains a value of every metric.
 fn scrape_of_everything() -> Result<String, Error> {
     let kind = Kind::named("Droplet").ok_or_else(|| generation_failed("there is no kind Droplet"))?;
-    let drifts = drift::metrics::Metrics::default();
+    let drifts = drift::metrics::DriftMetrics::default();
     drifts.opened(kind);
     drifts.resolved(kind, DriftPhase::Stale, "LiveReturned");
     drifts.reconciled(Duration::ZERO, "ok");
     drifts.synced(kind, Duration::ZERO, "ok");
-    let sagas = saga::metrics::Metrics::default();
+    let sagas = saga::metrics::SagaMetrics::default();
     sagas.reconciled(Duration::ZERO, "ok");
     sagas.ended(SagaKind::Test, SagaPhase::Succeeded);
     sagas.step_ended("Sleep", "done", Duration::ZERO);
-    let mut metrics = Metrics::default();
+    let mut metrics = MetricsRegistry::default();
     drifts.register(metrics.counters());
     sagas.register(metrics.counters());
     metrics.add_gauges(move |registry| {

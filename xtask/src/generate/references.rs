@@ -12,7 +12,7 @@ use arcadia_operator::{
         terms::Term,
     },
     config::Cli,
-    digitalocean::revert::Class,
+    digitalocean::revert::RevertClass,
 };
 use clap::CommandFactory as _;
 use schemars::JsonSchema;
@@ -52,7 +52,7 @@ pub(super) fn files() -> Result<Vec<Generated>, Error> {
                 ("record", fields(record)),
                 ("places of accepted values", variants::<AcceptPolicy>("spec.drift.accept")),
                 ("drift", fields(drift)),
-                ("classes of a revert", variants::<Class>("class of a revert")),
+                ("classes of a revert", variants::<RevertClass>("class of a revert")),
                 ("drift phases", variants::<DriftPhase>("drift phase")),
                 ("saga", fields(saga)),
                 ("saga kinds", variants::<SagaKind>("saga kind")),

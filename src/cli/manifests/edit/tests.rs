@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::*;
 
-fn place(keys: &[&str]) -> Place {
+fn place(keys: &[&str]) -> YamlPath {
     keys.iter().map(|key| (*key).to_owned().into()).collect()
 }
 
@@ -191,7 +191,7 @@ fn value() -> impl Strategy<Value = Value> {
 
 /// A notation of a value after `key:`, with its own comments.
 fn written(value: &Value, layout: u8, indent: usize) -> String {
-    let inline = Editor { text: "", notation: Notation::Yaml, map: &Place::new() };
+    let inline = Editor { text: "", notation: Notation::Yaml, map: &YamlPath::new() };
     let is_block = !inline.block(value, Quotes::None, 0).unwrap().starts_with(|sign| !"- ".contains(sign))
         || value.as_object().is_some_and(|map| !map.is_empty());
     match (layout % 4, value) {

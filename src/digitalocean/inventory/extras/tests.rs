@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::digitalocean::{
     Document, FieldComparison, InventorySettings, Live, Observation, Wanted,
-    fake::{Answer, Fake},
-    inventory::{allowance::Allowance, text::Text},
+    fake::{Fake, FakeResponse},
+    inventory::{allowance::Allowance, text::PackedText},
 };
 
 const DAY: Duration = Duration::from_hours(24);
@@ -38,9 +38,9 @@ impl World {
         let server = Fake::start(move |path| {
             let path = path.split('?').next().unwrap_or(path);
             match here.lock().unwrap().get(path) {
-                Some(Answered::With(body)) => Answer::json(200, body),
-                Some(Answered::Forbidden) => Answer::json(403, &json!({"id": "forbidden", "message": "no"})),
-                None => Answer::json(404, &json!({"id": "not_found", "message": "no"})),
+                Some(Answered::With(body)) => FakeResponse::json(200, body),
+                Some(Answered::Forbidden) => FakeResponse::json(403, &json!({"id": "forbidden", "message": "no"})),
+                None => FakeResponse::json(404, &json!({"id": "not_found", "message": "no"})),
             }
         })
         .await;
@@ -536,7 +536,7 @@ fn a_row_that_a_get_contradicts_is_asked_for_again_after_a_while() {
     let begin = Instant::now();
     let minutes = |minutes: u64| begin + Duration::from_mins(minutes);
     let list = |before: Option<&Responses>, minute| {
-        Responses::listed(row, before, Text::alone(r#"{"name":"old"}"#), minutes(minute))
+        Responses::listed(row, before, PackedText::alone(r#"{"name":"old"}"#), minutes(minute))
     };
     let shown = Responses::got(row, Some(&list(None, 0)), r#"{"name":"new"}"#, minutes(1));
     for (minute, wanted) in [(5, false), (10, false), (11, true)] {
@@ -544,7 +544,7 @@ fn a_row_that_a_get_contradicts_is_asked_for_again_after_a_while() {
         assert_eq!(wants.get, wanted, "after {minute} minutes");
     }
     let follow = |before: &Responses, minute| {
-        Responses::listed(row, Some(before), Text::alone(r#"{"name":"new"}"#), minutes(minute))
+        Responses::listed(row, Some(before), PackedText::alone(r#"{"name":"new"}"#), minutes(minute))
     };
     assert!(!follow(&follow(&shown, 5), 30).wants(row, fields).get, "the list has followed");
 }

@@ -16,7 +16,7 @@ fn looks(story: &mut Story) -> Vec<i64> {
     loop {
         assert_eq!(story.next(), Command::LookUp(0));
         looks.push(story.now.duration_since(called).as_secs());
-        match after_lookup(&story.view(), 0, Ok(Found::Nothing)) {
+        match after_lookup(&story.view(), 0, Ok(Lookup::Nothing)) {
             StepOutcome::Rest(wait) => {
                 story.call_state = CallState::InDoubt(story.now + wait);
                 assert!(matches!(story.next(), Command::Rest(Some(_))), "{:?}", story.next());
@@ -70,7 +70,7 @@ fn what_is_found_is_taken_at_once() {
     };
     story.write(retry);
     story.pass(first);
-    let found = after_lookup(&story.view(), 0, Ok(Found::One(Progress::Done(Values::new()))));
+    let found = after_lookup(&story.view(), 0, Ok(Lookup::One(Progress::Done(Values::new()))));
     assert_eq!(found, StepOutcome::Note(StepEvent::Complete { output: Values::new() }.of(0)));
 }
 
@@ -86,7 +86,7 @@ fn a_step_that_converges_is_repeated_after_its_own_pause() {
     };
     story.write(event);
     story.pass(first);
-    let look = |story: &Story| after_lookup(&story.view(), 0, Ok(Found::Converges));
+    let look = |story: &Story| after_lookup(&story.view(), 0, Ok(Lookup::Converges));
     assert_eq!(look(&story), StepOutcome::Rest(Duration::from_secs(19)));
     story.pass(Duration::from_secs(19));
     assert_eq!(look(&story), StepOutcome::Intend(StepEvent::Renew { counts: true }.of(0)));

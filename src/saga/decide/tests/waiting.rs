@@ -26,7 +26,7 @@ fn a_droplet_without_addresses_is_waited_for_in_words_and_with_one_write() {
     let why = "droplet 1 has not got all of its addresses";
     let look = |story: &Story| {
         let progress = Progress::NotYet { again: Duration::from_secs(2), why: why.to_owned() };
-        after_lookup(&story.view(), 0, Ok(Found::One(progress)))
+        after_lookup(&story.view(), 0, Ok(Lookup::One(progress)))
     };
     assert_eq!(look(&story), StepOutcome::Rest(Duration::from_secs(2)), "most are over in a moment");
     story.pass(Duration::from_secs(6));

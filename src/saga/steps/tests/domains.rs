@@ -3,14 +3,14 @@
 use digitalocean_simulator::{Effect, Fault};
 use serde_json::{Value, json};
 
-use super::{journey::journey, world::World};
+use super::{journey::journey, world::StepWorld};
 use crate::saga::{step::Failure, steps::named};
 
 const RECORDS: &str = "domains/example.com/records";
 
 #[tokio::test]
 async fn a_record_that_somebody_else_made_meanwhile_stays_when_the_step_was_refused() {
-    let world = World::start().await;
+    let world = StepWorld::start().await;
     world.control.put("domains", json!({ "name": "example.com" })).await.unwrap();
     let refused = Effect::Status { status: 422, retry_after: None, html: false };
     world.control.inject(Fault::new("/v2/domains/example.com/records", refused).method("POST")).await.unwrap();

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     journey::{Crash, go, journey, refusal},
-    world::{DROPLET, OTHER_DROPLET, TAG, World},
+    world::{DROPLET, OTHER_DROPLET, StepWorld, TAG},
 };
 use crate::saga::{step::Failure, steps::named};
 
@@ -18,7 +18,7 @@ fn little() -> Value {
 
 #[tokio::test]
 async fn a_size_that_a_droplet_cannot_have_is_refused_before_it_is_powered_off() {
-    let world = World::start().await;
+    let world = StepWorld::start().await;
     let to = |size: &str| json!({ "droplet_provider_id": DROPLET, "size": size });
     let why = refusal(&world, "ResizeDroplet", to("s-4vcpu-8gbb")).await;
     assert!(why.contains("s-4vcpu-8gbb") && why.contains("s-4vcpu-8gb,"), "{why}");
@@ -28,7 +28,7 @@ async fn a_size_that_a_droplet_cannot_have_is_refused_before_it_is_powered_off()
 
 #[tokio::test]
 async fn backups_are_not_lost_unless_that_is_wanted() {
-    let world = World::start().await;
+    let world = StepWorld::start().await;
     let with = json!({ "backups": true, "backup_ids": [1, 2] });
     world.control.change("droplets", DROPLET, with).await.unwrap();
     for step in ["DeleteDroplet", "DisableBackups"] {
@@ -71,7 +71,7 @@ async fn steps_that_lose_something_say_what_and_the_others_do_not() {
 
 #[tokio::test]
 async fn several_droplets_with_the_tag_of_one_step_are_for_a_person_to_choose_from() {
-    let world = World::start().await;
+    let world = StepWorld::start().await;
     for id in ["3164444", "3164445"] {
         world.control.change("droplets", id, json!({ "tags": [TAG] })).await.unwrap();
     }
@@ -85,7 +85,7 @@ async fn several_droplets_with_the_tag_of_one_step_are_for_a_person_to_choose_fr
 
 #[tokio::test]
 async fn several_droplets_with_the_tag_of_one_step_are_not_all_deleted_when_it_is_undone() {
-    let world = World::start().await;
+    let world = StepWorld::start().await;
     for id in [DROPLET, OTHER_DROPLET] {
         world.control.change("droplets", id, json!({ "tags": [TAG] })).await.unwrap();
     }
@@ -98,7 +98,7 @@ async fn several_droplets_with_the_tag_of_one_step_are_not_all_deleted_when_it_i
 
 #[tokio::test]
 async fn a_droplet_without_the_tag_is_ignored_even_in_the_list_by_tag() {
-    let world = World::start().await;
+    let world = StepWorld::start().await;
     let everything = Effect::DropQuery { name: "tag_name".to_owned() };
     world.control.inject(Fault::new("/v2/droplets", everything)).await.unwrap();
     let parameters = little();
@@ -117,7 +117,7 @@ async fn a_droplet_without_the_tag_is_ignored_even_in_the_list_by_tag() {
 
 #[tokio::test]
 async fn no_droplet_is_created_or_deleted_where_the_token_may_not_see_tags() {
-    let world = World::start().await;
+    let world = StepWorld::start().await;
     let everything = Effect::DropQuery { name: "tag_name".to_owned() };
     world.control.inject(Fault::new("/v2/droplets", everything)).await.unwrap();
     let without = Effect::OmitFields { fields: vec!["tags".to_owned()] };
@@ -132,7 +132,7 @@ async fn no_droplet_is_created_or_deleted_where_the_token_may_not_see_tags() {
 
 #[tokio::test]
 async fn a_gpu_droplet_is_found_though_a_search_by_tag_should_not_show_it() {
-    let world = World::start().await;
+    let world = StepWorld::start().await;
     let droplet = json!({ "name": "ml", "size": "gpu-h100x1-80gb", "image": "gpu-h100x1-base" });
     let by_tag = format!("tag_name={TAG}");
     world.control.inject(Fault::new("/v2/droplets", Effect::EmptyList).query(by_tag)).await.unwrap();
@@ -144,7 +144,7 @@ async fn a_gpu_droplet_is_found_though_a_search_by_tag_should_not_show_it() {
 
 #[tokio::test]
 async fn a_droplet_is_shut_down_once_and_has_its_grace_period() {
-    let world = World::start().await;
+    let world = StepWorld::start().await;
     world.control.inject(Fault::new("*", Effect::IgnoreAction).action("shutdown")).await.unwrap();
     let parameters = json!({ "droplet_provider_id": DROPLET, "grace_seconds": 60 });
     let mut off = journey(&world, "PowerOffDroplet", &parameters);
@@ -161,7 +161,7 @@ async fn a_droplet_is_shut_down_once_and_has_its_grace_period() {
 
 #[tokio::test]
 async fn a_droplet_that_is_resized_back_is_shut_down_again() {
-    let world = World::start().await;
+    let world = StepWorld::start().await;
     let size = json!({ "droplet_provider_id": DROPLET, "size": "s-4vcpu-8gb" });
     let mut resize = journey(&world, "ResizeDroplet", &size);
     resize.go().await.unwrap();
@@ -172,7 +172,7 @@ async fn a_droplet_that_is_resized_back_is_shut_down_again() {
 
 #[tokio::test]
 async fn a_droplet_that_shuts_down_after_all_is_powered_on_again_when_that_is_undone() {
-    let world = World::start().await;
+    let world = StepWorld::start().await;
     world.control.inject(Fault::new("*", Effect::IgnoreAction).action("shutdown").times(1)).await.unwrap();
     let parameters = json!({ "droplet_provider_id": DROPLET });
     let mut off = journey(&world, "PowerOffDroplet", &parameters).with(Crash::After(0));
@@ -188,7 +188,7 @@ async fn a_droplet_that_shuts_down_after_all_is_powered_on_again_when_that_is_un
 
 #[tokio::test]
 async fn what_somebody_changed_since_is_not_changed_back() {
-    let world = World::start().await;
+    let world = StepWorld::start().await;
     let name = json!({ "droplet_provider_id": DROPLET, "name": "web-one" });
     let mut rename = journey(&world, "RenameDroplet", &name);
     rename.go().await.unwrap();
@@ -206,7 +206,7 @@ async fn what_somebody_changed_since_is_not_changed_back() {
 
 #[tokio::test]
 async fn times_of_backups_that_somebody_changed_since_stay() {
-    let world = World::start().await;
+    let world = StepWorld::start().await;
     let policy = |hour: u8| json!({ "plan": "daily", "hour": hour });
     world.act(DROPLET, json!({ "type": "enable_backups", "backup_policy": policy(4) })).await;
     let parameters = json!({ "droplet_provider_id": DROPLET, "backup_policy": policy(8) });
@@ -220,7 +220,7 @@ async fn times_of_backups_that_somebody_changed_since_stay() {
 
 #[tokio::test]
 async fn a_step_waits_for_what_somebody_else_does_to_the_droplet() {
-    let world = World::start().await;
+    let world = StepWorld::start().await;
     let parameters = json!({ "droplet_provider_id": DROPLET });
     let mut off = journey(&world, "PowerOffDroplet", &parameters);
     off.begin().await.unwrap();
@@ -242,7 +242,7 @@ async fn another_users_action_is_not_taken_for_the_steps_own() {
         ("CreateDropletSnapshot", snapshot, json!({ "type": "snapshot", "name": "theirs" }), "snapshot"),
     ] {
         for crash in [None, Some(Crash::Before(0))] {
-            let world = World::start().await;
+            let world = StepWorld::start().await;
             let image = json!({ "id": "7555620", "resource_type": "droplet", "resource_id": DROPLET });
             world.control.put("snapshots", image).await.unwrap();
             let mut journey = journey(&world, step, &parameters);
@@ -260,7 +260,7 @@ async fn another_users_action_is_not_taken_for_the_steps_own() {
 
 #[tokio::test]
 async fn a_droplet_that_is_locked_is_waited_for() {
-    let world = World::start().await;
+    let world = StepWorld::start().await;
     let lock = async |locked: bool| world.control.change("droplets", DROPLET, json!({ "locked": locked })).await;
     lock(true).await.unwrap();
     for (step, parameters) in [
@@ -286,7 +286,7 @@ async fn a_droplet_that_is_locked_is_waited_for() {
 
 #[tokio::test]
 async fn a_droplet_that_cannot_be_shut_down_is_powered_off() {
-    let world = World::start().await;
+    let world = StepWorld::start().await;
     world.control.inject(Fault::new("*", Effect::FailAction).action("shutdown")).await.unwrap();
     go(&world, "PowerOffDroplet", json!({ "droplet_provider_id": DROPLET })).await.unwrap();
     assert_eq!(world.actions(DROPLET).await, ["shutdown", "shutdown", "power_off"]);
@@ -312,13 +312,13 @@ async fn an_error_names_each_scope_that_the_token_lacks() {
         ("DeleteSnapshot", json!({ "snapshot_id": "7" }), "GET", "snapshot:read, block_storage_snapshot:read"),
         ("DeleteSnapshot", json!({ "snapshot_id": "7" }), "DELETE", "snapshot:delete, image:delete"),
     ] {
-        let world = World::start().await;
+        let world = StepWorld::start().await;
         let forbidden = Effect::Status { status: 403, retry_after: None, html: false };
         world.control.inject(Fault::new("*", forbidden).method(method)).await.unwrap();
         let failure = go(&world, step, parameters).await.unwrap_err();
         assert!(matches!(&failure, Failure::Permanent(why) if why.contains(&format!("`{scopes}`"))), "{failure:?}");
     }
-    let world = World::start().await;
+    let world = StepWorld::start().await;
     let forbidden = Effect::Status { status: 403, retry_after: None, html: false };
     world.control.inject(Fault::new("*", forbidden).action("resize")).await.unwrap();
     let failure = go(&world, "ResizeDroplet", droplet(json!({ "size": "s-4vcpu-8gb" }))).await.unwrap_err();

@@ -6,12 +6,12 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::Value;
 
-use super::world::World;
+use super::world::StepWorld;
 use crate::{
     api::saga::{ActionId, ErrorKind, StepError, StepState, StepStatus, UndoStatus, Values},
-    digitalocean::Path,
+    digitalocean::Endpoint,
     saga::{
-        step::{AnyStep, Failure, Found, Identity, Progress, StepContext, Undo},
+        step::{AnyStep, Failure, Identity, Lookup, Progress, StepContext, Undo},
         steps::named,
     },
 };
@@ -34,7 +34,7 @@ pub(super) enum Crash {
 
 /// A step, its parameters and its journal entry.
 pub(super) struct Journey<'w> {
-    world: &'w World,
+    world: &'w StepWorld,
     step: &'static dyn AnyStep,
     parameters: Value,
     entry: StepStatus,
@@ -54,7 +54,7 @@ enum Turn {
 }
 
 impl<'w> Journey<'w> {
-    pub(super) fn new(world: &'w World, step: &'static dyn AnyStep, parameters: &Value) -> Self {
+    pub(super) fn new(world: &'w StepWorld, step: &'static dyn AnyStep, parameters: &Value) -> Self {
         let entry = StepStatus { name: "it".to_owned(), ..StepStatus::default() };
         Self { world, step, parameters: parameters.clone(), entry, now: Timestamp::now(), calls: 0, crash: None }
     }
@@ -156,19 +156,19 @@ impl<'w> Journey<'w> {
                     }
                 },
                 Turn::Look => match self.step.find(&self.context(false), &self.parameters).await {
-                    Ok(Found::Converges) => self.renew(),
+                    Ok(Lookup::Converges) => self.renew(),
                     // The cloud reports it as done, so its effect will appear and it is not repeated.
-                    Ok(Found::Nothing) if self.entry.action.is_some() => {
+                    Ok(Lookup::Nothing) if self.entry.action.is_some() => {
                         self.wait(Duration::from_secs(1)).await;
                         Turn::Look
                     }
-                    Ok(Found::Nothing) if self.context(false).has_settled() => self.renew(),
-                    Ok(Found::Nothing) => {
+                    Ok(Lookup::Nothing) if self.context(false).has_settled() => self.renew(),
+                    Ok(Lookup::Nothing) => {
                         self.wait(SETTLE + Duration::from_secs(2)).await;
                         Turn::Look
                     }
-                    Ok(Found::One(progress)) => self.take(progress).await,
-                    Ok(Found::Several(ids)) => Turn::Failed(ErrorKind::Ambiguous, format!("one of {ids:?}")),
+                    Ok(Lookup::One(progress)) => self.take(progress).await,
+                    Ok(Lookup::Several(ids)) => Turn::Failed(ErrorKind::Ambiguous, format!("one of {ids:?}")),
                     Err(Failure::Permanent(message)) => Turn::Failed(ErrorKind::Permanent, message),
                     Err(_) => {
                         self.wait(Duration::from_secs(1)).await;
@@ -250,7 +250,7 @@ impl<'w> Journey<'w> {
     /// Waits until an action has ended, and returns its result.
     async fn wait_for(&mut self, action: ActionId) -> String {
         let id = action.to_string();
-        let path = Path { route: "/v2/actions/{id}", parent: None, id: Some(&id), scope: "actions:read" };
+        let path = Endpoint { route: "/v2/actions/{id}", parent: None, id: Some(&id), scope: "actions:read" };
         for _ in 0..MOST_LOOKS {
             if let Ok(Some(answer)) = self.world.cloud.fetch(path, "action", &[]).await
                 && answer["status"] != "in-progress"
@@ -299,17 +299,17 @@ impl<'w> Journey<'w> {
 }
 
 /// A step of this name, before it is done.
-pub(super) fn journey<'w>(world: &'w World, step: &str, parameters: &Value) -> Journey<'w> {
+pub(super) fn journey<'w>(world: &'w StepWorld, step: &str, parameters: &Value) -> Journey<'w> {
     Journey::new(world, named(step).unwrap(), parameters)
 }
 
 /// Does a step of this name.
-pub(super) async fn go(world: &World, step: &str, parameters: Value) -> Result<Values, Failure> {
+pub(super) async fn go(world: &StepWorld, step: &str, parameters: Value) -> Result<Values, Failure> {
     journey(world, step, &parameters).go().await
 }
 
 /// The refusal of a step that changed nothing.
-pub(super) async fn refusal(world: &World, step: &str, parameters: Value) -> String {
+pub(super) async fn refusal(world: &StepWorld, step: &str, parameters: Value) -> String {
     world.control.reset_requests().await.unwrap();
     let Err(Failure::Permanent(why)) = go(world, step, parameters.clone()).await else {
         panic!("{step} takes {parameters}")

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{
     journey::Journey,
-    world::{DROPLET, World},
+    world::{DROPLET, StepWorld},
 };
 use crate::{
     api::OPERATOR,
@@ -17,18 +17,18 @@ fn resource() -> Value {
     json!({ "kind": "Droplet", "id": DROPLET })
 }
 
-fn record<'w>(world: &'w World, desired: &Value) -> Journey<'w> {
+fn record<'w>(world: &'w StepWorld, desired: &Value) -> Journey<'w> {
     let parameters = json!({ "name": "web-1", "kind": "Droplet", "id": DROPLET, "desired": desired });
     Journey::new(world, named("RecordProvisioned").unwrap(), &parameters)
 }
 
-fn unrecord(world: &World) -> Journey<'_> {
+fn unrecord(world: &StepWorld) -> Journey<'_> {
     Journey::new(world, named("UnrecordProvisioned").unwrap(), &json!({ "name": "web-1" }))
 }
 
 #[tokio::test]
 async fn undoing_a_record_leaves_what_others_have_changed_since() {
-    let world = World::start().await;
+    let world = StepWorld::start().await;
     let cluster = world.cluster().await;
     let desired =
         json!({ "size_slug": "s-1vcpu-1gb", "image": "ubuntu-22-04-x64", "vpc_uuid": "one", "backups": true });
@@ -52,7 +52,7 @@ async fn undoing_a_record_leaves_what_others_have_changed_since() {
 
 #[tokio::test]
 async fn a_record_that_is_created_again_after_an_undo_still_replaces_its_own_fields() {
-    let world = World::start().await;
+    let world = StepWorld::start().await;
     let cluster = world.cluster().await;
     let desired = json!({ "size_slug": "s-1vcpu-1gb", "image": "ubuntu-22-04-x64" });
     cluster.apply("web-1", OPERATOR, json!({ "spec": { "resource": resource(), "desired": desired } })).await;
@@ -70,7 +70,7 @@ async fn a_record_that_is_created_again_after_an_undo_still_replaces_its_own_fie
 
 #[tokio::test]
 async fn a_record_that_somebody_else_makes_meanwhile_is_theirs() {
-    let world = World::start().await;
+    let world = StepWorld::start().await;
     let cluster = world.cluster().await;
     let theirs = json!({ "spec": { "resource": resource(), "desired": { "region": "ams3" } } });
     let mut journey = record(&world, &json!({ "region": "nyc3" }));
@@ -84,7 +84,7 @@ async fn a_record_that_somebody_else_makes_meanwhile_is_theirs() {
 
 #[tokio::test]
 async fn a_record_that_somebody_else_has_made_in_place_of_ours_stays() {
-    let world = World::start().await;
+    let world = StepWorld::start().await;
     let cluster = world.cluster().await;
     let theirs = json!({ "spec": { "resource": resource(), "desired": { "region": "ams3" } } });
 
@@ -105,7 +105,7 @@ async fn a_record_that_somebody_else_has_made_in_place_of_ours_stays() {
 
 #[tokio::test]
 async fn a_record_that_a_finalizer_holds_is_waited_for() {
-    let world = World::start().await;
+    let world = StepWorld::start().await;
     let cluster = world.cluster().await;
     let metadata = json!({ "finalizers": ["example.com/audit"] });
     let spec = json!({ "resource": resource(), "desired": {} });

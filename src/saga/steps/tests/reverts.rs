@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 use super::{
     each,
     journey::Journey,
-    world::{DROPLET, World, difference},
+    world::{DROPLET, StepWorld, difference},
 };
 use crate::{
     digitalocean::{
         FieldSet, Kind, Live, ResourceKey,
-        revert::{Allow, Plan, Revert, SelectedTags, plan, revertible},
+        revert::{Allow, Revert, RevertProposal, SelectedTags, plan, revertible},
     },
     saga::{
         step::{Failure, Progress},
@@ -27,14 +27,14 @@ use cases::{Case, OTHER, UUID, balancer, case, cases, firewall, furniture};
 mod cases;
 
 /// Adds the other resources of the account.
-async fn furnish(world: &World) {
+async fn furnish(world: &StepWorld) {
     for (collection, document) in furniture() {
         world.control.put(collection, document).await.unwrap();
     }
 }
 
 /// Stores the resource and its record, and plans the revert.
-async fn set_up(world: &World, case: &Case) -> Result<Plan, String> {
+async fn set_up(world: &StepWorld, case: &Case) -> Result<RevertProposal, String> {
     furnish(world).await;
     let mut document = case.document.clone();
     match case.kind {
@@ -59,11 +59,11 @@ async fn set_up(world: &World, case: &Case) -> Result<Plan, String> {
 }
 
 /// The parameters of the first step.
-async fn parameters(world: &World, case: &Case) -> Value {
+async fn parameters(world: &StepWorld, case: &Case) -> Value {
     Value::Object(set_up(world, case).await.unwrap().steps[0].with.clone())
 }
 
-async fn live(world: &World, case: &Case) -> Live {
+async fn live(world: &StepWorld, case: &Case) -> Live {
     let kind = Kind::named(case.kind).unwrap();
     let key = ResourceKey::new(kind, case.id);
     world.cloud.live(&key, FieldSet::of_values(kind, [(case.field, &case.desired)])).await.unwrap().unwrap()
@@ -105,7 +105,7 @@ fn unnamed(value: &Value) -> Value {
 }
 
 /// The writes that do not come right after a read of the document, each with the call before it.
-async fn late_writes(world: &World) -> Vec<String> {
+async fn late_writes(world: &StepWorld) -> Vec<String> {
     let calls: Vec<_> = world.control.requests().await.unwrap().latest.into();
     let is_late = |calls: &&[String]| {
         let written = calls[1].strip_prefix("PUT ").or_else(|| calls[1].strip_prefix("PATCH "));
@@ -120,7 +120,7 @@ async fn late_writes(world: &World) -> Vec<String> {
 /// Runs the steps of a plan, verifies the changes, and undoes them.
 async fn revert_and_undo(case: &Case) -> Result<(), String> {
     let _permit = super::WORLDS.acquire().await.unwrap();
-    let world = World::start().await;
+    let world = StepWorld::start().await;
     let plan = set_up(&world, case).await?;
     if plan.calls.is_empty() || plan.calls.iter().any(|call| call.changes.is_empty()) {
         return Err(format!("the plan lacks a part: {:?}", plan.calls));
@@ -192,7 +192,7 @@ async fn revert_and_undo(case: &Case) -> Result<(), String> {
 
 #[tokio::test]
 async fn what_somebody_else_changed_since_is_not_undone() {
-    let world = World::start().await;
+    let world = StepWorld::start().await;
     let case = case("Firewall", "firewalls", UUID, firewall(), "name", json!("shop"));
     let parameters = parameters(&world, &case).await;
     let mut journey = Journey::new(&world, named("UpdateResource").unwrap(), &parameters);
@@ -205,7 +205,7 @@ async fn what_somebody_else_changed_since_is_not_undone() {
 
 #[tokio::test]
 async fn another_field_that_somebody_changes_meanwhile_stays() {
-    let world = World::start().await;
+    let world = StepWorld::start().await;
     let case = case("LoadBalancer", "load_balancers", UUID, balancer(), "name", json!("shop"));
     let parameters = parameters(&world, &case).await;
     let mut journey = Journey::new(&world, named("UpdateResource").unwrap(), &parameters);
@@ -222,7 +222,7 @@ async fn another_field_that_somebody_changes_meanwhile_stays() {
 #[tokio::test]
 async fn what_somebody_writes_between_the_read_and_the_write_of_a_whole_document_is_overwritten() {
     // DigitalOcean has no conditional writes: docs/revert.md says so.
-    let world = World::start().await;
+    let world = StepWorld::start().await;
     let case = case("LoadBalancer", "load_balancers", UUID, balancer(), "name", json!("shop"));
     let parameters = parameters(&world, &case).await;
     let theirs = json!({ "http_idle_timeout_seconds": 90 });
@@ -236,7 +236,7 @@ async fn what_somebody_writes_between_the_read_and_the_write_of_a_whole_document
 #[tokio::test]
 async fn a_value_that_somebody_changes_right_after_the_write_is_not_verified() {
     // As a tool does that had read the document before.
-    let world = World::start().await;
+    let world = StepWorld::start().await;
     let check = json!({ "id": UUID, "name": "a", "type": "https", "target": "https://a.example.com", "enabled": true });
     let case = case("UptimeCheck", "uptime/checks", UUID, check, "name", json!("b"));
     let plan = set_up(&world, &case).await.unwrap();
@@ -251,7 +251,7 @@ async fn a_value_that_somebody_changes_right_after_the_write_is_not_verified() {
 
 #[tokio::test]
 async fn a_record_that_changed_since_is_not_written() {
-    let world = World::start().await;
+    let world = StepWorld::start().await;
     let case = case("Firewall", "firewalls", UUID, firewall(), "name", json!("shop"));
     let parameters = parameters(&world, &case).await;
     let mut journey = Journey::new(&world, named("UpdateResource").unwrap(), &parameters);
@@ -264,7 +264,7 @@ async fn a_record_that_changed_since_is_not_written() {
 
 #[tokio::test]
 async fn a_desired_value_that_changed_before_the_step_began_is_not_written() {
-    let world = World::start().await;
+    let world = StepWorld::start().await;
     let case = case("Firewall", "firewalls", UUID, firewall(), "name", json!("shop"));
     let parameters = parameters(&world, &case).await;
     world.record("web-1", "Firewall", UUID, &json!({ "name": "another" }));
@@ -279,7 +279,7 @@ async fn a_change_that_cannot_be_undone_is_told_although_nobody_wants_its_value_
     let check =
         |host: &str| json!({ "id": UUID, "name": "a", "type": "https", "target": target(host), "enabled": true });
     for is_gone in [false, true] {
-        let world = World::start().await;
+        let world = StepWorld::start().await;
         let case = case("UptimeCheck", "uptime/checks", UUID, check("a"), "target", target("b"));
         let parameters = parameters(&world, &case).await;
         let forget = || {
@@ -308,7 +308,7 @@ async fn a_change_that_cannot_be_undone_is_told_although_nobody_wants_its_value_
 
 #[tokio::test]
 async fn the_last_step_ends_once_nothing_waits_for_the_value_any_more() {
-    let world = World::start().await;
+    let world = StepWorld::start().await;
     let case = case("Firewall", "firewalls", UUID, firewall(), "name", json!("shop"));
     let plan = set_up(&world, &case).await.unwrap();
     let verify = plan.steps.last().unwrap();
@@ -326,7 +326,7 @@ async fn the_last_step_ends_once_nothing_waits_for_the_value_any_more() {
 
 #[tokio::test]
 async fn a_value_that_looks_like_a_credential_stays_out_of_the_saga() {
-    let world = World::start().await;
+    let world = StepWorld::start().await;
     let target = |host: &str| format!("https://probe:CANARY@{host}.example.com");
     let check = json!({ "id": UUID, "name": "a", "type": "https", "target": target("a"), "enabled": true });
     let check = case("UptimeCheck", "uptime/checks", UUID, check, "target", json!(target("b")));
@@ -355,7 +355,7 @@ async fn a_value_that_looks_like_a_credential_stays_out_of_the_saga() {
 async fn ports_are_put_back_in_every_spelling_whichever_the_api_refuses() {
     let rule = |ports: &Value| json!({ "protocol": "tcp", "ports": ports, "sources": { "addresses": ["0.0.0.0/0"] } });
     for refused in ["0", "all"] {
-        let world = World::start().await;
+        let world = StepWorld::start().await;
         let spelling = Effect::RefusePorts { spelling: refused.to_owned() };
         world.control.inject(Fault::new("/v2/firewalls/*", spelling).method("PUT")).await.unwrap();
         for (recorded, shown) in [
@@ -390,7 +390,7 @@ async fn ports_are_put_back_in_every_spelling_whichever_the_api_refuses() {
 }
 
 /// The permanent failure of `UpdateResource` with these parameters.
-async fn refusal(world: &World, parameters: &Value) -> String {
+async fn refusal(world: &StepWorld, parameters: &Value) -> String {
     match Journey::new(world, named("UpdateResource").unwrap(), parameters).go().await {
         Err(Failure::Permanent(why)) => why,
         _ => panic!("it should be refused"),
@@ -399,7 +399,7 @@ async fn refusal(world: &World, parameters: &Value) -> String {
 
 #[tokio::test]
 async fn a_certificate_that_is_gone_is_named() {
-    let world = World::start().await;
+    let world = StepWorld::start().await;
     let mut document = balancer();
     document["forwarding_rules"][0]["certificate_id"] = json!(OTHER);
     document["forwarding_rules"][0]["entry_protocol"] = json!("https");
@@ -412,7 +412,7 @@ async fn a_certificate_that_is_gone_is_named() {
 
 #[tokio::test]
 async fn a_load_balancer_of_a_cluster_belongs_to_it() {
-    let world = World::start().await;
+    let world = StepWorld::start().await;
     let case = case("LoadBalancer", "load_balancers", UUID, balancer(), "name", json!("shop"));
     let parameters = parameters(&world, &case).await;
     world.control.put("kubernetes/clusters", json!({ "id": OTHER, "name": "prod" })).await.unwrap();
@@ -425,7 +425,7 @@ async fn a_load_balancer_of_a_cluster_belongs_to_it() {
 
 #[tokio::test]
 async fn a_record_of_another_resource_is_refused() {
-    let world = World::start().await;
+    let world = StepWorld::start().await;
     let case = case("Firewall", "firewalls", UUID, firewall(), "name", json!("shop"));
     let parameters = parameters(&world, &case).await;
     world.record("web-1", "Firewall", OTHER, &json!({ "name": "shop" }));
@@ -435,7 +435,7 @@ async fn a_record_of_another_resource_is_refused() {
 
 #[tokio::test]
 async fn an_effect_that_is_not_allowed_is_refused_before_anything_is_done() {
-    let world = World::start().await;
+    let world = StepWorld::start().await;
     let rules = json!([{ "protocol": "udp", "ports": "53", "sources": { "addresses": ["192.0.2.1"] } }]);
     let case = case("Firewall", "firewalls", UUID, firewall(), "inbound_rules", rules);
     let mut parameters = parameters(&world, &case).await;
@@ -450,7 +450,7 @@ async fn an_effect_that_is_not_allowed_is_refused_before_anything_is_done() {
 
 #[tokio::test]
 async fn a_pool_gets_and_loses_its_nodes_again() {
-    let world = World::start().await;
+    let world = StepWorld::start().await;
     let pool = json!({ "name": "web", "size": "s-1vcpu-2gb", "count": 2 });
     let cluster = json!({ "id": UUID, "node_pools": [pool], "status": { "state": "running" }, "tags": [] });
     world.control.put("kubernetes/clusters", cluster).await.unwrap();

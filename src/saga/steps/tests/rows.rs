@@ -16,11 +16,11 @@ use std::fmt;
 use futures::{FutureExt, future::BoxFuture};
 use serde_json::Value;
 
-use super::world::World;
+use super::world::StepWorld;
 use crate::api::saga::Values;
 
 /// All rows; every step has at least one.
-static TABLES: &[&[Row]] = &[
+static TABLES: &[&[StepCase]] = &[
     droplets::ROWS,
     snapshots::ROWS,
     tags::ROWS,
@@ -34,7 +34,7 @@ static TABLES: &[&[Row]] = &[
 ];
 
 /// A step with its setup and check.
-pub(super) struct Row {
+pub(super) struct StepCase {
     /// The step's name.
     pub(super) step: &'static str,
     /// The special case, for the messages of tests.
@@ -47,25 +47,25 @@ pub(super) struct Row {
     pub(super) fails: bool,
 }
 
-type SetUp = for<'w> fn(&'w World) -> BoxFuture<'w, Value>;
-type Check = for<'w> fn(&'w World, Values) -> BoxFuture<'w, ()>;
+type SetUp = for<'w> fn(&'w StepWorld) -> BoxFuture<'w, Value>;
+type Check = for<'w> fn(&'w StepWorld, Values) -> BoxFuture<'w, ()>;
 
 /// All rows.
-pub(super) fn rows() -> impl Iterator<Item = &'static Row> {
+pub(super) fn rows() -> impl Iterator<Item = &'static StepCase> {
     TABLES.iter().copied().flatten()
 }
 
 /// A step that succeeds.
-const fn row(step: &'static str, case: &'static str, set_up: SetUp, check: Check) -> Row {
-    Row { step, case, set_up, check, fails: false }
+const fn row(step: &'static str, case: &'static str, set_up: SetUp, check: Check) -> StepCase {
+    StepCase { step, case, set_up, check, fails: false }
 }
 
 /// A step that fails permanently.
-const fn fails(step: &'static str, case: &'static str, set_up: SetUp) -> Row {
-    Row { step, case, set_up, check: |_, _| async {}.boxed(), fails: true }
+const fn fails(step: &'static str, case: &'static str, set_up: SetUp) -> StepCase {
+    StepCase { step, case, set_up, check: |_, _| async {}.boxed(), fails: true }
 }
 
-impl fmt::Display for Row {
+impl fmt::Display for StepCase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.step, self.case)
     }

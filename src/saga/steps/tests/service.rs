@@ -16,7 +16,7 @@ use axum::{
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use super::{journey::Journey, world::World};
+use super::{journey::Journey, world::StepWorld};
 use crate::{
     api::saga::Values,
     saga::{step::Failure, steps::named},
@@ -78,7 +78,7 @@ fn later(status: u16) -> Response {
     response
 }
 
-fn journey<'w>(world: &'w World, parameters: &Value) -> Journey<'w> {
+fn journey<'w>(world: &'w StepWorld, parameters: &Value) -> Journey<'w> {
     let step = named("HttpRequest").unwrap();
     step.check(parameters).unwrap();
     Journey::new(world, step, parameters)
@@ -86,7 +86,7 @@ fn journey<'w>(world: &'w World, parameters: &Value) -> Journey<'w> {
 
 async fn call(answers: Vec<Response>, more: Value) -> (Result<Values, Failure>, Service) {
     let service = Service::start(answers).await;
-    let world = World::start().await;
+    let world = StepWorld::start().await;
     let mut parameters = json!({ "url": format!("{}/invoices", service.url) });
     parameters.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     (journey(&world, &parameters).go().await, service)
@@ -95,7 +95,7 @@ async fn call(answers: Vec<Response>, more: Value) -> (Result<Values, Failure>, 
 #[tokio::test]
 async fn a_service_receives_the_order_and_the_key_of_the_call() {
     let service = Service::start(vec![]).await;
-    let world = World::start().await;
+    let world = StepWorld::start().await;
     let parameters = json!({
         "url": format!("{}/invoices?dry=no", service.url),
         "method": "PUT",
@@ -173,7 +173,7 @@ fn an_order_that_uses_what_is_not_kept_is_not_taken() {
 #[tokio::test]
 async fn headers_and_a_body_come_from_secrets_that_are_read_at_each_call() {
     let service = Service::start(vec![says(500, "")]).await;
-    let world = World::start().await;
+    let world = StepWorld::start().await;
     let set = |token: &str| {
         let billing = json!({ "token": token, "body": "<canary/>" });
         world.secrets.lock().unwrap().insert("billing".to_owned(), billing);
@@ -201,7 +201,7 @@ async fn headers_and_a_body_come_from_secrets_that_are_read_at_each_call() {
 #[tokio::test]
 async fn a_secret_that_cannot_be_read_is_named_before_anything_is_called() {
     let service = Service::start(vec![]).await;
-    let world = World::start().await;
+    let world = StepWorld::start().await;
     world
         .secrets
         .lock()
@@ -314,7 +314,7 @@ async fn a_status_can_be_expected_that_is_none_of_success() {
 async fn what_is_not_there_any_more_counts_as_undone() {
     for answer in [says(404, ""), says(410, ""), says(204, "")] {
         let service = Service::start(vec![answer]).await;
-        let world = World::start().await;
+        let world = StepWorld::start().await;
         let parameters =
             json!({ "url": service.url, "compensation_url": service.url, "compensation_method": "DELETE" });
         let mut journey = journey(&world, &parameters);
@@ -330,7 +330,7 @@ async fn a_service_that_is_not_there_may_come() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let world = World::start().await;
+    let world = StepWorld::start().await;
     let parameters = json!({ "url": format!("http://{address}/invoices") });
     let mut journey = journey(&world, &parameters);
     let comes = async {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{
     journey::{go, refusal},
-    world::{DROPLET, World},
+    world::{DROPLET, StepWorld},
 };
 use crate::saga::steps::named;
 
@@ -25,7 +25,7 @@ async fn what_a_tag_is_put_on_is_said_in_one_of_two_ways() {
 
 #[tokio::test]
 async fn tags_that_the_token_may_not_see_are_not_taken_for_none() {
-    let world = World::start().await;
+    let world = StepWorld::start().await;
     let without = Effect::OmitFields { fields: vec!["tags".to_owned()] };
     world.control.inject(Fault::new("*", without)).await.unwrap();
     for step in ["TagResource", "UntagResource"] {
@@ -36,7 +36,7 @@ async fn tags_that_the_token_may_not_see_are_not_taken_for_none() {
 
 #[tokio::test]
 async fn a_tag_is_used_as_it_was_spelled_first() {
-    let world = World::start().await;
+    let world = StepWorld::start().await;
     world.control.put("volumes", json!({ "id": "9b1b1c62", "tags": ["PROD-eu"] })).await.unwrap();
     go(&world, "TagResource", json!({ "tag": "prod-EU", "droplet_provider_id": DROPLET })).await.unwrap();
     assert_eq!(world.droplet(DROPLET).await["tags"], json!(["web", "prod", "PROD-eu"]));
@@ -46,7 +46,7 @@ async fn a_tag_is_used_as_it_was_spelled_first() {
 
 #[tokio::test]
 async fn a_tag_is_searched_in_the_list_if_the_cloud_does_not_return_its_spelling() {
-    let world = World::start().await;
+    let world = StepWorld::start().await;
     world.control.put("volumes", json!({ "id": "9b1b1c62", "tags": ["PROD-eu"] })).await.unwrap();
     let refused = Effect::Status { status: 422, retry_after: None, html: false };
     world.control.inject(Fault::new("/v2/tags", refused).method("POST")).await.unwrap();

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{
     journey::Journey,
-    world::{DROPLET, World},
+    world::{DROPLET, StepWorld},
 };
 use crate::saga::{
     step::{Failure, Progress},
@@ -16,7 +16,7 @@ use crate::saga::{
 
 #[tokio::test]
 async fn an_approval_says_how_to_give_it_and_is_not_polled() {
-    let world = World::start().await;
+    let world = StepWorld::start().await;
     for (message, question) in
         [("Shall web-1 be deleted?", "Shall web-1 be deleted? "), ("Delete web-1", "Delete web-1. ")]
     {
@@ -32,7 +32,7 @@ async fn an_approval_says_how_to_give_it_and_is_not_polled() {
 
 #[tokio::test]
 async fn a_field_is_polled_until_it_has_the_value() {
-    let world = World::start().await;
+    let world = StepWorld::start().await;
     let parameters =
         json!({ "kind": "Droplet", "id": DROPLET, "field": "tags", "equals": ["Web", "ready"], "poll_seconds": 5 });
     let mut journey = Journey::new(&world, named("WaitForField").unwrap(), &parameters);
@@ -59,7 +59,7 @@ async fn a_field_is_polled_until_it_has_the_value() {
 
 #[tokio::test]
 async fn waiting_for_what_cannot_come_fails_and_names_what_is_near() {
-    let world = World::start().await;
+    let world = StepWorld::start().await;
     let wait = async |id: &str, field: &str| {
         let parameters = json!({ "kind": "Droplet", "id": id, "field": field, "equals": 1 });
         Journey::new(&world, named("WaitForField").unwrap(), &parameters).ask().await

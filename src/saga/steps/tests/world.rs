@@ -12,7 +12,7 @@ use tokio::sync::OnceCell;
 
 use super::cluster::Cluster;
 use crate::{
-    digitalocean::{Client, Config, Path, Token, Verb, budget::Limits},
+    digitalocean::{ChangeMethod, Client, Config, Endpoint, Token, budget::Limits},
     saga::steps::http_client,
 };
 
@@ -27,7 +27,7 @@ pub(super) const OTHER_DROPLET: &str = "3164445";
 pub(super) const TAG: &str = "arcadia-saga:7d7bc8cd-04f5-4c5c-a2ef-7bcbb0c6e6a3:2";
 
 /// An account with two droplets and nothing else, unless a row adds to it.
-pub(super) struct World {
+pub(super) struct StepWorld {
     /// Reads and changes the account.
     pub(super) control: Control,
     pub(super) cloud: Client,
@@ -41,7 +41,7 @@ pub(super) struct World {
     _simulator: Simulator,
 }
 
-impl World {
+impl StepWorld {
     pub(super) async fn start() -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let rate_limits = RateLimits { per_minute: 0, per_hour: 0, ..RateLimits::default() };
@@ -122,7 +122,7 @@ impl World {
     /// The types of all actions on a droplet, oldest first.
     pub(super) async fn actions(&self, droplet: &str) -> Vec<String> {
         let route = "/v2/droplets/{id}/actions";
-        let path = Path { route, parent: None, id: Some(droplet), scope: "droplet:read" };
+        let path = Endpoint { route, parent: None, id: Some(droplet), scope: "droplet:read" };
         let actions = self.cloud.rows(path, "actions", &[]).await.unwrap();
         actions.iter().rev().map(|action| action["type"].as_str().unwrap().to_owned()).collect()
     }
@@ -136,8 +136,8 @@ impl World {
     /// Starts an action on a droplet as another user.
     pub(super) async fn begin_to_act(&self, droplet: &str, action: Value) {
         let route = "/v2/droplets/{id}/actions";
-        let path = Path { route, parent: None, id: Some(droplet), scope: "droplet:update" };
-        self.cloud.send(Verb::Post, path, Some(&action)).await.unwrap();
+        let path = Endpoint { route, parent: None, id: Some(droplet), scope: "droplet:update" };
+        self.cloud.send(ChangeMethod::Post, path, Some(&action)).await.unwrap();
     }
 }
 

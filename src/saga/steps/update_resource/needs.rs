@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use crate::{
-    digitalocean::{Certificates, Path, ResourceKey, revert::request::FieldWrite},
+    digitalocean::{Certificates, Endpoint, ResourceKey, revert::request::FieldWrite},
     saga::{
         step::{Failure, StepContext},
-        steps::{common::text, record, reverting::Given},
+        steps::{common::text, record, reverting::RevertParameters},
     },
 };
 
@@ -52,7 +52,7 @@ impl Needs {
     pub(super) async fn guard(
         &mut self,
         context: &StepContext<'_>,
-        path: Path<'_>,
+        path: Endpoint<'_>,
         key: &str,
     ) -> Result<&Value, Failure> {
         if self.guard.is_none() {
@@ -66,7 +66,7 @@ impl Needs {
     pub(super) async fn offered(&mut self, context: &StepContext<'_>, id: &str) -> Result<&[String], Failure> {
         if self.offered.is_none() {
             let route = "/v2/kubernetes/clusters/{id}/upgrades";
-            let path = Path { route, parent: None, id: Some(id), scope: "kubernetes:read" };
+            let path = Endpoint { route, parent: None, id: Some(id), scope: "kubernetes:read" };
             let offered = context.cloud.fetch(path, "available_upgrade_versions", &[]).await?.unwrap_or_default();
             let slugs = offered.as_array().into_iter().flatten().filter_map(|version| text(version, "slug"));
             self.offered = Some(slugs.map(str::to_owned).collect());
@@ -88,7 +88,7 @@ impl Needs {
     pub(super) async fn along(
         &mut self,
         context: &StepContext<'_>,
-        given: &Given,
+        given: &RevertParameters,
         write: FieldWrite,
     ) -> Result<Map<String, Value>, Failure> {
         if let Some(along) = &self.along {

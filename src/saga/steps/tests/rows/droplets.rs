@@ -4,16 +4,16 @@ use digitalocean_simulator::{Effect, Fault};
 use futures::{FutureExt, future::BoxFuture};
 use serde_json::{Value, json};
 
-use super::{Row, row};
+use super::{StepCase, row};
 use crate::{
     api::saga::Values,
-    digitalocean::Path,
-    saga::steps::tests::world::{DROPLET, World},
+    digitalocean::Endpoint,
+    saga::steps::tests::world::{DROPLET, StepWorld},
 };
 
 const VOLUME: &str = "3d80cb72-342b-4aaa-b92e-4e4abb24a933";
 
-pub(super) static ROWS: &[Row] = &[
+pub(super) static ROWS: &[StepCase] = &[
     row(
         "CreateDroplet",
         "with little",
@@ -303,25 +303,25 @@ fn droplet() -> Value {
     json!({ "droplet_provider_id": DROPLET })
 }
 
-async fn off(world: &World) -> Value {
+async fn off(world: &StepWorld) -> Value {
     world.control.change("droplets", DROPLET, json!({ "status": "off" })).await.unwrap();
     droplet()
 }
 
-fn is_on(world: &World, _: Values) -> BoxFuture<'_, ()> {
+fn is_on(world: &StepWorld, _: Values) -> BoxFuture<'_, ()> {
     async { assert_eq!(world.droplet(DROPLET).await["status"], "active") }.boxed()
 }
 
-fn is_off(world: &World, _: Values) -> BoxFuture<'_, ()> {
+fn is_off(world: &StepWorld, _: Values) -> BoxFuture<'_, ()> {
     async { assert_eq!(world.droplet(DROPLET).await["status"], "off") }.boxed()
 }
 
-async fn has_backups(world: &World) -> bool {
+async fn has_backups(world: &StepWorld) -> bool {
     world.droplet(DROPLET).await["features"].as_array().unwrap().contains(&json!("backups"))
 }
 
-async fn policy(world: &World) -> Value {
+async fn policy(world: &StepWorld) -> Value {
     let route = "/v2/droplets/{id}/backups/policy";
-    let path = Path { route, parent: None, id: Some(DROPLET), scope: "droplet:read" };
+    let path = Endpoint { route, parent: None, id: Some(DROPLET), scope: "droplet:read" };
     world.cloud.fetch(path, "policy", &[]).await.unwrap().unwrap()["backup_policy"].clone()
 }

@@ -3,14 +3,14 @@
 use futures::FutureExt;
 use serde_json::{Value, json};
 
-use super::{Row, fails, row};
-use crate::saga::steps::tests::world::{DROPLET, OTHER_DROPLET, World};
+use super::{StepCase, fails, row};
+use crate::saga::steps::tests::world::{DROPLET, OTHER_DROPLET, StepWorld};
 
 const IP: &str = "45.55.96.47";
 const RECORDS: &str = "domains/example.com/records";
 const RECORD: &str = "28448429";
 
-pub(super) static ROWS: &[Row] = &[
+pub(super) static ROWS: &[StepCase] = &[
     row(
         "AssignReservedIP",
         "that leads nowhere",
@@ -203,7 +203,7 @@ pub(super) static ROWS: &[Row] = &[
 ];
 
 /// Adds a reserved IP that is assigned to this droplet.
-async fn address(world: &World, droplet: Option<&str>) {
+async fn address(world: &StepWorld, droplet: Option<&str>) {
     let droplet = match droplet {
         Some(id) => world.control.get("droplets", id).await.unwrap().unwrap(),
         None => Value::Null,
@@ -211,22 +211,22 @@ async fn address(world: &World, droplet: Option<&str>) {
     world.control.put("reserved_ips", json!({ "ip": IP, "region": "nyc3", "droplet": droplet })).await.unwrap();
 }
 
-async fn leads_to(world: &World) -> String {
+async fn leads_to(world: &StepWorld) -> String {
     world.control.get("reserved_ips", IP).await.unwrap().unwrap()["droplet"]["id"].to_string()
 }
 
 /// Adds a domain with a record of this name.
-async fn record(world: &World, name: &str) {
+async fn record(world: &StepWorld, name: &str) {
     put(world, json!({ "id": 28_448_429, "type": "A", "name": name, "data": "192.0.2.1" })).await;
 }
 
 /// Adds a domain with a record of a host name.
-async fn mail(world: &World) {
+async fn mail(world: &StepWorld) {
     let record = json!({ "id": 28_448_429, "type": "MX", "name": "@", "data": "mail.example.org", "priority": 10 });
     put(world, record).await;
 }
 
-async fn put(world: &World, record: Value) {
+async fn put(world: &StepWorld, record: Value) {
     world.control.put("domains", json!({ "name": "example.com" })).await.unwrap();
     world.control.put(RECORDS, record).await.unwrap();
 }

@@ -3,13 +3,13 @@
 use futures::FutureExt;
 use serde_json::{Value, json};
 
-use super::{Row, fails, row};
+use super::{StepCase, fails, row};
 use crate::{
     api::OPERATOR,
-    saga::steps::tests::world::{DROPLET, OTHER_DROPLET, World},
+    saga::steps::tests::world::{DROPLET, OTHER_DROPLET, StepWorld},
 };
 
-pub(super) static ROWS: &[Row] = &[
+pub(super) static ROWS: &[StepCase] = &[
     row(
         "RecordProvisioned",
         "for the first time",
@@ -110,7 +110,7 @@ fn parameters() -> Value {
 }
 
 /// Creates a record.
-async fn recorded(world: &World, manager: &str, id: &str, desired: Value) {
+async fn recorded(world: &StepWorld, manager: &str, id: &str, desired: Value) {
     let spec = json!({
         "resource": { "kind": "Droplet", "id": id }, "desired": desired, "provisionedBy": "john",
         "drift": { "ignore": ["tags"] },

@@ -3,12 +3,12 @@
 use futures::FutureExt;
 use serde_json::{Value, json};
 
-use super::{Row, row};
-use crate::saga::steps::tests::world::{DROPLET, OTHER_DROPLET, World};
+use super::{StepCase, row};
+use crate::saga::steps::tests::world::{DROPLET, OTHER_DROPLET, StepWorld};
 
 const UUID: &str = "3d80cb72-342b-4aaa-b92e-4e4abb24a933";
 
-pub(super) static ROWS: &[Row] = &[
+pub(super) static ROWS: &[StepCase] = &[
     row(
         "UpdateResource",
         "that changes one field of a project",
@@ -221,12 +221,19 @@ fn rule(protocol: &str, ports: &str, addresses: &[&str]) -> Value {
 }
 
 /// A resource with a record of one field, and the parameters that restore it.
-async fn set_up(world: &World, collection: &str, kind: &str, document: Value, field: &str, desired: Value) -> Value {
+async fn set_up(
+    world: &StepWorld,
+    collection: &str,
+    kind: &str,
+    document: Value,
+    field: &str,
+    desired: Value,
+) -> Value {
     world.control.put(collection, document).await.unwrap();
     world.record("web-1", kind, UUID, &json!({ field: desired }));
     json!({ "kind": kind, "id": UUID, "record": "web-1", "field": field, "allow": "disruption" })
 }
 
-async fn said(world: &World, collection: &str, field: &str) -> Value {
+async fn said(world: &StepWorld, collection: &str, field: &str) -> Value {
     world.control.get(collection, UUID).await.unwrap().unwrap()[field].clone()
 }

@@ -4,10 +4,10 @@ use axum::{Json, response::IntoResponse};
 use futures::FutureExt;
 use serde_json::json;
 
-use super::{Row, row};
+use super::{StepCase, row};
 use crate::saga::steps::tests::service::Service;
 
-pub(super) static ROWS: &[Row] = &[row(
+pub(super) static ROWS: &[StepCase] = &[row(
     "HttpRequest",
     "with a way back",
     |_| {

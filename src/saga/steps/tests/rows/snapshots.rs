@@ -3,15 +3,15 @@
 use futures::FutureExt;
 use serde_json::{Value, json};
 
-use super::{Row, row};
+use super::{StepCase, row};
 use crate::{
     api::saga::Values,
-    saga::steps::tests::world::{DROPLET, World},
+    saga::steps::tests::world::{DROPLET, StepWorld},
 };
 
 const SNAPSHOT: &str = "7555620";
 
-pub(super) static ROWS: &[Row] = &[
+pub(super) static ROWS: &[StepCase] = &[
     row(
         "CreateDropletSnapshot",
         "with a label",
@@ -64,12 +64,12 @@ pub(super) static ROWS: &[Row] = &[
     ),
 ];
 
-async fn a_snapshot(world: &World) -> Value {
+async fn a_snapshot(world: &StepWorld) -> Value {
     let snapshot = json!({ "id": SNAPSHOT, "resource_type": "droplet", "resource_id": DROPLET });
     world.control.put("snapshots", snapshot).await.unwrap();
     json!({ "snapshot_id": SNAPSHOT })
 }
 
-async fn made(world: &World, output: &Values) -> Value {
+async fn made(world: &StepWorld, output: &Values) -> Value {
     world.control.get("snapshots", output["snapshot_id"].as_str().unwrap()).await.unwrap().unwrap()
 }

@@ -3,13 +3,13 @@
 use futures::FutureExt;
 use serde_json::{Value, json};
 
-use super::{Row, row};
-use crate::saga::steps::tests::world::{DROPLET, World};
+use super::{StepCase, row};
+use crate::saga::steps::tests::world::{DROPLET, StepWorld};
 
 const VOLUME: &str = "3d80cb72-342b-4aaa-b92e-4e4abb24a933";
 const DATABASE: &str = "9cc10173-e9ea-4176-9dbc-a4cee4c4ff30";
 
-pub(super) static ROWS: &[Row] = &[
+pub(super) static ROWS: &[StepCase] = &[
     row(
         "TagResource",
         "that is a droplet, with a new tag",
@@ -89,6 +89,6 @@ pub(super) static ROWS: &[Row] = &[
     ),
 ];
 
-async fn tags(world: &World, collection: &str, id: &str) -> Value {
+async fn tags(world: &StepWorld, collection: &str, id: &str) -> Value {
     world.control.get(collection, id).await.unwrap().unwrap()["tags"].clone()
 }

@@ -3,11 +3,11 @@
 use futures::FutureExt;
 use serde_json::json;
 
-use super::{Row, row};
+use super::{StepCase, row};
 
-pub(super) static ROWS: &[Row] = &[
+pub(super) static ROWS: &[StepCase] = &[
     row("Sleep", "for a while", |_| async { json!({ "seconds": 3 }) }.boxed(), |_, _| async {}.boxed()),
-    Row {
+    StepCase {
         step: "Fail",
         case: "permanently",
         set_up: |_| async { json!({ "message": "as requested" }) }.boxed(),

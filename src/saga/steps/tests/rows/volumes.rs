@@ -3,12 +3,12 @@
 use futures::FutureExt;
 use serde_json::{Value, json};
 
-use super::{Row, fails, row};
-use crate::saga::steps::tests::world::{DROPLET, OTHER_DROPLET, World};
+use super::{StepCase, fails, row};
+use crate::saga::steps::tests::world::{DROPLET, OTHER_DROPLET, StepWorld};
 
 const VOLUME: &str = "506f78a4-e098-11e5-ad9f-000f53306ae1";
 
-pub(super) static ROWS: &[Row] = &[
+pub(super) static ROWS: &[StepCase] = &[
     row(
         "CreateVolume",
         "with all that it takes",
@@ -137,7 +137,7 @@ pub(super) static ROWS: &[Row] = &[
 ];
 
 /// Adds a volume of 100 GiB that a person created and attached to these droplets.
-async fn volume(world: &World, droplets: &[&str]) {
+async fn volume(world: &StepWorld, droplets: &[&str]) {
     let ids: Vec<u64> = droplets.iter().map(|id| id.parse().unwrap()).collect();
     let volume = json!({
         "id": VOLUME, "name": "data", "region": "nyc3", "size_gigabytes": 100, "droplet_ids": ids,
@@ -149,10 +149,10 @@ async fn volume(world: &World, droplets: &[&str]) {
     }
 }
 
-async fn get(world: &World) -> Value {
+async fn get(world: &StepWorld) -> Value {
     world.control.get("volumes", VOLUME).await.unwrap().unwrap()
 }
 
-async fn attached_to(world: &World) -> Vec<String> {
+async fn attached_to(world: &StepWorld) -> Vec<String> {
     get(world).await["droplet_ids"].as_array().unwrap().iter().map(Value::to_string).collect()
 }

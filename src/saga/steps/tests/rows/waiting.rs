@@ -3,10 +3,10 @@
 use futures::FutureExt;
 use serde_json::json;
 
-use super::{Row, fails, row};
+use super::{StepCase, fails, row};
 use crate::saga::steps::tests::world::DROPLET;
 
-pub(super) static ROWS: &[Row] = &[
+pub(super) static ROWS: &[StepCase] = &[
     row(
         "WaitForField",
         "that has the value, written in another way",
