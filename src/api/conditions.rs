@@ -139,13 +139,13 @@ pub mod reason {
         IN_RECORD = "InRecord" on "drift";
         /// The acceptance ended: the manifest declares another value, or does not declare the field any more.
         MANIFEST_CHANGED = "ManifestChanged" on "drift";
-        /// The acceptance ended: its time was up.
+        /// The acceptance ended: it expired.
         EXPIRED = "Expired" on "drift";
         /// The acceptance ended: the annotation `accept` was removed.
         WITHDRAWN = "Withdrawn" on "drift";
         /// The acceptance ended: a later one of the same field replaced it.
         SUPERSEDED = "Superseded" on "drift";
-        /// A saga puts the live value back; nothing is concluded from the resource meanwhile.
+        /// A saga reverts the live value; the resource is not compared meanwhile.
         REVERTING = "Reverting" on "record", "drift";
         /// A saga put the live value back, and a second read confirmed it.
         REVERTED = "Reverted" on "drift";

@@ -95,7 +95,9 @@ impl DecisionRequest {
     pub(super) async fn carry_out(mut self, cluster: &UserCluster, args: &DecideArgs) -> Result<Exit, Error> {
         let is_dry = args.dry_run == DryRun::Server;
         if is_dry && args.wait {
-            return Err(Error::usage("--wait and --dry-run=server exclude each other: nothing would happen"));
+            return Err(Error::usage(
+                "--wait and --dry-run=server cannot be combined: a dry run changes nothing to wait for",
+            ));
         }
         self.drifts.sort_by(|one, other| (&one.namespace, &one.name).cmp(&(&other.namespace, &other.name)));
         // A user requests a plan to see it.

@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_shown_list_stands_for_its_value_in_any_order() {
+    fn a_shown_list_matches_its_value_in_any_order() {
         assert!(stands_for(r#"["web","prod"]"#, &json!(["prod", "web"])));
         assert!(!stands_for("1.10", &json!("1.1")));
         assert!(!stands_for(r#"{"a":1}"#, &json!({"a": 1, "b": 2})));

@@ -178,7 +178,7 @@ proptest! {
     }
 
     #[test]
-    fn a_value_that_is_adopted_matches_and_stands_for_its_text(a in value(scalars(), true), b in value(scalars(), true)) {
+    fn an_adopted_value_matches_itself_and_its_text(a in value(scalars(), true), b in value(scalars(), true)) {
         let found = compared(&a, &b);
         prop_assert!(matches(&found.adopted, &b), "{}", found.adopted);
         prop_assert!(reading::stands_for(&show::full(&found.adopted), &found.adopted));

@@ -167,13 +167,13 @@ impl<K: Eq + Hash, W: Fn(K)> Poller<K, W> {
             Ok(()) => None,
             Err(error) => {
                 if self.trouble != Some(error.category()) {
-                    warn!(%error, "cannot read the cloud's actions; retrying");
+                    warn!(%error, "reading the cloud's actions failed; retrying");
                 }
                 Some(error.category())
             }
         };
         if self.trouble.is_some() && trouble.is_none() {
-            info!("sees again how the cloud's actions go");
+            info!("reading the cloud's actions succeeded again");
         }
         self.trouble = trouble;
         calls

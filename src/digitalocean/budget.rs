@@ -144,17 +144,17 @@ impl Budget {
     }
 
     /// Applies the server's values of the whole token.
-    pub(super) fn told(&self, told: ServerLimits) {
+    pub(super) fn apply_server_limits(&self, server: ServerLimits) {
         let now = Instant::now();
         let mut state = self.state();
         // The server's values may not include calls in flight.
-        let mut remaining = told.remaining.saturating_sub(state.calls.under_way);
+        let mut remaining = server.remaining.saturating_sub(state.calls.under_way);
         if let Some(before) = state.server.filter(|before| now < before.reset) {
             // No call has left the server's window since, so a higher value is from an overtaken response.
             remaining = remaining.min(before.remaining);
         }
-        let reserve = self.limits.hour_reserve.min(told.limit / 10);
-        let server = Server { limit: told.limit, remaining, reserve, reset: now + told.reset.min(HOUR) };
+        let reserve = self.limits.hour_reserve.min(server.limit / 10);
+        let server = Server { limit: server.limit, remaining, reserve, reset: now + server.reset.min(HOUR) };
         let others = server.others(state.calls.used(now, HOUR));
         state.before.get_or_insert((now, others));
         state.server = Some(server);
@@ -430,7 +430,7 @@ mod tests {
         let budget = Budget::new(Limits::default());
         let permit = budget.acquire(Priority::Sweep, None).await;
         drop(permit);
-        budget.told(ServerLimits { limit: 5_000, remaining: 502, reset: Duration::from_secs(90) });
+        budget.apply_server_limits(ServerLimits { limit: 5_000, remaining: 502, reset: Duration::from_secs(90) });
         let start = Instant::now();
         drop(budget.acquire(Priority::Sweep, None).await);
         drop(budget.acquire(Priority::Sweep, None).await);
@@ -440,7 +440,7 @@ mod tests {
         assert_eq!(start.elapsed(), Duration::ZERO);
         drop(budget.acquire(Priority::Sweep, None).await);
         assert_eq!(start.elapsed().as_secs(), 90);
-        budget.told(ServerLimits { limit: 5_000, remaining: 4_000, reset: Duration::from_secs(10) });
+        budget.apply_server_limits(ServerLimits { limit: 5_000, remaining: 4_000, reset: Duration::from_secs(10) });
         drop(budget.acquire(Priority::Sweep, None).await);
         assert_eq!(start.elapsed().as_secs(), 90);
     }
@@ -448,8 +448,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_answer_that_was_overtaken_does_not_raise_the_budget() {
         let budget = Budget::new(Limits::default());
-        budget.told(ServerLimits { limit: 5_000, remaining: 500, reset: Duration::from_secs(30) });
-        budget.told(ServerLimits { limit: 5_000, remaining: 510, reset: Duration::from_secs(30) });
+        budget.apply_server_limits(ServerLimits { limit: 5_000, remaining: 500, reset: Duration::from_secs(30) });
+        budget.apply_server_limits(ServerLimits { limit: 5_000, remaining: 510, reset: Duration::from_secs(30) });
         let start = Instant::now();
         drop(budget.acquire(Priority::Sweep, None).await);
         assert_eq!(start.elapsed().as_secs(), 30);
@@ -519,7 +519,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn calls_are_made_in_the_order_in_which_they_came_and_one_that_is_given_up_holds_nobody_up() {
+    async fn calls_are_made_in_order_and_a_dropped_call_delays_no_other() {
         let budget = Budget::new(limits(10, 1000));
         let (sender, mut order) = tokio::sync::mpsc::unbounded_channel();
         let mut waiting = Vec::new();
@@ -553,12 +553,12 @@ mod tests {
         }
         assert_eq!(budget.for_sweeps(), 850, "50 urgent calls did not fit the reserve");
         // 200 calls were made before this process started, such as by the last leader.
-        let told = |remaining| ServerLimits { limit: 1000, remaining, reset: HOUR };
-        budget.told(told(1000 - 300 - 200));
+        let server_limits = |remaining| ServerLimits { limit: 1000, remaining, reset: HOUR };
+        budget.apply_server_limits(server_limits(1000 - 300 - 200));
         assert_eq!(budget.for_sweeps(), 850, "they leave the window");
-        budget.told(told(1000 - 300 - 200 - 100));
+        budget.apply_server_limits(server_limits(1000 - 300 - 200 - 100));
         assert_eq!(budget.for_sweeps(), 750, "another user of the token made 100 more");
-        budget.told(ServerLimits { limit: 500, remaining: 100, reset: HOUR });
+        budget.apply_server_limits(ServerLimits { limit: 500, remaining: 100, reset: HOUR });
         assert_eq!(budget.for_sweeps(), 350, "the token has less than it was said to have");
         tokio::time::advance(HOUR + MARGIN).await;
         assert_eq!(budget.for_sweeps(), 900, "what the server said is over");

@@ -57,9 +57,7 @@ impl Client {
         match verb {
             _ if answer.trim_ascii().is_empty() => Ok(Value::Null),
             // An "ok" of a proxy is not a deletion.
-            ChangeMethod::Delete => {
-                Err(self.malformed(&call, "a deletion is answered with nothing, and this with something"))
-            }
+            ChangeMethod::Delete => Err(self.malformed(&call, "the response to a deletion has a body")),
             ChangeMethod::Post | ChangeMethod::Put | ChangeMethod::Patch => self.json(&call, &answer),
         }
     }
@@ -88,7 +86,10 @@ impl Client {
                 AfterPage::End => return Ok((!page.lacks(rows.len())).then_some(rows)),
             }
         }
-        Err(Error::Malformed { doing: format!("GET {}", path.route), why: "its pages do not end".into() })
+        Err(Error::Malformed {
+            doing: format!("GET {}", path.route),
+            why: "the list has more pages than its total allows".into(),
+        })
     }
 }
 

@@ -24,7 +24,7 @@ use super::{
     budget::{Budget, CallPermit, Priority},
     call::ApiCall,
     config::{Config, Retries, on_loopback},
-    headers::{told, wait},
+    headers::{server_limits, wait},
     kinds::{self, Lane},
 };
 use crate::comparison::secret::hide_echoes;
@@ -41,7 +41,7 @@ pub struct Client {
     guard: Option<MayChange>,
 }
 
-/// Whether a change may be sent at this moment. Finding out may take a moment itself.
+/// Checks whether a change may be sent now. The check may wait.
 type MayChange = Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
 
 struct ClientState {
@@ -99,7 +99,7 @@ impl Client {
         Self { guard: Some(Arc::new(may_change)), ..self.clone() }
     }
 
-    /// Whether a change may be sent at this moment.
+    /// Returns true if a change may be sent now.
     pub(crate) async fn may_change(&self) -> bool {
         match &self.guard {
             Some(may_change) => may_change().await,
@@ -218,8 +218,8 @@ impl Client {
             }
             let response = request.send().await.map_err(|error| self.broken(call, &error, tries))?;
             status = response.status().as_u16();
-            if let (None, Some(told)) = (lane, told(response.headers())) {
-                shared.budget.told(told);
+            if let (None, Some(told)) = (lane, server_limits(response.headers())) {
+                shared.budget.apply_server_limits(told);
             }
             if (200..300).contains(&status) {
                 let body = self.body(call, response, shared.config.max_body_bytes, tries).await;
@@ -312,7 +312,7 @@ impl Client {
             Some(sent) => self.clean(&hide_echoes(&message, sent)),
             None => self.clean(&message),
         };
-        let message = said.message.map_or_else(|| "it does not say why".to_owned(), told);
+        let message = said.message.map_or_else(|| "no reason given".to_owned(), told);
         if let Some(request_id) = request_id.map(|id| self.clean(&id)) {
             // DigitalOcean's support needs the request id.
             tracing::info!(call = doing, status, request_id, why = message, "DigitalOcean refused a call");

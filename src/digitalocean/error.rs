@@ -216,7 +216,7 @@ impl Error {
 
     /// DigitalOcean's message, if it refused the call.
     #[must_use]
-    pub fn said(&self) -> Option<&str> {
+    pub fn message(&self) -> Option<&str> {
         match self {
             Self::Forbidden { message, .. } | Self::Refused { message, .. } => Some(message),
             _ => None,
@@ -251,7 +251,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_busy_resource_is_told_from_a_refusal() {
+    fn a_busy_resource_is_distinguished_from_a_refusal() {
         let forbidden = |message: &str| Error::Forbidden {
             doing: "PUT /v2/load_balancers/{id}".to_owned(),
             message: message.to_owned(),

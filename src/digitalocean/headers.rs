@@ -7,7 +7,7 @@ use reqwest::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
 
 use super::budget::ServerLimits;
 
-pub(super) fn told(headers: &HeaderMap) -> Option<ServerLimits> {
+pub(super) fn server_limits(headers: &HeaderMap) -> Option<ServerLimits> {
     let number = |name: &str| headers.get(name)?.to_str().ok()?.parse().ok();
     Some(ServerLimits {
         limit: number("ratelimit-limit")?,
@@ -21,7 +21,7 @@ pub(super) fn wait(headers: &HeaderMap) -> Option<Duration> {
     let retry_after = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
     let seconds = retry_after.and_then(|text| text.parse().ok()).map(Duration::from_secs);
     // The reset belongs to the hourly limit. If that has calls left, another limit refused the call, without a time.
-    let is_hourly = || told(headers).is_none_or(|told| told.remaining == 0);
+    let is_hourly = || server_limits(headers).is_none_or(|limits| limits.remaining == 0);
     let hourly = || is_hourly().then(|| reset(headers)).flatten();
     seconds.or_else(|| until(headers, date(headers, &RETRY_AFTER)?)).or_else(hourly)
 }

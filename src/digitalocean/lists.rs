@@ -133,7 +133,10 @@ impl Client {
                 AfterPage::Next | AfterPage::End => return Ok(Some(cursor)),
             }
         }
-        Err(Error::Malformed { doing: format!("GET {}", walk.path), why: "its pages do not end".into() })
+        Err(Error::Malformed {
+            doing: format!("GET {}", walk.path),
+            why: "the list has more pages than its total allows".into(),
+        })
     }
 
     /// Reads a page of a list, as [`pages::read`] does. The next page always is this list's own with the next number.

@@ -26,7 +26,7 @@ struct WindowLabel {
 pub fn register(usage: &Usage, registry: &mut Registry) {
     let calls = Family::<CallLabel, Counter>::default();
     for ((method, route, status), count) in &usage.calls {
-        calls.get_or_create(&CallLabel { method, route, status: said(*status) }).inc_by(*count);
+        calls.get_or_create(&CallLabel { method, route, status: status_label(*status) }).inc_by(*count);
     }
     let left = Family::<WindowLabel, Gauge>::default();
     let limit = Family::<WindowLabel, Gauge>::default();
@@ -44,7 +44,7 @@ pub fn register(usage: &Usage, registry: &mut Registry) {
 }
 
 /// The label of a status: known codes by number, others by class, so that the number of labels is limited.
-fn said(status: u16) -> String {
+fn status_label(status: u16) -> String {
     match StatusCode::from_u16(status) {
         Ok(known) if known.canonical_reason().is_some() => status.to_string(),
         Ok(_) => format!("{}xx", status / 100),

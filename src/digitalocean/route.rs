@@ -42,7 +42,7 @@ impl Endpoint<'_> {
             return Ok(());
         }
         let resource = format!("{} with {given:?}", self.route);
-        Err(Error::BadId { resource, says: "must be there, without line breaks and more than dots" })
+        Err(Error::BadId { resource, says: "must not be empty, contain control characters or consist of dots" })
     }
 }
 

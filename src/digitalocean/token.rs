@@ -55,8 +55,10 @@ impl Token {
     /// The `Authorization` header, marked so that HTTP libraries neither log nor index it.
     pub(super) fn header(&self) -> Result<HeaderValue, Error> {
         self.refresh();
-        let mut value = HeaderValue::try_from(format!("Bearer {}", self.text().secret.expose_secret()))
-            .map_err(|_| Error::Config("the DigitalOcean token cannot stand in a header".into()))?;
+        let mut value =
+            HeaderValue::try_from(format!("Bearer {}", self.text().secret.expose_secret())).map_err(|_| {
+                Error::Config("the DigitalOcean token contains characters that an HTTP header does not allow".into())
+            })?;
         value.set_sensitive(true);
         Ok(value)
     }

@@ -72,7 +72,7 @@ impl Executor<'_> {
             match self.take(write, &mut outcome, &mut failed).await {
                 Ok(()) => {}
                 Err(error) if is_refusal(&error) => {
-                    warn!(record = %self.key, field, %error, "the API server refuses a write; the other fields go on");
+                    warn!(record = %self.key, field, %error, "the API server refused a write about one field; the other fields continue");
                     failed.extend(drift);
                     outcome.refused.push(RefusedWrite { field, error });
                 }
@@ -123,7 +123,7 @@ impl Executor<'_> {
             PlannedWrite::RestoreDecision { drift } => self.restore_decision(&drift).await?,
             PlannedWrite::Refuse { drift, message } => self.refuse(&drift, message).await?,
             PlannedWrite::Wait { drift, message } => self.wait(&drift, message).await?,
-            PlannedWrite::Await { drift } => self.say(&drift, "reopening", awaiting_decision()).await?,
+            PlannedWrite::Await { drift } => self.set_condition(&drift, "reopening", awaiting_decision()).await?,
             PlannedWrite::Answer { drift, message } => self.answer(&drift, message).await?,
             PlannedWrite::DropDecision { drift } => self.drop_decision(&drift).await?,
             PlannedWrite::Prune { drift } => self.prune(&drift).await?,

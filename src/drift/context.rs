@@ -7,7 +7,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 use super::{
-    asking::FetchQueue,
+    fetches::FetchQueue,
     index::RecordIndex,
     metrics::DriftMetrics,
     reverts::RevertSagas,
@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// The number of records whose provider requests for decisions run at a time, so that workers remain for other records.
-const ASKING: usize = 8;
+const FETCHES: usize = 8;
 
 /// The time for which the tags that select resources are cached.
 const SELECTED_FOR: Duration = Duration::from_secs(10);
@@ -57,7 +57,7 @@ pub struct DriftContext {
     pub metrics: DriftMetrics,
     pub(super) queue: Queue<ObjectKey>,
     pub(super) sweeps: Sweeps,
-    pub(super) asking: FetchQueue,
+    pub(super) fetches: FetchQueue,
     index: Mutex<RecordIndex>,
     reverts: Mutex<RevertSagas>,
     selected: Mutex<Option<(Instant, Arc<SelectedTags>)>>,
@@ -85,7 +85,7 @@ impl DriftContext {
             metrics: DriftMetrics::default(),
             queue: Queue::default(),
             sweeps: Sweeps::new(period),
-            asking: FetchQueue::new(ASKING),
+            fetches: FetchQueue::new(FETCHES),
             index: Mutex::default(),
             handled_syncs: Mutex::default(),
         })

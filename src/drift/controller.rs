@@ -9,9 +9,9 @@ use tracing::info;
 
 use super::{
     act::Executor,
-    asking::Confirmation,
     context::DriftContext,
     evaluate::{evaluate, orphaned},
+    fetches::Confirmation,
     index::{Orphans, RecordEntry},
     known::KnownDrift,
     observe::{Fetched, LiveState, fetch, observe, owners},
@@ -109,8 +109,8 @@ fn soonest(next: Requeue, wait: Option<Duration>) -> Requeue {
 async fn reconcile_record(key: &ObjectKey, context: &Arc<DriftContext>) -> Result<Requeue, call::Error> {
     let entry = context.index().entry(key);
     let Some(mut entry) = entry else {
-        context.asking.forget(key);
-        context.asking.confirmed(key);
+        context.fetches.forget(key);
+        context.fetches.confirmed(key);
         return Ok(Requeue::Settled);
     };
     let is_asked_to_sync = ask_for_sync(key, &entry, context);
@@ -122,15 +122,15 @@ async fn reconcile_record(key: &ObjectKey, context: &Arc<DriftContext>) -> Resul
     let listed = context.inventory.listed_at(entry.record.resource.kind);
     match how_to_read(plan.needs_fresh_read, key, listed, context) {
         None => {}
-        Some(Confirmation::NextList) => context.asking.forget(key),
-        Some(Confirmation::Read) => match context.asking.turn(key, &context.queue) {
+        Some(Confirmation::NextList) => context.fetches.forget(key),
+        Some(Confirmation::Read) => match context.fetches.turn(key, &context.queue) {
             Err(wait) => {
                 next = Requeue::After(wait);
                 has_its_turn = false;
             }
             Ok(turn) => match fetch(&entry, plan.needs_fresh_read, context).await {
                 Fetched::Stopped => return Ok(Requeue::Settled),
-                Fetched::Postponed => context.asking.forget(key),
+                Fetched::Postponed => context.fetches.forget(key),
                 Fetched::Read(fresh) => {
                     drop(turn);
                     // Meanwhile other decisions may have been made, or this one may have been withdrawn.
@@ -139,16 +139,16 @@ async fn reconcile_record(key: &ObjectKey, context: &Arc<DriftContext>) -> Resul
                     let before = std::mem::replace(&mut entry, now).drifts;
                     let owners = owners(&entry, context).await;
                     if matches!(fresh, LiveState::Nothing(..)) {
-                        next = Requeue::After(context.asking.failed(key));
+                        next = Requeue::After(context.fetches.failed(key));
                         plan = decide(key, &entry, &seen, ReadSource::Failed { is_confirmed }, context);
                     } else {
-                        context.asking.confirmed(key);
+                        context.fetches.confirmed(key);
                         let reading = ReadSource::Fresh { before: &before };
                         plan = decide_for(key, &entry, &fresh, reading, context, &owners);
                         if owners.is_err() || fresh.is_partial() && entry.drifts.iter().any(is_decided) {
-                            next = Requeue::After(context.asking.failed(key));
+                            next = Requeue::After(context.fetches.failed(key));
                         } else {
-                            context.asking.forget(key);
+                            context.fetches.forget(key);
                         }
                         if plan.needs_fresh_read.is_some() {
                             next = Requeue::Again;
@@ -197,11 +197,11 @@ fn how_to_read(
 ) -> Option<Confirmation> {
     match needs {
         None => {
-            context.asking.forget(key);
-            context.asking.confirmed(key);
+            context.fetches.forget(key);
+            context.fetches.confirmed(key);
             None
         }
-        Some(NeedsFreshRead::Change) => Some(context.asking.confirmation(key, listed)),
+        Some(NeedsFreshRead::Change) => Some(context.fetches.confirmation(key, listed)),
         Some(NeedsFreshRead::Decision) => Some(Confirmation::Read),
     }
 }
@@ -327,8 +327,8 @@ async fn watch_records(context: Arc<DriftContext>) {
         let affected = context.index().take(scope, event);
         if let Event::Delete(record) = event {
             let key = ObjectKey::of(record);
-            context.asking.forget(&key);
-            context.asking.confirmed(&key);
+            context.fetches.forget(&key);
+            context.fetches.confirmed(&key);
             context.forget(&record.spec.resource.key());
             context.forget_sync(record.metadata.uid.as_deref().unwrap_or_default());
         }

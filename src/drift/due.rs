@@ -26,7 +26,7 @@ pub(super) struct Past {
     pub(super) detected: Instant,
     /// The time at which the first resource expires.
     pub(super) expires: Instant,
-    /// The shortest time from the begin of one sweep to the next, by its pace.
+    /// The shortest time from the start of one sweep to the next, by its pace.
     pub(super) pause: Duration,
 }
 
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn next_is_whatever_has_been_due_for_longest() {
+    fn the_kind_that_has_been_due_for_longest_is_next() {
         let hour = Hour::begin();
         let quiet = || hour.quiet();
         let failed = |minute, failures| Past { failed: Some((hour.at(minute), failures)), ..quiet() };

@@ -165,7 +165,7 @@ fn summarise(seen: Seen<'_>, findings: &Findings<'_>, accepted: &BTreeMap<String
 }
 
 impl Planner<'_> {
-    /// Why nothing comes of what was changed about the decisions on resolved drifts.
+    /// The refusal of a decision on a resolved drift.
     fn answer_late(&mut self, drifts: &[KnownDrift]) {
         for (drift, late) in drifts.iter().filter_map(|drift| Some((drift, drift.late()?))) {
             let phase = drift.phase.name();
@@ -220,7 +220,7 @@ impl Planner<'_> {
                 Situation::Suspended
             }
             Inactive::Duplicate(older) => {
-                open.for_each(|drift| self.wait(drift, "an older record stands for the same resource"));
+                open.for_each(|drift| self.wait(drift, "an older record exists for the same resource"));
                 self.answer_standing(drifts);
                 Situation::Duplicate(older.to_owned())
             }

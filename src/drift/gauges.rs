@@ -113,7 +113,7 @@ impl Gauges {
         let help = "Age at which the inventory is too old for a comparison";
         registry.register_with_unit("inventory_max_age", help, Unit::Seconds, seconds(self.max_age));
         registry.register("inventory_resources", "Recorded resources in the inventory", resources);
-        let help = "Resources of recorded kinds that no record names, those aside that Kubernetes made";
+        let help = "Resources of recorded kinds that no record names, except those that Kubernetes created";
         registry.register("unrecorded_resources", help, unrecorded);
     }
 
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn all_that_can_be_said_is_a_few_thousand_series() {
+    fn all_metrics_together_are_a_few_thousand_series() {
         let metrics = DriftMetrics::default();
         let mut gauges = nothing();
         let reasons = [

@@ -154,7 +154,7 @@ pub struct OpenDrifts {
 /// The records and drifts of the cluster.
 #[derive(Default)]
 pub struct RecordIndex {
-    // Tables have empty places: they hold what is small.
+    // Hash tables allocate spare capacity, so entries are small.
     records: HashMap<ObjectKey, Arc<Record>>,
     by_resource: HashMap<ResourceKey, SmallVec<[ObjectKey; 1]>>,
     by_uid: HashMap<Arc<str>, ObjectKey>,
@@ -500,7 +500,7 @@ mod tests {
     const ALL: WatchScope = None;
 
     #[test]
-    fn a_record_that_was_deleted_while_nobody_looked_makes_way_for_the_younger() {
+    fn a_record_that_was_deleted_unobserved_makes_way_for_the_younger() {
         let mut index = RecordIndex::default();
         index.apply(&record("old", "1", 8));
         index.apply(&record("young", "2", 5));
@@ -536,7 +536,7 @@ mod tests {
     }
 
     #[test]
-    fn drifts_whose_record_is_gone_are_found_by_its_name_whatever_came_first() {
+    fn drifts_whose_record_is_gone_are_found_by_its_name_in_any_order_of_events() {
         let mut index = RecordIndex::default();
         let owners = |index: &RecordIndex| {
             index.orphans(&key("web-1")).into_iter().map(|orphans| orphans.owner).collect::<Vec<_>>()

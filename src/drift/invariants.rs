@@ -125,7 +125,7 @@ fn fields_that_are_not_compared_any_more_close_their_drift() {
 }
 
 #[test]
-fn a_field_that_does_not_exist_is_told_with_the_nearest_names_and_raises_nothing() {
+fn a_field_that_does_not_exist_is_reported_with_similar_names_and_opens_no_drift() {
     let mut world = RecordWorld::new(json!({"size_slg": "s-1vcpu-1gb", "user_data": "x"}), droplet());
     assert_eq!(world.settle(), []);
     let invalid = compared(world.plan().situation).invalid;
@@ -145,7 +145,7 @@ fn a_suspended_or_younger_record_is_left_alone() {
 }
 
 #[test]
-fn values_too_long_to_show_are_told() {
+fn values_too_long_to_show_are_reported() {
     let mut world = RecordWorld::new(json!({"name": "web-2"}), droplet());
     world.set_live("name", json!("x".repeat(40_000)));
     world.sweep();
@@ -221,7 +221,7 @@ fn the_drifts_of_a_record_that_is_gone_are_closed_and_decisions_on_them_answered
 }
 
 #[test]
-fn a_field_whose_name_no_drift_can_hold_is_named_and_the_others_go_on() {
+fn a_field_whose_name_is_too_long_for_a_drift_is_reported_and_the_others_continue() {
     let long = "x".repeat(5000);
     let mut live = droplet();
     live[&long] = json!("b");
@@ -240,7 +240,7 @@ fn an_ignored_field_that_is_not_recorded_is_named() {
 }
 
 #[test]
-fn a_difference_and_a_field_that_cannot_be_compared_are_both_told() {
+fn a_difference_and_an_incomparable_field_are_both_reported() {
     let mut live = droplet();
     live.as_object_mut().unwrap().remove("tags");
     let mut world = RecordWorld::new(json!({"name": "web-2", "tags": ["web"], "user_data": "x"}), live);

@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_names_whatever_the_field() {
+    fn every_field_gives_a_valid_name() {
         for field in ["networks.v4.0.ip_address", "Ünïcode", "...", &"x".repeat(4000), "a/b c", "1"] {
             let name = drift_name(&"r".repeat(253), "uid", field, i64::MAX);
             assert!(

@@ -1,13 +1,13 @@
 //! Drift: comparing what is recorded with what is live, and deciding what becomes of each difference.
 
 mod act;
-mod asking;
 pub mod context;
 pub mod controller;
 mod due;
 pub mod evaluate;
+mod fetches;
 pub(crate) mod finding;
-mod first_looks;
+mod first_reads;
 pub mod gauges;
 pub mod index;
 #[cfg(test)]

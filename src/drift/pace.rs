@@ -43,7 +43,7 @@ impl Urgency {
     }
 }
 
-/// Why a kind is swept as often as it is.
+/// The reason for the sweep interval of a kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr)]
 pub enum Reason {
     /// The schedule says so.
@@ -73,7 +73,7 @@ pub(super) struct Need {
 /// The pace at which a kind is swept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pace {
-    /// The time from the begin of one sweep to the begin of the next.
+    /// The time from the start of one sweep to the start of the next.
     pub interval: Duration,
     /// Why it is that long.
     pub reason: Reason,
@@ -87,7 +87,7 @@ impl Pace {
         Self { interval: period, reason: Reason::Schedule, urgency: Urgency::Quiet }
     }
 
-    /// The shortest time from the begin of one sweep to the next, regardless of the schedule.
+    /// The shortest time from the start of one sweep to the next, regardless of the schedule.
     pub(super) fn pause(self) -> Duration {
         if self.reason == Reason::Schedule { Duration::ZERO } else { self.interval }
     }

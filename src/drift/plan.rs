@@ -382,7 +382,7 @@ pub struct Compared {
 
 /// The message of a waiting decision.
 pub(crate) fn waiting(why: &str) -> String {
-    let mut message = format!("decided, and carried out once that can be done safely: {why}");
+    let mut message = format!("carrying out the decision: waiting: {why}");
     if message.len() > LONGEST_MESSAGE {
         let end = (0..=LONGEST_MESSAGE).rev().find(|&end| message.is_char_boundary(end)).unwrap_or_default();
         message.truncate(end);

@@ -180,7 +180,7 @@ fn claims(record: &Record, situation: &Situation, open: &[&KnownDrift]) -> [Clai
     let resource = &record.resource;
     match situation {
         Situation::Suspended => {
-            let message = "suspended: set spec.suspend to false to go on".to_owned();
+            let message = "suspended: set spec.suspend to false to resume".to_owned();
             four([Unknown, Unknown, False, False], reason::SUSPENDED, &message)
         }
         Situation::Deleting => four([Unknown, Unknown, True, False], reason::DELETED, "the record is being deleted"),
@@ -265,13 +265,13 @@ fn in_sync(
     let is_gone = compared.gone && open.iter().any(|drift| drift.field.as_ref() == EXISTS);
     let (status, reason) = match () {
         () if is_gone => {
-            parts.insert(0, format!("{resource} is gone; see kubectl get drifts"));
+            parts.insert(0, format!("{resource} is gone; decide it with: kubectl arcadia"));
             (ConditionStatus::False, reason::RESOURCE_GONE)
         }
         () if !open.is_empty() => {
             let differences: Vec<_> =
                 open.iter().map(|drift| format!("{}: {}", named(&drift.field), drift.difference)).collect();
-            parts.insert(0, format!("{}; see kubectl get drifts", first(&differences, FIRST, ", ")));
+            parts.insert(0, format!("{}; decide it with: kubectl arcadia", first(&differences, FIRST, ", ")));
             (ConditionStatus::False, reason::DRIFT_OPEN)
         }
         () if !compared.refused.is_empty() => (ConditionStatus::Unknown, reason::WRITE_REFUSED),

@@ -19,7 +19,7 @@ use tracing::{debug, info, warn};
 use super::{
     context::DriftContext,
     due::{Due, NEVER, Now, Past, next, next_sync},
-    first_looks::{FirstLooks, Look},
+    first_reads::{FirstRead, FirstReads},
     sweeps::{STILL_WAITING, SweepFailure},
 };
 use crate::{
@@ -63,7 +63,7 @@ struct Sweep {
     past: Past,
     /// Changed, and waiting for the detection schedule.
     changed: HashSet<Arc<str>>,
-    first_looks: FirstLooks,
+    first_reads: FirstReads,
 }
 
 /// The work for which the task waits while it is busy.
@@ -92,7 +92,7 @@ impl Sweep {
             expires: now + context.settings.max_age.min(NEVER),
             pause: Duration::ZERO,
         };
-        Self { context, kind, past, changed: HashSet::new(), first_looks: FirstLooks::default() }
+        Self { context, kind, past, changed: HashSet::new(), first_reads: FirstReads::default() }
     }
 
     async fn run(mut self, mut asks: UnboundedReceiver<ObjectKey>) {
@@ -104,7 +104,7 @@ impl Sweep {
             let now = Now { instant: Instant::now(), time: Timestamp::now() };
             self.past.pause = self.context.sweeps.pace(self.kind).pause();
             let (at, due) = next(&self.past, &settings.sync, settings.detect.as_ref(), now);
-            let looks = self.first_looks.due(self.context.inventory.pages(self.kind));
+            let looks = self.first_reads.due(self.context.inventory.pages(self.kind));
             let is_idle = self.past.busy.is_none();
             let due_sync = is_idle.then(|| next_sync(&self.past, &settings.sync, now));
             self.context.sweeps.set_due(self.kind, due_sync);
@@ -146,8 +146,8 @@ impl Sweep {
     fn sweep(&mut self, mut asked: Vec<ObjectKey>) -> Option<SweepFuture> {
         let began = Instant::now();
         self.past.began = Some(began);
-        self.first_looks.listed = Some(began);
-        asked.append(&mut self.first_looks.waiting);
+        self.first_reads.listed = Some(began);
+        asked.append(&mut self.first_reads.waiting);
         let (context, kind) = (self.context.clone(), self.kind);
         let (requests, wanted) = {
             let index = context.index();
@@ -197,11 +197,11 @@ impl Sweep {
             return None;
         }
         let (pages, lists_all) = (self.context.inventory.pages(self.kind), self.kind.lists_all());
-        match self.first_looks.choose(resources.len(), pages, lists_all, Instant::now()) {
-            Look::Singly => {}
-            Look::List => return self.sweep(keys),
-            Look::Later(_) => {
-                self.first_looks.waiting.extend(keys);
+        match self.first_reads.choose(resources.len(), pages, lists_all, Instant::now()) {
+            FirstRead::Singly => {}
+            FirstRead::List => return self.sweep(keys),
+            FirstRead::Later(_) => {
+                self.first_reads.waiting.extend(keys);
                 return None;
             }
         }
@@ -250,7 +250,7 @@ impl Sweep {
             info!(kind = %self.kind, listed, changed, seconds, "swept");
         }
         if let Some(error) = found.unread {
-            warn!(kind = %self.kind, %error, "could not sweep all of it; nothing is concluded from the rest");
+            warn!(kind = %self.kind, %error, "sweeping failed for a part; no verdict changes for that part");
         }
         if self.context.sweeps.set_failure(self.kind, None).is_some() {
             // Recorded during the sweep, and given its error instead of a request.
@@ -281,7 +281,7 @@ impl Sweep {
             if sweeps.is_short() {
                 warn!(%kind, %sweeps, "sweeps cannot be made as often as the inventory needs");
             } else {
-                info!(%kind, %sweeps, "sweeps have another pace");
+                info!(%kind, %sweeps, "the sweep interval changed");
             }
         }
     }
@@ -289,7 +289,7 @@ impl Sweep {
     fn fail(&mut self, error: &SyncError) {
         let failures = self.past.failed.map_or(0, |(_, failures)| failures).saturating_add(1);
         self.past.failed = Some((Instant::now(), failures));
-        warn!(kind = %self.kind, %error, failures, "could not sweep; nothing is concluded from it");
+        warn!(kind = %self.kind, %error, failures, "sweeping failed; no verdict changes");
         let failure = SweepFailure::Failed { category: error.category(), text: error.to_string() };
         let before = self.context.sweeps.set_failure(self.kind, Some(failure.clone()));
         // Records quote the error. Its exact text may differ each time, for example in the id of a request.
@@ -319,7 +319,7 @@ impl Sweep {
         // Later requests expire later.
         self.past.expires = next.unwrap_or(now + max_age);
         if !expired.is_empty() {
-            warn!(kind = %self.kind, resources = expired.len(), "what is known of them is too old for verdicts");
+            warn!(kind = %self.kind, resources = expired.len(), "the inventory is too old for a comparison");
             self.queue(&expired);
         } else if self.past.busy.is_some()
             && !self.context.inventory.has_listed(self.kind)

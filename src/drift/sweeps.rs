@@ -20,7 +20,7 @@ use crate::{digitalocean::Kind, kube_ext::key::ObjectKey};
 
 /// The message of a record of an unknown resource while the first sweep takes too long.
 pub(super) const STILL_WAITING: &str =
-    "the first list is not complete yet: it waits for calls of the token, or for DigitalOcean's answers";
+    "the first list is not complete: waiting for the rate limit of the token or for a response of DigitalOcean";
 
 /// The reason why a kind is unknown.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,7 +135,7 @@ impl fmt::Display for SweepInfo {
         let scheduled = scheduled.as_secs();
         match self.pace.reason {
             Reason::Schedule => write!(f, "; a sweep takes {calls} calls"),
-            Reason::OwnLimit => write!(f, " instead of {scheduled} s: the list has a rate limit of its own"),
+            Reason::OwnLimit => write!(f, " instead of {scheduled} s: the list has a separate rate limit"),
             Reason::TokenLimit => write!(
                 f,
                 " instead of {scheduled} s: a sweep takes {calls} calls, and all sweeps may make {calls_per_hour} in an \

@@ -87,16 +87,18 @@ impl Error {
             kube::Error::Api(status) if status.is_conflict() => Self::Conflict { doing },
             // An API group that is not served returns 404 without a reason.
             kube::Error::Api(status) if status.is_not_found() || status.code == 404 => Self::NotFound { doing },
-            kube::Error::Api(status) if status.is_forbidden() => Self::Forbidden { doing, message: said(&status) },
+            kube::Error::Api(status) if status.is_forbidden() => {
+                Self::Forbidden { doing, message: status_message(&status) }
+            }
             kube::Error::Api(status) if status.code < 500 && status.code != 429 => {
-                Self::Refused { doing, message: said(&status) }
+                Self::Refused { doing, message: status_message(&status) }
             }
             error => Self::Failed { doing, source: Box::new(error) },
         }
     }
 }
 
-fn said(status: &Status) -> String {
+fn status_message(status: &Status) -> String {
     status.message.clone()
 }
 

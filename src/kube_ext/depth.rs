@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_parser_takes_stays_as_it_is_and_what_is_deeper_is_said_to_be() {
+    fn documents_within_the_depth_limit_are_unchanged_and_deeper_ones_are_reported() {
         for levels in [0, 1, 99, 100] {
             let text = nested(levels);
             assert_eq!(cut(&text, 7), text);

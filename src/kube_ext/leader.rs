@@ -195,7 +195,7 @@ impl Candidate {
                     return sent;
                 }
                 Ok(Ok(false)) => None,
-                Ok(Err(error)) => Some(said(&error)),
+                Ok(Err(error)) => Some(error_message(&error)),
                 Err(_) => Some(format!("no response within {} s", TRY.as_secs())),
             };
             // Logged once per error, not for every read.
@@ -259,7 +259,7 @@ impl Candidate {
                     continue;
                 }
                 Ok(Ok(Some(lost))) => return lost,
-                Ok(Err(error)) => warn!(lease = OPERATOR, error = said(&error), "renewing the lease failed"),
+                Ok(Err(error)) => warn!(lease = OPERATOR, error = error_message(&error), "renewing the lease failed"),
                 Err(_) => warn!(lease = OPERATOR, "renewing the lease failed: no response in time"),
             }
             next = Instant::now() + LOOK;
@@ -286,7 +286,7 @@ impl Candidate {
         // Even if this process never led: the response to acquiring the lease may have been lost.
         match timeout(TRY, self.try_release()).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => warn!(lease = OPERATOR, error = said(&error), "releasing the lease failed"),
+            Ok(Err(error)) => warn!(lease = OPERATOR, error = error_message(&error), "releasing the lease failed"),
             Err(_) => warn!(lease = OPERATOR, "releasing the lease failed: no response in time"),
         }
     }
@@ -336,7 +336,7 @@ fn won(written: Result<Lease, kube::Error>) -> Result<bool, kube::Error> {
     }
 }
 
-fn said(error: &kube::Error) -> String {
+fn error_message(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) => status.message.clone(),
         error => error.to_string(),
@@ -520,7 +520,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_lease_that_another_took_or_somebody_deleted_is_lost() {
+    async fn a_lease_that_was_taken_or_deleted_is_lost() {
         let server = Server::default();
         let first = server.candidate();
         let running = stand(&first);

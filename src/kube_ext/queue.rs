@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn keys_that_wait_wake_nobody_and_a_key_that_is_due_wakes_few() {
+    async fn waiting_keys_wake_no_worker_and_a_due_key_wakes_few() {
         const KEYS: usize = 5000;
         let queue = Arc::new(Queue::default());
         for _ in 0..128 {

@@ -86,7 +86,7 @@ impl<K: Clone + Display + Eq + Hash + Ord> Work<'_, K> {
                     error.category()
                 }
                 Err(panic) => {
-                    let (object, what) = (format!("{kind} {key}"), said(panic.as_ref()));
+                    let (object, what) = (format!("{kind} {key}"), panic_message(panic.as_ref()));
                     let again_in = failpoint::limit("after-panic", AFTER_PANIC);
                     error!(object, what, ?again_in, "panicked; please report this");
                     queue.later(&key, again_in);
@@ -99,7 +99,7 @@ impl<K: Clone + Display + Eq + Hash + Ord> Work<'_, K> {
     }
 }
 
-fn said(panic: &(dyn Any + Send)) -> &str {
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
     let said = panic.downcast_ref::<String>().map(String::as_str);
     said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
 }

@@ -224,7 +224,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_rule_is_a_wildcard_and_none_is_said_twice() {
+    fn no_rule_is_a_wildcard_and_none_is_repeated() {
         let mut seen = BTreeSet::new();
         for rule in RULES {
             assert!(!rule.why.is_empty());

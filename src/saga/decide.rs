@@ -55,12 +55,12 @@ fn pending(view: &SagaView<'_>) -> Command {
         return if view.has_finalizer { Command::LetGo } else { Command::Rest(None) };
     }
     if view.spec.cancel_requested {
-        return refuse(reason::CANCELLED, "cancelled before the first step; nothing was done".to_owned());
+        return refuse(reason::CANCELLED, "cancelled before the first step; nothing was changed".to_owned());
     }
     let order = match (view.order, &view.undoes) {
-        (Err(why), _) => return refuse(reason::INVALID_ORDER, format!("{why}; nothing was done")),
+        (Err(why), _) => return refuse(reason::INVALID_ORDER, format!("{why}; nothing was changed")),
         (Ok(order), Some(undoes)) => match undoes.refusal(order) {
-            Some(why) => return refuse(reason::INVALID_ORDER, format!("{why}; nothing was done")),
+            Some(why) => return refuse(reason::INVALID_ORDER, format!("{why}; nothing was changed")),
             None => order,
         },
         (Ok(order), None) => order,
@@ -68,7 +68,7 @@ fn pending(view: &SagaView<'_>) -> Command {
     if view.undoes.is_none()
         && let Err(why) = order.objections()
     {
-        return refuse(reason::INVALID_ORDER, format!("{why}; nothing was done"));
+        return refuse(reason::INVALID_ORDER, format!("{why}; nothing was changed"));
     }
     if let Some(pause) = pause(view) {
         return pause;

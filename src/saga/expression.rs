@@ -511,7 +511,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_with_its_place() {
+    fn mistakes_are_reported_with_their_position() {
         let mistakes = |value: Value| Template::read(&value).unwrap_err();
         let cases = [
             (

@@ -97,7 +97,7 @@ impl SagaIndex {
         let others = others.iter().filter(|other| *other != key);
         let others = others.filter_map(|other| Some((&self.sagas.get(other)?.saga, self.claims.contains(other))));
         let others = others.map(|(other, is_claimed)| (other.phase().is_active() || is_claimed, other));
-        // A saga with a claim no longer yields to older ones.
+        // A saga that holds the claim does not wait for older sagas.
         let gives_way = !self.claims.contains(key);
         let first = others
             .filter(|(is_active, other)| *is_active || (gives_way && is_candidate(other) && turn(other) < turn(own)))

@@ -454,7 +454,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_names_the_step_the_parameter_and_what_is_near() {
+    fn a_mistake_names_the_step_the_parameter_and_similar_names() {
         let snapshot = |with: Value| json!([{"name": "a", "step": "CreateDropletSnapshot", "with": with}]);
         let cases = [
             (

@@ -69,8 +69,8 @@ mod tests {
         "arcadia-operator stops",
         "serving /livez, /readyz and /metrics",
         "serving health and metrics ended",
-        "cannot read the cloud's actions; retrying",
-        "sees again how the cloud's actions go",
+        "reading the cloud's actions failed; retrying",
+        "reading the cloud's actions succeeded again",
         "some work is unfinished; the next leader resumes it",
         "some events were not published",
     ];

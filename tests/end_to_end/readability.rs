@@ -44,7 +44,7 @@ const COLUMNS: [&str; 12] = [
 ];
 
 #[tokio::test]
-async fn tables_stay_readable_whatever_the_values() {
+async fn tables_stay_readable_with_any_values() {
     let world = World::new("readable").await;
     let long = format!("start-{}", "x".repeat(3000));
     let path = format!("meta.{}", "y".repeat(300));
@@ -105,7 +105,7 @@ async fn a_composite_value_shows_the_path_that_differs() {
     assert_eq!(rows[1][8], "+1 rule tcp/22 from 0.0.0.0/0", "{table}");
     world.reaches("pr/web", "InSync", "False DriftOpen").await;
     let message = world.message("pr/web", "InSync").await;
-    assert_eq!(message, "inbound_rules: +1 rule tcp/22 from 0.0.0.0/0; see kubectl get drifts");
+    assert_eq!(message, "inbound_rules: +1 rule tcp/22 from 0.0.0.0/0; decide it with: kubectl arcadia");
     let differences = world.value("drifts", "{.items[0].spec.differences[*].actual}").await;
     assert!(differences.contains("22"), "{differences}");
 }

@@ -81,7 +81,7 @@ async fn an_invalid_order_is_refused_before_the_first_call() {
     world.saga_reaches("bad", "Failed").await;
     assert_eq!(
         world.message("saga/bad", "Succeeded").await,
-        "step \"a\": there is no step \"Slep\"; did you mean Sleep?; nothing was done"
+        "step \"a\": there is no step \"Slep\"; did you mean Sleep?; nothing was changed"
     );
     let refused = world.run(&["get", "saga", "bad", "-o", "jsonpath={.metadata.finalizers}"]).await;
     assert_eq!(refused, "");
@@ -407,8 +407,12 @@ async fn a_saga_of_kind_rollback_undoes_one_that_succeeded_and_only_once() {
     assert_eq!(states(&saga), ["Undone", "Undone"]);
     assert_eq!(world.cloud.inventory().await.unwrap(), before);
     let refusals = [
-        ("again", "do", "saga undo has already undone it, or is undoing it; nothing was done"),
-        ("nothing", "none", "rollbackOf names saga \"none\", which does not exist in this namespace; nothing was done"),
+        ("again", "do", "saga undo has already undone it, or is undoing it; nothing was changed"),
+        (
+            "nothing",
+            "none",
+            "rollbackOf names saga \"none\", which does not exist in this namespace; nothing was changed",
+        ),
     ];
     for (name, of, why) in refusals {
         world.order(name, json!({"kind": "rollback", "rollbackOf": {"name": of}})).await;

@@ -84,7 +84,7 @@ tests_for_engines! {
 
 /// Committed values are in sync. Values that were only accepted, on the drifts or in the record, need a new decision.
 #[tokio::test]
-async fn a_cluster_that_is_restored_from_git_asks_again_what_was_not_committed() {
+async fn a_cluster_restored_from_git_opens_drifts_for_uncommitted_acceptances_again() {
     let mut stage = Stage::new("restored").await;
     let droplets = [("committed", "3101"), ("only-accepted", "3102")];
     for (_, droplet) in droplets {

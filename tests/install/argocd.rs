@@ -140,10 +140,10 @@ fn the_health_of_a_record_follows_its_conditions() {
     let ignored = Compared { compared: 1, ignored_unrecorded: vec!["memory".to_owned()], ..Compared::default() };
     let cases = [
         (compared(&[]), &[][..], ["Healthy", "1 field is as desired"]),
-        (compared(&[]), &open, ["Healthy", "name: web-1 -> other; see kubectl get drifts"]),
+        (compared(&[]), &open, ["Healthy", "name: web-1 -> other; decide it with: kubectl arcadia"]),
         (compared(&["there is no field nme"]), &[], ["Degraded", "there is no field nme"]),
         (Situation::Duplicate("default/older".to_owned()), &[], ["Degraded", older]),
-        (Situation::Suspended, &[], ["Suspended", "suspended: set spec.suspend to false to go on"]),
+        (Situation::Suspended, &[], ["Suspended", "suspended: set spec.suspend to false to resume"]),
         (unknown, &[], ["Progressing", "it could not be read"]),
         (Situation::NeverSeen, &[], ["Degraded", never_seen]),
         (Situation::Reverting("revert-web-1".to_owned()), &open, ["Progressing", reverting]),
@@ -156,7 +156,7 @@ fn the_health_of_a_record_follows_its_conditions() {
         (
             of(Compared { gone: true, ..Compared::default() }),
             &gone,
-            ["Healthy", "Droplet 3164444 is gone; see kubectl get drifts"],
+            ["Healthy", "Droplet 3164444 is gone; decide it with: kubectl arcadia"],
         ),
         (of(Compared { gone: true, ..Compared::default() }), &[], ["Healthy", "Droplet 3164444 is gone, as recorded"]),
         (of(refused), &[], ["Degraded", "name: why"]),

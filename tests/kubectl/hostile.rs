@@ -152,7 +152,7 @@ async fn arguments_that_make_no_sense_are_refused_in_one_line() {
         (&["accept", &drift, "--until", "yesterday"], "7d"),
         (&["accept", &drift, "--until", "2020-01-01"], "past"),
         (&["accept", &drift, "--timeout", "soon"], "--timeout"),
-        (&["accept", &drift, "--wait", "--dry-run=server"], "exclude each other"),
+        (&["accept", &drift, "--wait", "--dry-run=server"], "cannot be combined"),
         (&["revert", &drift, "--allow", "everything"], "possible values"),
         (&["inbox", "-l", "===", "-o", "name"], "found '=='"),
         (&["inbox", "-n", "../kube-system"], "kube-system"),

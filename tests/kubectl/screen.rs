@@ -80,8 +80,8 @@ async fn a_change_is_decided_on_the_screen() {
         ────────────────────────────────────────────────────────────────────────────────────────────────────
         Accept 2 drifts?
           Droplet size_slug   s-1vcpu-1gb -> s-2vcpu-4gb   web-1, web-2
-        The live value becomes the desired one. Where a manifest declares the field, the acceptance stands
-        on the drift and the record is not changed.
+        The live value becomes the desired one. If a manifest declares the field, the acceptance stands on
+        the drift and the record is not changed.
 
 
 

@@ -78,7 +78,7 @@ fn the_alert_on_sweeps_fires_only_if_all_fail() {
 }
 
 #[test]
-fn sweeps_that_are_rarer_than_the_inventory_may_be_old_are_told_and_others_are_not() {
+fn the_alert_fires_for_sweeps_rarer_than_the_age_limit_of_the_inventory_only() {
     let interval = |kind: &str, reason: &str, seconds: &str| {
         let labels = format!(r#"kind="{kind}",reason="{reason}",urgency="Quiet""#);
         of("a", "arcadia_sync_interval_seconds", &labels, seconds)

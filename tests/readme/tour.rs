@@ -79,7 +79,7 @@ fn the_tour_prints_what_the_document_says() {
 }
 
 #[test]
-fn every_command_is_run_or_said_not_to_be() {
+fn every_command_is_run_or_listed_as_not_run() {
     let mut used = BTreeSet::new();
     for page in pages() {
         for block in blocks(&read(&page)) {

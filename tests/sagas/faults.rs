@@ -109,7 +109,7 @@ async fn a_saga_that_is_cancelled_or_deleted_at_any_step_leaves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_operators_without_a_lease_make_nothing_twice() {
+async fn two_operators_without_a_lease_create_nothing_twice() {
     const SAGAS: usize = 12;
     let _turn = turn().await;
     let mut stage = Stage::new("two-operators").await;

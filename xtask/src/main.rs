@@ -41,7 +41,7 @@ enum Command {
     },
     /// Build the control plane, the Helm and the GitOps engines of tests and the demo, unless they exist
     ControlPlane,
-    /// Play the main job on an embedded control plane and a simulated cloud, and stay up to play on
+    /// Run the demo on a local control plane and a simulated cloud, and keep it running
     Demo(demo::Play),
     /// Write the files that are generated from the code
     Generate {
@@ -61,9 +61,9 @@ enum Command {
         #[arg(long, value_name = "URL", default_value = release::PLACEHOLDER)]
         url: String,
     },
-    /// Hold every dependency to `deny.toml`; installs cargo-deny in `target/tools`
+    /// Check every dependency against `deny.toml`; installs cargo-deny in `target/tools`
     Audit,
-    /// Change the deciding code bit by bit and report changes that no test detects; installs cargo-mutants in
+    /// Change the deciding code one place at a time and report changes that no test detects; installs cargo-mutants in
     /// `target/tools`
     Mutants {
         /// The part of the code; all by default

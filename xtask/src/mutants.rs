@@ -1,4 +1,4 @@
-//! `cargo xtask mutants`: changes the deciding code bit by bit and checks that a test fails, with cargo-mutants. It
+//! `cargo xtask mutants`: changes the deciding code one place at a time and checks that a test fails, with cargo-mutants. It
 //! takes hours, so CI does not run it.
 
 use clap::ValueEnum;

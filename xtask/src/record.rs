@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_story_is_the_same_whatever_its_numbers() {
+    fn a_story_is_the_same_with_any_numbers() {
         let one = "Kubernetes runs at https://127.0.0.1:23456\n\nweb-1-tags-0123456789-1   12s\n/tmp/x.1/a.log\n";
         let other = "Kubernetes runs at https://127.0.0.1:9\nweb-1-tags-abcdef0123-1  3s\n/tmp/y.2/a.log\n";
         assert_eq!(difference(one, other), None);

@@ -22,7 +22,7 @@ const NAMED: usize = 3;
 pub(in crate::cli) fn question(verb: DecisionKind, drifts: &[DriftView], effect: Option<&str>) -> String {
     let effect = effect.unwrap_or(match verb {
         DecisionKind::Accept => {
-            "The live value becomes the desired one. Where a manifest declares the field, the acceptance stands on the \
+            "The live value becomes the desired one. If a manifest declares the field, the acceptance stands on the \
              drift and the record is not changed."
         }
         DecisionKind::Revert => "A saga changes the resource in the cloud back to the desired value.",
@@ -171,7 +171,7 @@ mod tests {
             Accept 6 drifts?
               Droplet size_slug   s-2vcpu-4gb -> s-4vcpu-8gb   web-1, web-2, web-3 and 2 more
               Droplet tags        [] -> ["x"]                  web-9
-            The live value becomes the desired one. Where a manifest declares the field, the acceptance stands on the drift and the record is not changed."#]].assert_eq(&question(DecisionKind::Accept, &drifts(), None));
+            The live value becomes the desired one. If a manifest declares the field, the acceptance stands on the drift and the record is not changed."#]].assert_eq(&question(DecisionKind::Accept, &drifts(), None));
         expect![[r#"
             Revert 1 drift?
               Droplet size_slug   s-2vcpu-4gb -> s-4vcpu-8gb   web-1   Disruptive: the resource is interrupted

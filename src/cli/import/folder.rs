@@ -37,7 +37,7 @@ fn kustomization(folder: &Path) -> Result<(), Error> {
     let path = folder.join(KUSTOMIZATION);
     let is_kept_by_hand = fs::read_to_string(&path).is_ok_and(|text| !text.starts_with(OURS));
     if is_kept_by_hand {
-        note(&format!("{} is kept by hand: add the new files to it", path.display()));
+        note(&format!("{} is not generated: add the new files to it", path.display()));
         return Ok(());
     }
     let mut files = BTreeSet::new();

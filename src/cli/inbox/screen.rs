@@ -302,7 +302,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_drift_that_moves_while_the_question_is_shown_is_asked_about_again() {
+    fn a_drift_that_changes_while_the_question_is_shown_is_confirmed_again() {
         let mut screen = screen();
         press(&mut screen, "a");
         let moved: Vec<Value> = vec![

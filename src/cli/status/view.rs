@@ -254,7 +254,7 @@ fn pace(sweep: &KindReport, now: jiff::Timestamp) -> Option<PaceText> {
     match reason.parse::<Reason>().ok()? {
         Reason::Schedule => return None,
         Reason::OwnLimit => {
-            pace.text += ": the list has a rate limit of its own";
+            pace.text += ": the list has a separate rate limit";
             pace.state = State::Ok;
         }
         Reason::TokenLimit => {
@@ -287,7 +287,7 @@ struct PaceText {
 fn unreported(found: &StatusFindings) -> Option<Check> {
     let leases = found.leases.as_ref().ok().filter(|_| found.reports.is_empty())?;
     let holder = leases.iter().find_map(|lease| lease.holder.as_ref())?;
-    let text = format!("{holder} is no pod of the cluster, so that its lists, budget and failures cannot be read here");
+    let text = format!("reading the report of leader {holder}: it is not a pod of the cluster");
     Some(Check::new("Sweeps", State::Note, text).next("curl http://ADDRESS/readyz?verbose, at its --metrics-address"))
 }
 
@@ -317,7 +317,7 @@ fn budget(report: &LeaderReport) -> Option<Check> {
     let text = report.budget.iter().map(window).collect::<Vec<_>>().join(", ");
     let is_low = report.budget.values().any(|(left, limit)| *left < limit * LOW);
     if report.pause > 0.0 {
-        let text = format!("DigitalOcean asked for a pause of all calls: {:.0} s are left; {text}", report.pause);
+        let text = format!("DigitalOcean requested a pause of all calls; {:.0} s remain; {text}", report.pause);
         return Some(
             Check::new(SUBJECT, State::Note, text)
                 .next("set a longer --sync-schedule, or use the token for the operator alone"),
@@ -626,7 +626,7 @@ mod tests {
         let reported: Vec<_> = found.reports.iter().flat_map(|report| reported(report, &found)).collect();
         expect![[r#"
             ok        Version     0.1.0, as this command
-            note      Budget      DigitalOcean asked for a pause of all calls: 30 s are left; 4000 of 4500 calls left this hour, 12 of 225 calls left this minute
+            note      Budget      DigitalOcean requested a pause of all calls; 30 s remain; 4000 of 4500 calls left this hour, 12 of 225 calls left this minute
                                   -> set a longer --sync-schedule, or use the token for the operator alone
             PROBLEM   Readiness   sagas: listing the sagas
                                   -> kubectl logs -n arcadia-system arcadia-operator-7d9f --tail=50
@@ -704,7 +704,9 @@ mod tests {
                 (State::Note, reverting.to_owned()),
             ]
         );
-        assert!(of("Sweeps")[0].text.starts_with("laptop_1 is no pod of the cluster"));
+        assert!(
+            of("Sweeps")[0].text.starts_with("reading the report of leader laptop_1: it is not a pod of the cluster")
+        );
         let next = |subject: &str| of(subject)[0].next.clone().unwrap();
         assert!(next("Your rights").contains("kubectl create clusterrolebinding arcadia-viewer"), "{checks:?}");
         assert!(next("Policies").contains("admissionPolicies.create=true"), "{checks:?}");

@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn the_exit_code_tells_drift_from_failure() {
+    fn the_exit_code_distinguishes_drift_from_failure() {
         let mut checked = checked();
         assert_eq!(exit(&checked), Exit::No);
         assert_eq!(exit(&checked[1..]), Exit::Done);

@@ -119,7 +119,7 @@ async fn each_waiter_is_woken_once_and_finds_how_its_action_ended() {
 }
 
 #[tokio::test]
-async fn nothing_is_asked_while_nobody_waits() {
+async fn no_request_is_sent_without_a_waiter() {
     let account = Account::of([1]);
     let (server, actions, mut wakes) = stand(&account).await;
     assert_quiet(&server).await;
@@ -178,7 +178,7 @@ async fn reading_stops_at_the_oldest_wait_and_a_wait_begins_at_once_after_a_rest
 }
 
 #[tokio::test]
-async fn what_the_list_does_not_show_is_asked_for_singly() {
+async fn actions_that_the_list_lacks_are_requested_singly() {
     let account = Account::of((1..=600).filter(|id| *id != 500));
     let (server, actions, mut wakes) = stand(&account).await;
     account.set_unlisted(500, "completed");
@@ -191,7 +191,7 @@ async fn what_the_list_does_not_show_is_asked_for_singly() {
 }
 
 #[tokio::test]
-async fn a_few_are_asked_for_singly_in_a_round_and_each_has_its_turn() {
+async fn a_round_requests_a_few_actions_singly_and_each_in_turn() {
     let account = Account::of([]);
     let (server, actions, mut wakes) = stand(&account).await;
     for id in (1..=12).rev() {
@@ -209,7 +209,7 @@ async fn a_few_are_asked_for_singly_in_a_round_and_each_has_its_turn() {
 }
 
 #[tokio::test]
-async fn an_action_is_gone_when_that_was_said_twice() {
+async fn an_action_is_gone_after_two_404_responses() {
     let account = Account::of([1]);
     let (server, actions, mut wakes) = stand(&account).await;
     assert_eq!(actions.look(2, &"a"), None);
@@ -294,7 +294,7 @@ async fn ends_are_remembered_for_ten_minutes() {
 }
 
 #[tokio::test]
-async fn an_action_that_cannot_be_asked_for_keeps_no_other_waiting() {
+async fn an_action_whose_request_fails_delays_no_other() {
     let server = Fake::start(|path| match path {
         "/v2/actions/1" => FakeResponse::text(500, "x: y", ""),
         "/v2/actions/2" => FakeResponse::json(200, &json!({"action": {"id": 2, "status": "errored"}})),

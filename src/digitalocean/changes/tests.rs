@@ -87,7 +87,7 @@ async fn a_change_says_what_it_changes_and_gives_the_answer() {
 }
 
 #[tokio::test]
-async fn whatever_comes_of_a_change_it_is_sent_once_and_its_error_says_whether_it_may_have_happened() {
+async fn a_change_is_sent_once_and_its_error_tells_if_it_may_have_happened() {
     let answers: [(&str, bool, Answers); 27] = [
         ("connection", true, FakeResponse::hang_up),
         ("connection", true, FakeResponse::reset),
@@ -133,7 +133,7 @@ async fn a_deletion_that_is_answered_with_something_may_not_have_happened() {
         let server = Fake::start(move |_| FakeResponse::text(200, "x: y", body)).await;
         let error = server.client().send(ChangeMethod::Delete, droplet("7"), None).await.unwrap_err();
         assert!(matches!(error, Error::Malformed { .. }) && error.may_have_happened(), "{error}");
-        assert!(error.to_string().contains("answered with nothing"), "{error}");
+        assert!(error.to_string().contains("the response to a deletion has a body"), "{error}");
     }
     let server = Fake::start(|_| FakeResponse::text(200, "x: y", " \n")).await;
     assert_eq!(server.client().send(ChangeMethod::Delete, droplet("7"), None).await.unwrap(), Value::Null);
@@ -237,13 +237,13 @@ async fn what_the_server_says_about_the_budget_of_changes_counts() {
 }
 
 #[tokio::test]
-async fn what_digitalocean_said_is_kept() {
+async fn the_message_of_digitalocean_is_kept() {
     let pending = "Droplet already has a pending event.";
     for (status, said) in [(422, Some(pending)), (403, Some(pending)), (401, None), (500, None)] {
         let body = json!({"id": "unprocessable_entity", "message": pending});
         let server = Fake::start(move |_| FakeResponse::json(status, &body)).await;
         let error = server.client().send(ChangeMethod::Post, ACTIONS, Some(&json!({}))).await.unwrap_err();
-        assert_eq!((error.said(), error.status()), (said, Some(status)));
+        assert_eq!((error.message(), error.status()), (said, Some(status)));
         assert!(status != 403 || error.to_string().contains("scope `droplet:update`"), "{error}");
     }
 }
@@ -256,7 +256,7 @@ async fn the_token_is_in_no_error_of_a_change() {
         let server =
             Fake::start(move |_| FakeResponse::text(status, &format!("location: http://{TOKEN}/"), &echo)).await;
         let error = server.client().send(ChangeMethod::Post, ACTIONS, Some(&json!({}))).await.unwrap_err();
-        assert!(!format!("{error} {error:?} {:?}", error.said()).contains(TOKEN), "{error}");
+        assert!(!format!("{error} {error:?} {:?}", error.message()).contains(TOKEN), "{error}");
     }
 }
 
@@ -385,7 +385,7 @@ async fn a_list_that_lacks_rows_is_not_taken_for_the_whole() {
 async fn a_list_that_does_not_end_or_is_none_is_an_error() {
     let server = Fake::start(|_| page(&[1], 1_000)).await;
     let error = server.client().rows(DROPLETS, "droplets", &[]).await.unwrap_err();
-    assert!(error.to_string().contains("do not end"), "{error}");
+    assert!(error.to_string().contains("more pages than its total allows"), "{error}");
     assert_eq!(server.asked().len(), 50);
     for body in ["<html>", "{}", r#"{"droplets": {}}"#, r#"{"droplets": [{"id": 1}"#] {
         let server = Fake::start(move |_| FakeResponse::text(200, "x: y", body)).await;

@@ -59,7 +59,7 @@ fn no_gpus() -> FakeResponse {
 }
 
 #[tokio::test]
-async fn a_resource_is_asked_for_by_its_path_and_comes_as_it_was_written() {
+async fn a_resource_is_requested_by_its_path_and_returned_as_written() {
     let server = Fake::start(|path| match path {
         "/v2/droplets/1" => droplet(),
         "/v2/domains/example.com/records/7" => FakeResponse::json(200, &json!({"domain_record": {"id": 7}})),
@@ -81,7 +81,7 @@ async fn a_resource_is_asked_for_by_its_path_and_comes_as_it_was_written() {
 }
 
 #[tokio::test]
-async fn an_answer_about_something_else_is_none() {
+async fn a_response_about_another_resource_is_rejected() {
     for (name, id, document) in [
         ("Droplet", "1", json!({})),
         ("Droplet", "1", json!({"id": 2, "name": "web"})),
@@ -123,7 +123,7 @@ async fn a_resource_is_known_by_the_id_of_its_kind() {
 }
 
 #[tokio::test]
-async fn an_id_that_would_form_another_path_is_never_asked_for() {
+async fn an_id_that_would_form_another_path_is_never_requested() {
     let server = Fake::start(|_| droplet()).await;
     for (name, id) in
         [("Droplet", "../account"), ("Domain", ".."), ("Volume", "1"), ("DomainRecord", "a/b"), ("Registry", "a/b?c")]
@@ -185,7 +185,7 @@ async fn retries_end() {
 }
 
 #[tokio::test]
-async fn a_silent_or_dripping_server_holds_nobody() {
+async fn a_silent_or_slow_server_blocks_no_call() {
     let server = Fake::start(at_first(vec![FakeResponse::silence], FakeResponse::drip)).await;
     let mut config = server.config();
     config.read_timeout = Duration::from_millis(50);
@@ -358,7 +358,7 @@ async fn a_list_is_all_or_nothing() {
 }
 
 #[tokio::test]
-async fn after_a_429_all_calls_wait_as_told() {
+async fn after_a_429_all_calls_wait_as_requested() {
     let limited = || FakeResponse::text(429, "retry-after: 1", r#"{"id": "too_many_requests"}"#);
     let server = Fake::start(at_first(vec![limited], droplet)).await;
     let client = server.client();

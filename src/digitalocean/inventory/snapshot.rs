@@ -29,7 +29,7 @@ use crate::digitalocean::{
 
 /// The message of a missing resource whose existence is not checked yet.
 const NOT_YET_ASKED: &str =
-    "the list does not hold it, nor many others; some are asked for after each list, and its turn comes later";
+    "missing from the list together with many others; existence checks are limited per sweep, so this one runs later";
 
 /// The settings of the inventory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

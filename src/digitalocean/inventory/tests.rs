@@ -162,14 +162,14 @@ async fn a_sync_says_what_is_new_and_then_only_what_changed() {
 }
 
 #[tokio::test]
-async fn with_nothing_recorded_nothing_is_asked() {
+async fn without_records_no_request_is_sent() {
     let world = World::with(1..=3).await;
     world.sync([]).await.unwrap();
     assert_eq!(world.server.asked().len(), 0);
 }
 
 #[tokio::test]
-async fn a_resource_is_gone_only_when_two_questions_said_so() {
+async fn a_deletion_needs_two_404_responses() {
     let world = World::with(1..=2).await;
     world.sync([1, 2]).await.unwrap();
     world.delete(2);
@@ -255,7 +255,7 @@ async fn a_failed_sync_keeps_what_was_known_until_it_is_too_old() {
 }
 
 #[tokio::test]
-async fn a_fetch_asks_at_once_and_is_kept() {
+async fn a_fetch_sends_a_request_at_once_and_its_result_is_cached() {
     let world = World::with(1..=1).await;
     let found = world.inventory.fetch(&key(&id(1)), DAY).await;
     assert_eq!((matches!(found, Observation::Present(_)), world.name(1)), (true, "first".into()));
@@ -319,7 +319,7 @@ async fn records_are_listed_by_the_domains_that_recorded_ids_name() {
 }
 
 #[tokio::test]
-async fn images_that_no_list_shows_are_asked_for_without_doubting_the_list() {
+async fn images_that_no_list_shows_are_requested_without_distrusting_the_list() {
     let server = Fake::start(|path| match path {
         "/v2/images?private=true&page=1&per_page=200" => {
             FakeResponse::json(200, &json!({"images": [], "meta": {"total": 0}}))
@@ -354,7 +354,7 @@ async fn a_sync_that_is_given_up_changes_nothing() {
 }
 
 #[tokio::test]
-async fn what_becomes_too_old_is_told_once_and_again_when_it_was_renewed() {
+async fn expiry_is_reported_once_and_again_after_a_renewal() {
     let world = World::with(1..=2).await;
     let expire = |max_age: Duration| {
         let (mut expired, next) = world.inventory.expire(kind("VPC"), max_age);
@@ -385,7 +385,7 @@ async fn what_becomes_too_old_is_told_once_and_again_when_it_was_renewed() {
 }
 
 #[tokio::test]
-async fn of_many_missing_resources_some_are_asked_for_after_each_list_until_all_were() {
+async fn existence_checks_are_limited_per_sweep_and_all_run_in_the_end() {
     let mut world = World::with(1..=10).await;
     let settings =
         InventorySettings { absence_delay: Duration::ZERO, confirm_at_most: 4, ..InventorySettings::default() };
@@ -401,7 +401,9 @@ async fn of_many_missing_resources_some_are_asked_for_after_each_list_until_all_
         for number in 1..=9 {
             match world.look(number) {
                 Observation::Gone => {}
-                Observation::Unknown(UnknownReason::Failed { error }) => assert!(error.contains("turn"), "{error}"),
+                Observation::Unknown(UnknownReason::Failed { error }) => {
+                    assert!(error.contains("runs later"), "{error}")
+                }
                 other => panic!("{number}: {other:?}"),
             }
         }
@@ -558,7 +560,7 @@ async fn a_new_record_is_answered_from_a_fresh_list_without_a_call() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rows_that_nobody_records_are_dropped_after_a_while() {
+async fn unrecorded_rows_are_dropped_after_a_while() {
     let world = World::with(1..=3).await;
     world.sync([1]).await.unwrap();
     let spare = || world.inventory.kinds()[&kind("VPC")].spare.is_empty();
@@ -583,7 +585,7 @@ async fn the_age_limit_of_a_kind_follows_from_its_own_limit_of_calls() {
 }
 
 #[tokio::test]
-async fn resources_that_nobody_recorded_are_counted_unless_a_list_is_incomplete() {
+async fn unrecorded_resources_are_counted_unless_a_list_is_incomplete() {
     let world = World::with(1..=5).await;
     let unrecorded = || world.inventory.snapshots().first().and_then(|snapshot| snapshot.unrecorded);
     world.sync([1, 2]).await.unwrap();

@@ -269,7 +269,7 @@ fn is_closed(kind: Kind, change: &Change, document: &Value) -> bool {
 }
 
 #[test]
-fn every_change_of_a_field_is_told_and_accepting_it_settles_it() {
+fn every_change_of_a_field_is_reported_and_accepting_it_settles_it() {
     let (mut untold, mut unsettled) = (BTreeSet::new(), BTreeSet::new());
     let mut count = 0;
     for kind in Kind::all() {
@@ -327,7 +327,7 @@ fn every_change_of_a_field_is_told_and_accepting_it_settles_it() {
 }
 
 #[test]
-fn every_change_of_a_leaf_that_is_recorded_by_its_path_is_told() {
+fn every_change_of_a_leaf_that_is_recorded_by_its_path_is_reported() {
     let mut untold = BTreeSet::new();
     for kind in Kind::all() {
         for document in documents(kind) {
@@ -356,7 +356,7 @@ fn every_change_of_a_leaf_that_is_recorded_by_its_path_is_told() {
 }
 
 #[test]
-fn every_change_of_a_key_that_all_items_record_alone_is_told() {
+fn every_change_of_a_key_that_all_items_record_alone_is_reported() {
     let mut untold = BTreeSet::new();
     for kind in Kind::all() {
         for document in documents(kind) {
@@ -420,7 +420,7 @@ fn pruned(value: &Value, at: &mut Vec<String>, kept: &[String], seed: usize) -> 
 }
 
 #[test]
-fn every_change_of_a_leaf_is_told_whatever_else_is_recorded() {
+fn every_change_of_a_leaf_is_reported_with_any_other_recorded_fields() {
     let mut untold = BTreeSet::new();
     for kind in Kind::all() {
         for document in documents(kind) {

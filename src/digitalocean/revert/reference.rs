@@ -60,7 +60,7 @@ impl ValueChange {
             Self::Shrinking => "to a smaller value",
             Self::Enabling => "to true",
             Self::Disabling => "to false",
-            Self::Adding => "where items are only added",
+            Self::Adding => "if items are only added",
             Self::Emptying => "to nothing",
         }
     }

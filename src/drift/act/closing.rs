@@ -72,7 +72,7 @@ impl Executor<'_> {
             DriftPhase::Open | DriftPhase::Stale => events::DRIFT_RESOLVED,
         };
         let message = if is_decided { with_reason(&message, &drift) } else { message };
-        self.tell(&drift, event, "Resolve", &message);
+        self.publish(&drift, event, "Resolve", &message);
         Ok(())
     }
 }
@@ -82,7 +82,7 @@ fn closing_message(why: Closing, drift: &KnownDrift) -> String {
     match why {
         Closing::Accepted => format!("{field}: {actual} is the desired value now"),
         Closing::Reverted => format!("{field}: the live value is the desired one again"),
-        Closing::LiveReturned => format!("{field}: the live value is as desired again"),
+        Closing::LiveReturned => format!("{field}: the live value equals the desired value again"),
         Closing::DesiredChanged => format!("{field}: the desired value was changed"),
         Closing::NoLongerRecorded => format!("{field}: no longer recorded"),
         Closing::Ignored => format!("{field}: listed in spec.drift.ignore"),

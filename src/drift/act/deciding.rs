@@ -30,15 +30,15 @@ impl Executor<'_> {
             reason: reason::DECISION_REFUSED,
             message,
         };
-        self.say(name, "refusing a decision on", claim).await?;
-        self.tell(&drift, events::DECISION_REFUSED, "Decide", &note);
+        self.set_condition(name, "refusing a decision on", claim).await?;
+        self.publish(&drift, events::DECISION_REFUSED, "Decide", &note);
         Ok(())
     }
 
     /// Answers a decision on a resolved drift. `Resolved` is unchanged.
     pub(super) async fn answer(&mut self, name: &str, message: String) -> Result<(), Error> {
         let Some(drift) = self.known(name) else { return Ok(()) };
-        info!(record = %self.key, drift = name, why = message, "a decision came too late");
+        info!(record = %self.key, drift = name, why = message, "refused a decision on a resolved drift");
         let note = format!("{}: {message}", brief(&drift.field));
         let claim = Claim {
             kind: conditions::DECISION_APPLIED,
@@ -57,7 +57,7 @@ impl Executor<'_> {
         let params = PatchParams::apply(OPERATOR).force();
         let written = written(&doing, self.drifts().patch_status(name, &params, &Patch::Apply(object))).await;
         self.learn(&self.heard(&drift, written)?);
-        self.tell(&drift, events::DECISION_REFUSED, "Decide", &note);
+        self.publish(&drift, events::DECISION_REFUSED, "Decide", &note);
         Ok(())
     }
 
@@ -81,7 +81,7 @@ impl Executor<'_> {
             reason: reason::DECISION_WAITING,
             message,
         };
-        self.say(name, "keeping a decision on", claim).await
+        self.set_condition(name, "keeping a decision on", claim).await
     }
 
     pub(super) async fn drop_decision(&mut self, name: &str) -> Result<(), Error> {

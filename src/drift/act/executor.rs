@@ -64,7 +64,7 @@ impl<'a> Executor<'a> {
     }
 
     /// Writes a condition of an open drift.
-    pub(super) async fn say(&mut self, name: &str, what: &str, claim: Claim) -> Result<(), Error> {
+    pub(super) async fn set_condition(&mut self, name: &str, what: &str, claim: Claim) -> Result<(), Error> {
         let Some(drift) = self.known(name) else { return Ok(()) };
         self.patch_drift_status(&drift, what, open_status(&drift, claim)).await
     }
@@ -105,7 +105,7 @@ impl<'a> Executor<'a> {
     }
 
     /// Publishes an Event on the drift, and one on its record, each with the other as the related object.
-    pub(super) fn tell(&self, drift: &KnownDrift, event: EventReason, action: &'static str, note: &str) {
+    pub(super) fn publish(&self, drift: &KnownDrift, event: EventReason, action: &'static str, note: &str) {
         let this = ObjectReference {
             api_version: Some(Drift::api_version(&()).into_owned()),
             kind: Some(Drift::kind(&()).into_owned()),

@@ -56,9 +56,9 @@ impl Executor<'_> {
         let drift = KnownDrift::of(&created);
         if field == EXISTS && created.spec.actual == "false" {
             let note = format!("{} is gone: the provider returned 404 twice", record.resource);
-            self.tell(&drift, events::RESOURCE_GONE, "Detect", &note);
+            self.publish(&drift, events::RESOURCE_GONE, "Detect", &note);
         } else {
-            self.tell(&drift, events::DRIFT_DETECTED, "Detect", &format!("{}: {event}", record.resource));
+            self.publish(&drift, events::DRIFT_DETECTED, "Detect", &format!("{}: {event}", record.resource));
         }
         Ok(())
     }

@@ -65,12 +65,12 @@ impl Executor<'_> {
         let Some(drift) = self.known(name) else { return Ok(()) };
         let (reason, message) = match stuck {
             Some(message) => (reason::REVERT_STUCK, message),
-            None => (reason::REVERTING, format!("saga {saga} puts the live value back")),
+            None => (reason::REVERTING, format!("saga {saga} reverts the live value")),
         };
         let note = format!("{}: {message}", named(&drift.field));
         self.say_of_revert(&drift, saga, reason, message).await?;
         let event = if reason == reason::REVERT_STUCK { events::REVERT_STUCK } else { events::REVERTING };
-        self.tell(&drift, event, "Revert", &with_reason(&note, &drift));
+        self.publish(&drift, event, "Revert", &with_reason(&note, &drift));
         Ok(())
     }
 
@@ -99,7 +99,7 @@ impl Executor<'_> {
         let saga = drift.reverting.as_ref().map(|reverting| reverting.saga.to_string()).unwrap_or_default();
         let note = format!("{}: {message}", named(&drift.field));
         self.say_of_revert(&drift, &saga, reason::REVERT_FAILED, message).await?;
-        self.tell(&drift, events::REVERT_FAILED, "Revert", &note);
+        self.publish(&drift, events::REVERT_FAILED, "Revert", &note);
         Ok(())
     }
 
@@ -134,7 +134,7 @@ impl Executor<'_> {
         }
         self.patch_drift_status(&drift, "planning the revert of", status).await?;
         let note = format!("{}: the plan of the revert is in status.plan; nothing was changed", brief(&drift.field));
-        self.tell(&drift, events::REVERT_PLANNED, "Revert", &note);
+        self.publish(&drift, events::REVERT_PLANNED, "Revert", &note);
         Ok(())
     }
 

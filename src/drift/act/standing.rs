@@ -65,7 +65,7 @@ impl Executor<'_> {
         self.patch_drift_status(&drift, "accepting", status).await?;
         self.context.metrics.resolved(drift.kind, DriftPhase::Accepted, reason::ACCEPTED);
         info!(record = %self.key, drift = name, field, "accepted: the acceptance stands on the drift");
-        self.tell(&drift, events::DRIFT_ACCEPTED, "Resolve", &with_reason(&message, &drift));
+        self.publish(&drift, events::DRIFT_ACCEPTED, "Resolve", &with_reason(&message, &drift));
         Ok(())
     }
 
@@ -79,10 +79,10 @@ impl Executor<'_> {
                 format!("{field}: spec.drift.accept of the record is InPlace, so the accepted value was written there")
             }
             Ending::ManifestChanged => {
-                format!("{field}: the manifest says another value, or no longer declares the field")
+                format!("{field}: the manifest declares another value, or no longer declares the field")
             }
             Ending::LiveReturned => format!("{field}: the live value is as the manifest says again"),
-            Ending::Expired => format!("{field}: the time of the acceptance is up"),
+            Ending::Expired => format!("{field}: the acceptance expired"),
             Ending::Withdrawn => format!("{field}: the acceptance was withdrawn"),
             Ending::Superseded => format!("{field}: a later acceptance replaced this one"),
             Ending::Ignored => format!("{field}: listed in spec.drift.ignore, so it is not compared"),
@@ -106,7 +106,7 @@ impl Executor<'_> {
         }
         self.patch_drift_status(&drift, "ending the acceptance of", status).await?;
         info!(record = %self.key, drift = name, field, reason = why.reason(), "the acceptance ended");
-        self.tell(&drift, events::ACCEPTANCE_ENDED, "Resolve", &message);
+        self.publish(&drift, events::ACCEPTANCE_ENDED, "Resolve", &message);
         Ok(())
     }
 
@@ -131,7 +131,7 @@ impl Executor<'_> {
         });
         self.patch_drift_status(&drift, "reaffirming the acceptance of", status).await?;
         let event = if is_moved { events::ACCEPTANCE_RESCHEDULED } else { events::ACCEPTANCE_REAFFIRMED };
-        self.tell(&drift, event, "Decide", &with_reason(&message, &drift));
+        self.publish(&drift, event, "Decide", &with_reason(&message, &drift));
         Ok(())
     }
 

@@ -248,7 +248,7 @@ async fn an_api_server_that_is_not_well_ends_the_round() {
 }
 
 #[tokio::test]
-async fn a_drift_is_created_with_its_labels_and_told_on_itself_and_on_its_record() {
+async fn a_drift_is_created_with_its_labels_and_reported_on_itself_and_its_record() {
     let world = World::new(&[], |_| None);
     let long = "x".repeat(100);
     world.carry_out(vec![open("name"), open(&long)]).await.unwrap();

@@ -256,7 +256,10 @@ impl Planner<'_> {
             Some(Finding::Differs { live, shown, expected, .. }) => {
                 if !shows(&drift.expected, expected) {
                     let is = brief(&shown.expected);
-                    return self.refuse(drift, format!("the desired value is now {is}; look again and decide anew"));
+                    return self.refuse(
+                        drift,
+                        format!("the desired value is now {is}; read the Drift again and repeat the decision"),
+                    );
                 }
                 (live, shown)
             }
@@ -264,15 +267,18 @@ impl Planner<'_> {
                 return self.refuse(drift, "the live value is as desired; nothing is left to revert".to_owned());
             }
             Some(Finding::Moot) => {
-                return self
-                    .refuse(drift, "the resource itself is the question now; see its drift on exists".to_owned());
+                return self.refuse(
+                    drift,
+                    "the resource does not exist any more; decide its Drift on exists instead".to_owned(),
+                );
             }
             None => return self.refuse(drift, "the field is no longer compared; nothing is left to revert".to_owned()),
             Some(Finding::Unknown(why) | Finding::Invalid(why)) => return self.wait(drift, why),
         };
         if !shows(&drift.actual, live) {
             let is = brief(&shown.actual);
-            return self.refuse(drift, format!("the live value is now {is}; look again and decide anew"));
+            return self
+                .refuse(drift, format!("the live value is now {is}; read the Drift again and repeat the decision"));
         }
         let (Some(document), false) = (self.live, drift.field.as_ref() == EXISTS) else {
             let why = shown.revert.as_ref().and_then(|revert| revert.why.clone()).unwrap_or_default();

@@ -161,7 +161,7 @@ fn what_the_cloud_adds_by_itself_is_not_adopted() {
 }
 
 #[test]
-fn a_decision_on_what_somebody_recorded_meanwhile_is_accepted_whatever_the_cloud_adds() {
+fn a_decision_on_a_value_recorded_meanwhile_is_accepted_with_any_addition_of_the_cloud() {
     let mut world = RecordWorld::new(json!({"tags": ["prod"]}), droplet());
     world.set_live("tags", json!(["web", "k8s:abc"]));
     world.sweep();

@@ -112,7 +112,7 @@ fn a_live_value_that_moves_on_is_a_new_drift_from_the_accepted_value_and_replace
 }
 
 #[test]
-fn an_end_makes_it_stand_where_nobody_declares_the_field() {
+fn an_end_makes_an_acceptance_stand_where_no_manifest_declares_the_field() {
     let mut world = RecordWorld::new(json!({"name": "web-2"}), droplet());
     world.settle();
     world.drift("name-1").accept_until = Some("2026-12-01T00:00:00Z".into());

@@ -73,8 +73,8 @@ fn values_are_named_for_the_first_three_differences() {
         (
             "False",
             "DriftOpen",
-            "a: 1 -> 2, size_slug: s-2vcpu-4gb -> s-4vcpu-8gb, spec: services.0.instance_count: 1 -> 2 and 2 more; see \
-             kubectl get drifts"
+            "a: 1 -> 2, size_slug: s-2vcpu-4gb -> s-4vcpu-8gb, spec: services.0.instance_count: 1 -> 2 and 2 more; decide \
+             it with: kubectl arcadia"
         )
     );
     assert_eq!(status.reason.as_deref(), Some("DriftOpen"), "Ready is True");
@@ -111,7 +111,7 @@ fn a_difference_hides_no_field_that_cannot_be_compared_nor_the_other_way_round()
 }
 
 #[test]
-fn a_resource_that_was_never_seen_asks_to_check_the_id_and_the_token() {
+fn the_status_of_a_resource_never_seen_suggests_to_check_the_id_and_the_token() {
     let status = said(&Situation::NeverSeen, &[]);
     let message = "Droplet 1 does not exist in this account; check the id and the token";
     assert_eq!(condition(&status, "Ready"), ("False", "ResourceNotFound", message));
@@ -202,7 +202,7 @@ fn nothing_is_stored_that_says_nothing_unless_others_wrote_it() {
 }
 
 #[test]
-fn no_status_is_too_long_whatever_the_fields() {
+fn no_status_is_too_long_with_any_fields() {
     let long = |count: usize| (0..count).map(|_| "x".repeat(30_000)).collect::<Vec<_>>();
     let compared = Compared {
         unknown: long(256),

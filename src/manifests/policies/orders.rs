@@ -34,7 +34,7 @@ const MEASURES: &[Measure] = &[
         value: "object.spec",
         limit: MAX_SPEC_BYTES,
         what: "the spec of a Saga",
-        hint: "Make it several sagas",
+        hint: "Split it into several sagas",
     },
     Measure {
         name: "order",

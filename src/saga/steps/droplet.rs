@@ -198,7 +198,7 @@ fn scope(action: &Value) -> &'static str {
 }
 
 fn is_so_already(error: &Error) -> bool {
-    let said = error.said().unwrap_or_default().to_lowercase();
+    let said = error.message().unwrap_or_default().to_lowercase();
     error.status() == Some(422) && said.contains("already") && !said.contains("pending event")
 }
 

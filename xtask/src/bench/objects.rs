@@ -188,7 +188,7 @@ pub(super) async fn revert(drifts: &Api<DynamicObject>, names: Vec<String>) -> R
 pub(super) fn reverting(saga: &str) -> Value {
     let resolved = json!({
         "type": "Resolved", "status": "False", "reason": "Reverting", "observedGeneration": 1,
-        "message": format!("saga {saga} puts the live value back"), "lastTransitionTime": "2026-01-01T00:00:00Z",
+        "message": format!("saga {saga} reverts the live value"), "lastTransitionTime": "2026-01-01T00:00:00Z",
     });
     json!({ "status": {
         "phase": "Open", "reason": "Reverting", "sagaRef": { "name": saga }, "conditions": [resolved],

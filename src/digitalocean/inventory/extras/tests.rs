@@ -141,7 +141,7 @@ async fn a_document_is_the_merge_of_what_the_list_and_a_get_say() {
 }
 
 #[tokio::test]
-async fn what_nobody_recorded_costs_no_call_and_is_unknown_rather_than_empty() {
+async fn unrecorded_parts_cost_no_call_and_are_unknown_rather_than_empty() {
     let world = World::of("NATGateway").await;
     world.list(&[gateway(&json!({"project_id": "p"}))]);
     assert_eq!(world.sync(&[(ONE, &["name"])]).await.calls, 1);
@@ -530,7 +530,7 @@ async fn a_row_that_moves_by_itself_stays_confirmed() {
 }
 
 #[test]
-fn a_row_that_a_get_contradicts_is_asked_for_again_after_a_while() {
+fn a_row_that_a_get_contradicts_is_requested_again_later() {
     let kind = Kind::named("VPC").unwrap();
     let (row, fields) = (kind.row(), FieldSet::of(kind, ["name"]));
     let begin = Instant::now();

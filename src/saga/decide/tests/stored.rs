@@ -88,7 +88,7 @@ fn a_process_that_read_an_old_journal_writes_one_that_says_all_in_fields() {
 }
 
 #[test]
-fn what_a_step_waited_for_is_known_and_not_said_again() {
+fn the_cause_of_a_wait_is_restored_and_not_published_again() {
     let sagas = stored();
     let approval = story(&sagas["running-waits-for-approval"]);
     let why = "Approve it with your name, as kubectl auth whoami shows it: kubectl annotate saga waits \
@@ -105,7 +105,7 @@ fn what_a_step_waited_for_is_known_and_not_said_again() {
 }
 
 #[test]
-fn why_it_is_rolled_back_is_said_in_the_end() {
+fn the_cause_of_a_rollback_is_reported_at_the_end() {
     let mut back = story(&stored()["rolling-back-waits"]);
     back.write(StepEvent::CompleteUndo.of(1));
     back.write(StepEvent::CompleteUndo.of(0));

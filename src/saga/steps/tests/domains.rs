@@ -9,7 +9,7 @@ use crate::saga::{step::Failure, steps::named};
 const RECORDS: &str = "domains/example.com/records";
 
 #[tokio::test]
-async fn a_record_that_somebody_else_made_meanwhile_stays_when_the_step_was_refused() {
+async fn a_record_created_by_others_stays_after_the_step_was_refused() {
     let world = StepWorld::start().await;
     world.control.put("domains", json!({ "name": "example.com" })).await.unwrap();
     let refused = Effect::Status { status: 422, retry_after: None, html: false };

@@ -187,7 +187,7 @@ async fn a_droplet_that_shuts_down_after_all_is_powered_on_again_when_that_is_un
 }
 
 #[tokio::test]
-async fn what_somebody_changed_since_is_not_changed_back() {
+async fn changes_by_others_since_are_not_undone() {
     let world = StepWorld::start().await;
     let name = json!({ "droplet_provider_id": DROPLET, "name": "web-one" });
     let mut rename = journey(&world, "RenameDroplet", &name);
@@ -205,7 +205,7 @@ async fn what_somebody_changed_since_is_not_changed_back() {
 }
 
 #[tokio::test]
-async fn times_of_backups_that_somebody_changed_since_stay() {
+async fn backup_times_that_were_changed_since_stay() {
     let world = StepWorld::start().await;
     let policy = |hour: u8| json!({ "plan": "daily", "hour": hour });
     world.act(DROPLET, json!({ "type": "enable_backups", "backup_policy": policy(4) })).await;
@@ -219,7 +219,7 @@ async fn times_of_backups_that_somebody_changed_since_stay() {
 }
 
 #[tokio::test]
-async fn a_step_waits_for_what_somebody_else_does_to_the_droplet() {
+async fn a_step_waits_for_actions_of_others_on_the_droplet() {
     let world = StepWorld::start().await;
     let parameters = json!({ "droplet_provider_id": DROPLET });
     let mut off = journey(&world, "PowerOffDroplet", &parameters);

@@ -69,7 +69,7 @@ async fn a_record_that_is_created_again_after_an_undo_still_replaces_its_own_fie
 }
 
 #[tokio::test]
-async fn a_record_that_somebody_else_makes_meanwhile_is_theirs() {
+async fn a_record_created_by_others_meanwhile_is_not_adopted() {
     let world = StepWorld::start().await;
     let cluster = world.cluster().await;
     let theirs = json!({ "spec": { "resource": resource(), "desired": { "region": "ams3" } } });
@@ -83,7 +83,7 @@ async fn a_record_that_somebody_else_makes_meanwhile_is_theirs() {
 }
 
 #[tokio::test]
-async fn a_record_that_somebody_else_has_made_in_place_of_ours_stays() {
+async fn a_record_that_replaced_ours_stays() {
     let world = StepWorld::start().await;
     let cluster = world.cluster().await;
     let theirs = json!({ "spec": { "resource": resource(), "desired": { "region": "ams3" } } });

@@ -191,7 +191,7 @@ async fn revert_and_undo(case: &Case) -> Result<(), String> {
 }
 
 #[tokio::test]
-async fn what_somebody_else_changed_since_is_not_undone() {
+async fn a_field_that_others_changed_since_is_not_undone() {
     let world = StepWorld::start().await;
     let case = case("Firewall", "firewalls", UUID, firewall(), "name", json!("shop"));
     let parameters = parameters(&world, &case).await;
@@ -204,7 +204,7 @@ async fn what_somebody_else_changed_since_is_not_undone() {
 }
 
 #[tokio::test]
-async fn another_field_that_somebody_changes_meanwhile_stays() {
+async fn another_field_that_changes_meanwhile_stays() {
     let world = StepWorld::start().await;
     let case = case("LoadBalancer", "load_balancers", UUID, balancer(), "name", json!("shop"));
     let parameters = parameters(&world, &case).await;
@@ -220,7 +220,7 @@ async fn another_field_that_somebody_changes_meanwhile_stays() {
 }
 
 #[tokio::test]
-async fn what_somebody_writes_between_the_read_and_the_write_of_a_whole_document_is_overwritten() {
+async fn a_change_between_the_read_and_the_write_of_a_whole_document_is_overwritten() {
     // DigitalOcean has no conditional writes: docs/revert.md says so.
     let world = StepWorld::start().await;
     let case = case("LoadBalancer", "load_balancers", UUID, balancer(), "name", json!("shop"));
@@ -234,7 +234,7 @@ async fn what_somebody_writes_between_the_read_and_the_write_of_a_whole_document
 }
 
 #[tokio::test]
-async fn a_value_that_somebody_changes_right_after_the_write_is_not_verified() {
+async fn a_value_that_changes_right_after_the_write_is_not_verified() {
     // As a tool does that had read the document before.
     let world = StepWorld::start().await;
     let check = json!({ "id": UUID, "name": "a", "type": "https", "target": "https://a.example.com", "enabled": true });
@@ -274,7 +274,7 @@ async fn a_desired_value_that_changed_before_the_step_began_is_not_written() {
 }
 
 #[tokio::test]
-async fn a_change_that_cannot_be_undone_is_told_although_nobody_wants_its_value_any_more() {
+async fn an_irreversible_change_is_reported_although_its_value_is_not_wanted_any_more() {
     let target = |host: &str| json!(format!("https://probe:CANARY@{host}.example.com"));
     let check =
         |host: &str| json!({ "id": UUID, "name": "a", "type": "https", "target": target(host), "enabled": true });

@@ -10,7 +10,7 @@ use super::{
 use crate::saga::steps::named;
 
 #[tokio::test]
-async fn what_a_tag_is_put_on_is_said_in_one_of_two_ways() {
+async fn the_resource_of_a_tag_is_given_in_one_of_two_ways() {
     for step in ["TagResource", "UntagResource"] {
         let check = |parameters: Value| named(step).unwrap().check(&parameters);
         let nothing = check(json!({ "tag": "blue" })).unwrap_err();

@@ -10,11 +10,11 @@ use crate::kube_ext::key::ObjectKey;
 const SINGLY: usize = 4;
 
 /// The minimum time between two lists for new records; longer if a list has many pages.
-const FIRST_LOOKS: Duration = Duration::from_secs(5);
+const LIST_PAUSE: Duration = Duration::from_secs(5);
 
 /// The first reads for new records.
 #[derive(Debug, Default)]
-pub(super) struct FirstLooks {
+pub(super) struct FirstReads {
     /// Records that wait for the next list.
     pub(super) waiting: Vec<ObjectKey>,
     /// The start of the last list.
@@ -25,7 +25,7 @@ pub(super) struct FirstLooks {
 
 /// The way in which the resources of new records are read.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Look {
+pub(super) enum FirstRead {
     /// One by one.
     Singly,
     /// By a list.
@@ -34,24 +34,24 @@ pub(super) enum Look {
     Later(Instant),
 }
 
-impl FirstLooks {
+impl FirstReads {
     /// Chooses the way for this number of resources, if a list has this number of pages.
-    pub(super) fn choose(&mut self, resources: usize, pages: usize, lists_all: bool, now: Instant) -> Look {
+    pub(super) fn choose(&mut self, resources: usize, pages: usize, lists_all: bool, now: Instant) -> FirstRead {
         let before = self.singly.filter(|(since, _)| now < *since + Duration::from_mins(1));
         let (since, spent) = before.unwrap_or((now, 0));
         let singly = spent.saturating_add(resources);
         if singly <= pages.max(SINGLY) || !lists_all && resources <= SINGLY {
             self.singly = Some((since, singly));
-            return Look::Singly;
+            return FirstRead::Singly;
         }
-        let pause = FIRST_LOOKS.max(Duration::from_secs(u64::try_from(pages).unwrap_or(u64::MAX)));
+        let pause = LIST_PAUSE.max(Duration::from_secs(u64::try_from(pages).unwrap_or(u64::MAX)));
         let due = self.listed.map_or(now, |listed| listed + pause);
-        if due <= now { Look::List } else { Look::Later(due) }
+        if due <= now { FirstRead::List } else { FirstRead::Later(due) }
     }
 
     /// The time at which the waiting records are due, for a list with this number of pages.
     pub(super) fn due(&self, pages: usize) -> Option<Instant> {
-        let pause = FIRST_LOOKS.max(Duration::from_secs(u64::try_from(pages).unwrap_or(u64::MAX)));
+        let pause = LIST_PAUSE.max(Duration::from_secs(u64::try_from(pages).unwrap_or(u64::MAX)));
         (!self.waiting.is_empty()).then(|| self.listed.map_or_else(Instant::now, |listed| listed + pause))
     }
 }
@@ -66,32 +66,32 @@ mod tests {
     #[test]
     fn first_looks_take_one_list_per_few_seconds_however_records_come() {
         let begin = Instant::now();
-        let mut looks = FirstLooks::default();
+        let mut reads = FirstReads::default();
         // At once beside a fleet of four pages.
-        assert_eq!(looks.choose(600, 4, true, begin), Look::List);
-        looks.listed = Some(begin);
-        assert_eq!(looks.choose(90, 4, true, begin + SECOND), Look::Later(begin + FIRST_LOOKS));
-        assert_eq!(looks.choose(90, 4, true, begin + FIRST_LOOKS), Look::List);
+        assert_eq!(reads.choose(600, 4, true, begin), FirstRead::List);
+        reads.listed = Some(begin);
+        assert_eq!(reads.choose(90, 4, true, begin + SECOND), FirstRead::Later(begin + LIST_PAUSE));
+        assert_eq!(reads.choose(90, 4, true, begin + LIST_PAUSE), FirstRead::List);
         // One by one, each second.
-        let mut looks = FirstLooks::default();
+        let mut reads = FirstReads::default();
         let (mut singly, mut lists) = (0, 0);
         for second in 0..60 {
             let now = begin + SECOND * second;
-            match looks.choose(1, 4, true, now) {
-                Look::Singly => singly += 1,
-                Look::List => {
-                    looks.listed = Some(now);
+            match reads.choose(1, 4, true, now) {
+                FirstRead::Singly => singly += 1,
+                FirstRead::List => {
+                    reads.listed = Some(now);
                     lists += 1;
                 }
-                Look::Later(_) => {}
+                FirstRead::Later(_) => {}
             }
         }
         assert_eq!((singly, lists), (4, 12));
         // A long list is repeated less often, and a minute later single fetches are available again.
-        let mut looks = FirstLooks { listed: Some(begin), ..FirstLooks::default() };
-        assert_eq!(looks.choose(51, 50, true, begin), Look::Later(begin + SECOND * 50));
-        assert_eq!(looks.choose(50, 50, true, begin), Look::Singly);
-        assert_eq!(looks.choose(1, 50, true, begin + SECOND * 50), Look::List);
-        assert_eq!(looks.choose(1, 50, true, begin + MINUTE), Look::Singly);
+        let mut reads = FirstReads { listed: Some(begin), ..FirstReads::default() };
+        assert_eq!(reads.choose(51, 50, true, begin), FirstRead::Later(begin + SECOND * 50));
+        assert_eq!(reads.choose(50, 50, true, begin), FirstRead::Singly);
+        assert_eq!(reads.choose(1, 50, true, begin + SECOND * 50), FirstRead::List);
+        assert_eq!(reads.choose(1, 50, true, begin + MINUTE), FirstRead::Singly);
     }
 }

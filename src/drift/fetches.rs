@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The first and the longest pause of a decision after the live resource could not be read.
-const ASK_AGAIN: Backoff = Backoff::new(Duration::from_secs(5), Duration::from_mins(2));
+const FETCH_BACKOFF: Backoff = Backoff::new(Duration::from_secs(5), Duration::from_mins(2));
 
 /// The time that a record waits for its turn if no other record hands one over.
 const NEXT_TURN: Duration = Duration::from_secs(2);
@@ -54,7 +54,7 @@ struct Waiting {
 
 /// A turn, which lasts until it is dropped. The next record in line is queued then.
 pub(super) struct FetchPermit<'a> {
-    asking: &'a FetchQueue,
+    fetches: &'a FetchQueue,
     queue: &'a Queue<ObjectKey>,
     permit: Option<SemaphorePermit<'a>>,
 }
@@ -77,7 +77,7 @@ impl FetchQueue {
         queue: &'a Queue<ObjectKey>,
     ) -> Result<FetchPermit<'a>, Duration> {
         if let Ok(permit) = self.turns.try_acquire() {
-            return Ok(FetchPermit { asking: self, queue, permit: Some(permit) });
+            return Ok(FetchPermit { fetches: self, queue, permit: Some(permit) });
         }
         let mut waiting = self.waiting.lock();
         if waiting.all.insert(key.clone()) {
@@ -119,14 +119,14 @@ impl FetchQueue {
         let mut failed = self.failed.lock();
         let times = failed.entry(key.clone()).or_default();
         *times = times.saturating_add(1);
-        ASK_AGAIN.after(*times)
+        FETCH_BACKOFF.after(*times)
     }
 }
 
 impl Drop for FetchPermit<'_> {
     fn drop(&mut self) {
         drop(self.permit.take());
-        if let Some(next) = self.asking.next() {
+        if let Some(next) = self.fetches.next() {
             self.queue.add_first(next);
         }
     }
@@ -137,10 +137,10 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn only_so_many_ask_at_a_time_and_each_hands_its_turn_over() {
-        let (asking, queue) = (FetchQueue::new(2), Queue::default());
+    async fn fetches_are_limited_and_each_passes_its_permit_on() {
+        let (fetches, queue) = (FetchQueue::new(2), Queue::default());
         let key = |name: &str| ObjectKey { namespace: "default".into(), name: name.into() };
-        let turn = |name| asking.turn(&key(name), &queue);
+        let turn = |name| fetches.turn(&key(name), &queue);
         let first = turn("a").ok().unwrap();
         let _second = turn("b").ok().unwrap();
         for name in ["c", "d", "c"] {
@@ -158,48 +158,48 @@ mod tests {
 
     #[test]
     fn a_burst_of_changes_waits_for_the_next_list_and_a_few_are_read_one_by_one() {
-        let asking = FetchQueue::new(1);
+        let fetches = FetchQueue::new(1);
         let key = |number: usize| ObjectKey { namespace: "default".into(), name: number.to_string().into() };
         let listed = Some(Instant::now());
-        let ask = |number| asking.confirmation(&key(number), listed);
+        let ask = |number| fetches.confirmation(&key(number), listed);
         for number in 0..MOST_UNCONFIRMED {
             assert_eq!(ask(number), Confirmation::Read);
         }
         assert_eq!(ask(MOST_UNCONFIRMED), Confirmation::NextList);
         assert_eq!(ask(0), Confirmation::NextList, "those that wait for their turn, too");
-        asking.confirmed(&key(1));
+        fetches.confirmed(&key(1));
         assert_eq!(ask(0), Confirmation::Read);
     }
 
     #[test]
     fn a_record_of_a_burst_waits_for_one_list_and_is_then_read() {
-        let asking = FetchQueue::new(1);
+        let fetches = FetchQueue::new(1);
         let key = |number: usize| ObjectKey { namespace: "default".into(), name: number.to_string().into() };
         let first = Instant::now();
         let second = first + Duration::from_mins(5);
         let all = 0..=MOST_UNCONFIRMED;
         for number in all.clone() {
-            asking.confirmation(&key(number), Some(first));
+            fetches.confirmation(&key(number), Some(first));
         }
-        assert_eq!(asking.confirmation(&key(7), Some(first)), Confirmation::NextList, "however often it comes");
+        assert_eq!(fetches.confirmation(&key(7), Some(first)), Confirmation::NextList, "however often it comes");
         for number in all {
-            assert_eq!(asking.confirmation(&key(number), Some(second)), Confirmation::Read);
+            assert_eq!(fetches.confirmation(&key(number), Some(second)), Confirmation::Read);
         }
         // After a read, its next change waits again.
-        asking.confirmed(&key(7));
-        assert_eq!(asking.confirmation(&key(7), Some(second)), Confirmation::NextList);
+        fetches.confirmed(&key(7));
+        assert_eq!(fetches.confirmation(&key(7), Some(second)), Confirmation::NextList);
     }
 
     #[test]
-    fn who_is_not_answered_asks_less_and_less_often_until_the_first_answer() {
-        let asking = FetchQueue::new(1);
+    fn failed_fetches_are_retried_less_and_less_often_until_the_first_response() {
+        let fetches = FetchQueue::new(1);
         let [key, other] = ["a", "b"].map(|name| ObjectKey { namespace: "default".into(), name: name.into() });
-        let waits: Vec<_> = (0..40).map(|_| asking.failed(&key)).collect();
+        let waits: Vec<_> = (0..40).map(|_| fetches.failed(&key)).collect();
         let seconds = Duration::from_secs;
         assert_eq!(waits[..3], [seconds(5), seconds(10), seconds(20)]);
         assert_eq!(waits[39], seconds(120));
-        assert_eq!(asking.failed(&other), seconds(5));
-        asking.forget(&key);
-        assert_eq!(asking.failed(&key), seconds(5));
+        assert_eq!(fetches.failed(&other), seconds(5));
+        fetches.forget(&key);
+        assert_eq!(fetches.failed(&key), seconds(5));
     }
 }
