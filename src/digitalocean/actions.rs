@@ -16,7 +16,7 @@ use tokio::{
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
-use super::{Client, Endpoint, Error, lists::PER_PAGE, pages::Cursor};
+use super::{ActionState, Client, Endpoint, Error, lists::PER_PAGE, pages::Cursor};
 
 /// The scope that these calls need.
 const SCOPE: &str = "actions:read";
@@ -35,17 +35,6 @@ pub struct Actions<K> {
     waits: Arc<Waits<K>>,
     /// Aborted with the last clone.
     _poller: Arc<AbortOnDropHandle<()>>,
-}
-
-/// The result of an action.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ActionState {
-    /// It succeeded.
-    Completed,
-    /// It failed; the API does not return the reason.
-    Errored,
-    /// The API does not know the action.
-    Gone,
 }
 
 struct Waits<K> {

@@ -8,7 +8,7 @@ use super::{ChangeMethod, Error, budget::Priority};
 
 /// One call: its operation, its target, and its name in messages and metrics.
 pub(super) struct ApiCall<'a> {
-    /// The verb and the body of a change; none for a read.
+    /// The method and the body of a change; none for a read.
     pub(super) change: Option<(ChangeMethod, Option<&'a Value>)>,
     pub(super) url: Url,
     /// The path with its placeholders.
@@ -37,6 +37,12 @@ impl ApiCall<'_> {
     }
 
     pub(super) fn method(&self) -> &'static Method {
-        self.change.map_or(&Method::GET, |(verb, _)| verb.method())
+        match self.change.map(|(method, _)| method) {
+            None => &Method::GET,
+            Some(ChangeMethod::Post) => &Method::POST,
+            Some(ChangeMethod::Put) => &Method::PUT,
+            Some(ChangeMethod::Patch) => &Method::PATCH,
+            Some(ChangeMethod::Delete) => &Method::DELETE,
+        }
     }
 }

@@ -10,6 +10,7 @@
 //!   that show a part of it, with `certificates`; `account` and `scopes` describe the token.
 
 mod account;
+mod action_state;
 pub mod actions;
 pub mod budget;
 pub mod by_kubernetes;
@@ -40,13 +41,15 @@ mod observed;
 mod owners;
 mod pages;
 mod pins;
+mod read_owners;
 pub mod revert;
 mod route;
 mod rules;
 mod scopes;
 mod token;
 
-pub use actions::{ActionState, Actions};
+pub use action_state::ActionState;
+pub use actions::Actions;
 pub use budget::Priority;
 pub use client::{Client, Usage};
 pub use config::Config;

@@ -1,6 +1,4 @@
-//! The target of a call, and its verb.
-
-use reqwest::Method;
+//! The target of a call, and the method of a change.
 
 use super::Error;
 
@@ -17,7 +15,7 @@ pub struct Endpoint<'a> {
     pub scope: &'static str,
 }
 
-/// The verb of a change.
+/// The method of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChangeMethod {
     /// Creates a resource, or starts an action.
@@ -49,15 +47,4 @@ impl Endpoint<'_> {
 /// Returns true if a URL keeps it as one segment. Parsers of URLs drop tabs and line breaks, and dots change the path.
 fn is_one_segment(id: &str) -> bool {
     !id.chars().all(|letter| letter == '.') && !id.chars().any(char::is_control)
-}
-
-impl ChangeMethod {
-    pub(super) fn method(self) -> &'static Method {
-        match self {
-            Self::Post => &Method::POST,
-            Self::Put => &Method::PUT,
-            Self::Patch => &Method::PATCH,
-            Self::Delete => &Method::DELETE,
-        }
-    }
 }

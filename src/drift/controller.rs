@@ -9,10 +9,11 @@ use tracing::info;
 
 use super::{
     act::Executor,
+    cached_record::RecordEntry,
     context::DriftContext,
     evaluate::{evaluate, orphaned},
     fetches::Confirmation,
-    index::{Orphans, RecordEntry},
+    index::Orphans,
     known::KnownDrift,
     observe::{Fetched, LiveState, fetch, observe, owners},
     observed::{Inactive, NeedsFreshRead, Observed, ReadSource, Recorded, Seen, Selected},
@@ -138,7 +139,7 @@ async fn reconcile_record(key: &ObjectKey, context: &Arc<DriftContext>) -> Resul
                     let Some(now) = now else { return Ok(Requeue::Again) };
                     let before = std::mem::replace(&mut entry, now).drifts;
                     let owners = owners(&entry, context).await;
-                    if matches!(fresh, LiveState::Nothing(..)) {
+                    if matches!(fresh, LiveState::Unknown(_)) {
                         next = Requeue::After(context.fetches.failed(key));
                         plan = decide(key, &entry, &seen, ReadSource::Failed { is_confirmed }, context);
                     } else {
@@ -299,9 +300,9 @@ fn decide_for(
         now: Timestamp::now(),
     };
     let seen = match known {
-        LiveState::Nothing(reason, message) => Seen::Unknown(reason, message),
+        LiveState::Unknown((reason, message)) => Seen::Unknown((reason, message)),
         LiveState::Gone => Seen::Gone,
-        LiveState::Live { live, .. } => Seen::Present(live),
+        LiveState::Present(found) => Seen::Present(&found.live),
     };
     evaluate(&recorded, Observed { seen, reading }, &entry.drifts, context.settings.history)
 }

@@ -85,7 +85,7 @@ pub fn evaluate(recorded: &Recorded<'_>, observed: Observed<'_>, drifts: &[Known
 /// Decides about the drifts of a record that no longer exists.
 #[must_use]
 pub fn orphaned(drifts: &[KnownDrift]) -> Vec<PlannedWrite> {
-    let seen = Seen::Unknown(reason::RECORD_GONE, "");
+    let seen = Seen::Unknown((reason::RECORD_GONE, ""));
     let observed = Observed { seen, reading: ReadSource::Inventory { is_confirmed: false } };
     let mut planner = Planner::new(observed, Timestamp::UNIX_EPOCH);
     for drift in drifts {
@@ -110,7 +110,7 @@ fn was_adopted(recorded: &Recorded<'_>, drift: &KnownDrift) -> bool {
 /// Compares every recorded field. An error is the reason why nothing can be compared.
 fn find<'a>(recorded: &Recorded<'a>, seen: Seen<'a>) -> Result<Findings<'a>, (&'static str, &'a str)> {
     let live = match seen {
-        Seen::Unknown(reason, message) => return Err((reason, message)),
+        Seen::Unknown(why) => return Err(why),
         Seen::Gone => None,
         Seen::Present(live) => Some(live),
     };

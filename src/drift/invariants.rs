@@ -23,7 +23,7 @@ use super::{
     observed::{Inactive, NeedsFreshRead, Observed, ReadSource, Recorded, Seen, Selected},
     ownership::DeclaredFields,
     plan::{Accepted, Adoption, Closing, Compared, DriftPlan, Ending, PlannedWrite, Situation},
-    reverts::RevertSaga,
+    revert_saga::RevertSaga,
     shown::Shown,
     standing::declared as desired_of,
 };

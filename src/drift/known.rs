@@ -19,7 +19,7 @@ use crate::{
 
 /// The cached part of a Drift.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a separate fact")]
 pub struct KnownDrift {
     /// Its name.
     pub name: Box<str>,

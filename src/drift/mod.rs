@@ -1,6 +1,7 @@
 //! Drift: comparing what is recorded with what is live, and deciding what becomes of each difference.
 
 mod act;
+mod cached_record;
 pub mod context;
 pub mod controller;
 mod due;
@@ -21,6 +22,7 @@ pub mod ownership;
 pub mod pace;
 pub mod plan;
 pub(crate) mod record;
+pub mod revert_saga;
 pub mod reverts;
 mod shared;
 pub(crate) mod shown;

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{context::DriftContext, index::RecordEntry, observed::NeedsFreshRead, sweep};
+use super::{cached_record::RecordEntry, context::DriftContext, observed::NeedsFreshRead, sweep};
 use crate::{
     api::conditions::reason,
     digitalocean::{Document, Live, Observation, ResourceKey, ResourceOwners, UnknownReason},
@@ -44,31 +44,30 @@ pub(super) async fn fetch(entry: &RecordEntry, needs: Option<NeedsFreshRead>, co
     }
 }
 
-/// The knowledge about a live resource.
-pub(super) enum LiveState {
-    Nothing(&'static str, String),
-    Gone,
-    Live {
-        live: Box<Live>,
-        is_confirmed: bool,
-        /// True if a part of it could not be read.
-        is_partial: bool,
-    },
+/// The live resource of a record; or the reason and the message why it is unknown.
+pub(super) type LiveState = Observation<FoundLive, (&'static str, String)>;
+
+/// A live resource, as far as it could be read.
+pub(super) struct FoundLive {
+    pub(super) live: Box<Live>,
+    is_confirmed: bool,
+    /// True if a part of it could not be read.
+    is_partial: bool,
 }
 
 impl LiveState {
     /// Returns true if a change may be acted on. Two requests confirm that a resource is gone.
     pub(super) const fn is_confirmed(&self) -> bool {
         match self {
-            Self::Nothing(..) => false,
+            Self::Unknown(_) => false,
             Self::Gone => true,
-            Self::Live { is_confirmed, .. } => *is_confirmed,
+            Self::Present(found) => found.is_confirmed,
         }
     }
 
     /// Returns true if a part of the resource could not be read: a decision about it is retried.
     pub(super) const fn is_partial(&self) -> bool {
-        matches!(self, Self::Live { is_partial: true, .. })
+        matches!(self, Self::Present(FoundLive { is_partial: true, .. }))
     }
 }
 
@@ -76,12 +75,12 @@ impl LiveState {
 pub(super) fn observe(key: &ObjectKey, entry: &RecordEntry, context: &Arc<DriftContext>) -> Option<LiveState> {
     let resource = &entry.record.resource;
     if entry.record.deleting || entry.record.suspended || entry.older.is_some() {
-        return Some(LiveState::Nothing(reason::SUSPENDED, String::new()));
+        return Some(LiveState::Unknown((reason::SUSPENDED, String::new())));
     }
     let observation = context.inventory.look(resource, context.settings.max_age);
     if observation == Observation::Unknown(UnknownReason::NotYet) {
         if let Some(failure) = context.sweeps.failure(resource.kind) {
-            return Some(LiveState::Nothing(reason::LIVE_UNKNOWN, failure));
+            return Some(LiveState::Unknown((reason::LIVE_UNKNOWN, failure)));
         }
         sweep::ask(context, resource.kind, key.clone());
         return None;
@@ -100,19 +99,22 @@ fn read(resource: &ResourceKey, observation: Observation) -> LiveState {
         Observation::Present(document) => match Live::of(resource, &document) {
             Ok(live) => {
                 let Document { is_confirmed, is_partial, .. } = document;
-                LiveState::Live { live: Box::new(live), is_confirmed, is_partial }
+                LiveState::Present(FoundLive { live: Box::new(live), is_confirmed, is_partial })
             }
-            Err(error) => LiveState::Nothing(reason::LIVE_UNKNOWN, error.to_string()),
+            Err(error) => LiveState::Unknown((reason::LIVE_UNKNOWN, error.to_string())),
         },
         Observation::Unknown(UnknownReason::NotYet) => {
-            LiveState::Nothing(reason::LIVE_UNKNOWN, format!("{resource} was not read yet"))
+            LiveState::Unknown((reason::LIVE_UNKNOWN, format!("{resource} was not read yet")))
         }
         Observation::Unknown(UnknownReason::Stale { error, .. }) => {
             let why = error.map_or_else(String::new, |error| format!(": {error}"));
-            LiveState::Nothing(reason::INVENTORY_STALE, format!("the last complete list is too old for a verdict{why}"))
+            LiveState::Unknown((
+                reason::INVENTORY_STALE,
+                format!("the last complete list is too old for a verdict{why}"),
+            ))
         }
         Observation::Unknown(UnknownReason::Failed { error }) => {
-            LiveState::Nothing(reason::LIVE_UNKNOWN, format!("{resource} could not be read: {error}"))
+            LiveState::Unknown((reason::LIVE_UNKNOWN, format!("{resource} could not be read: {error}")))
         }
     }
 }

@@ -12,11 +12,11 @@ use serde_json::Value;
 use super::{
     known::{KnownDrift, LastAccepted},
     ownership::DeclaredFields,
-    reverts::RevertSaga,
+    revert_saga::RevertSaga,
 };
 use crate::{
     api::AcceptPolicy,
-    digitalocean::{Live, ResourceOwners, revert::SelectedTags},
+    digitalocean::{Live, Observation, ResourceOwners, revert::SelectedTags},
 };
 
 /// The parts of a record that a verdict needs.
@@ -69,16 +69,8 @@ pub enum Inactive<'a> {
     Duplicate(&'a str),
 }
 
-/// The knowledge about the live resource.
-#[derive(Clone, Copy, Debug)]
-pub enum Seen<'a> {
-    /// Unknown, so no verdict is possible; the reason and the message.
-    Unknown(&'static str, &'a str),
-    /// It does not exist: the provider returned 404 twice.
-    Gone,
-    /// Its document.
-    Present(&'a Live),
-}
+/// The live resource of a verdict. If it is unknown, no verdict is possible: the reason and the message.
+pub type Seen<'a> = Observation<&'a Live, (&'static str, &'a str)>;
 
 /// The live resource, and the way in which it was read.
 #[derive(Clone, Copy, Debug)]

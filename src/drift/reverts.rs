@@ -4,29 +4,15 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use kube::{Resource, ResourceExt};
 
+use super::revert_saga::RevertSaga;
 use crate::{
-    api::{ProvisionedResource, Saga, SagaPhase, conditions, labels},
+    api::{ProvisionedResource, Saga, conditions, labels},
     kube_ext::{
         cache::{Cache, Tombstones, is_newer},
         key::ObjectKey,
         watch::{WatchScope, is_in},
     },
 };
-
-/// The cached part of a saga that reverts a drift.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RevertSaga {
-    /// Its name.
-    pub name: Box<str>,
-    /// The UID of the drift.
-    pub drift: Box<str>,
-    /// Its phase.
-    pub phase: SagaPhase,
-    /// The message of its condition `Succeeded`.
-    pub message: Box<str>,
-    /// True if its cancellation was requested.
-    pub is_cancelled: bool,
-}
 
 /// All sagas that revert drifts.
 #[derive(Default)]

@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Value, json};
 
 use super::{
-    index::{Record, RecordEntry},
+    cached_record::{Record, RecordEntry},
     known::{KnownDrift, Standing},
     plan::{Compared, Situation},
     shown::{COLUMN, Shown, brief, first, named},

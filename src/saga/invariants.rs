@@ -17,6 +17,7 @@ use super::{
     outcome::{StepOutcome, after_call, after_lookup, after_prepare, after_undo},
     state,
     step::{Failure, Lookup, Progress, Undo},
+    steps::RULES,
     view::{CallState, SagaView, late_in},
 };
 use crate::api::saga::{
@@ -86,7 +87,7 @@ impl World {
         let spec = json!({"kind": "test", "inputs": {"droplet_provider_id": "1"}, "steps": ordered});
         let spec: SagaSpec = serde_json::from_value(spec).unwrap();
         Self {
-            order: Order::read(&spec).unwrap(),
+            order: Order::read(&spec, &RULES).unwrap(),
             digest: digest(&spec),
             spec,
             now: Timestamp::from_second(1_000_000).unwrap(),

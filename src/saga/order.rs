@@ -5,10 +5,10 @@ use std::{collections::BTreeSet, fmt, time::Duration};
 use serde_json::{Value, json};
 
 use super::{
+    digest::short_digest,
     expression::{Located, Reference, Surroundings, Template},
     state::json_size,
-    step::{AnyStep, short_digest},
-    steps,
+    step_rules::StepRules,
 };
 use crate::{
     api::saga::{MAX_INPUT_BYTES, MAX_SPEC_BYTES, Retry, SagaSpec, StepSpec, StepStatus, Values},
@@ -52,7 +52,7 @@ pub struct Ordered {
     /// The name of the step.
     pub name: String,
     /// The kind of step.
-    pub step: &'static dyn AnyStep,
+    pub step: &'static dyn StepRules,
     /// The maximum duration of the step.
     pub timeout: Duration,
     /// The retry policy.
@@ -80,11 +80,11 @@ impl Ordered {
 }
 
 impl Order {
-    /// Reads a spec.
+    /// Reads a spec with steps of these kinds.
     ///
     /// # Errors
     /// When the spec is invalid.
-    pub fn read(spec: &SagaSpec) -> Result<Self, Invalid> {
+    pub fn read(spec: &SagaSpec, kinds: &[&'static dyn StepRules]) -> Result<Self, Invalid> {
         let sizes =
             [("inputs", json_size(&spec.inputs), MAX_INPUT_BYTES), ("the spec", json_size(spec), MAX_SPEC_BYTES)];
         let too_large: Vec<_> =
@@ -96,7 +96,7 @@ impl Order {
         let mut earlier = Vec::with_capacity(spec.steps.len());
         let mut steps = Vec::with_capacity(spec.steps.len());
         for step in &spec.steps {
-            let (known, ordered) = Ordered::read(step, spec, &earlier, &mut findings);
+            let (known, ordered) = Ordered::read(step, spec, kinds, &earlier, &mut findings);
             earlier.push(known);
             steps.extend(ordered);
         }
@@ -143,7 +143,7 @@ struct OrderFindings {
 struct Earlier<'a> {
     name: &'a str,
     /// None if the kind of step is unknown, which is reported at that step.
-    step: Option<&'static dyn AnyStep>,
+    step: Option<&'static dyn StepRules>,
     /// The parameters, if they do not depend on outputs.
     parameters: Option<Value>,
 }
@@ -153,18 +153,20 @@ impl Ordered {
     fn read<'a>(
         spec: &'a StepSpec,
         saga: &SagaSpec,
+        kinds: &[&'static dyn StepRules],
         earlier: &[Earlier<'_>],
         findings: &mut OrderFindings,
     ) -> (Earlier<'a>, Option<Self>) {
         let of_step = |why: String| format!("step {:?}: {why}", spec.name);
-        let mut known = Earlier { name: &spec.name, step: steps::named(&spec.step), parameters: None };
+        let kind = kinds.iter().copied().find(|kind| kind.name() == spec.step);
+        let mut known = Earlier { name: &spec.name, step: kind, parameters: None };
         let Retry { min_seconds, max_seconds, .. } = spec.retry;
         if min_seconds > max_seconds {
             let why = format!("retry.minSeconds ({min_seconds}) must not be above retry.maxSeconds ({max_seconds})");
             findings.objections.push(of_step(why));
         }
         let Some(step) = known.step else {
-            let names = steps::ALL.iter().map(|step| step.name());
+            let names = kinds.iter().map(|kind| kind.name());
             let hint = suggestion(&nearest(&spec.step, names));
             findings.mistakes.push(of_step(format!("there is no step {:?}{hint}", spec.step)));
             return (known, None);
@@ -341,7 +343,7 @@ fn check_reference(reference: &Reference, saga: &SagaSpec, earlier: &[Earlier<'_
 fn check_type(template: &Template, wanted: &Value, earlier: &[Earlier<'_>]) -> Result<(), String> {
     let Some(Reference::Output { step, field }) = template.as_reference() else { return Ok(()) };
     let done = earlier.iter().find(|known| known.name == step).and_then(|known| known.step);
-    let output = done.map(AnyStep::output).unwrap_or_default();
+    let output = done.map(StepRules::output).unwrap_or_default();
     let is = types(output.pointer("/properties").and_then(|all| all.get(&field)).unwrap_or(&Value::Null));
     let wants = types(wanted);
     let fits = |is: &&String| wants.contains(*is) || (*is == "integer" && wants.iter().any(|wants| wants == "number"));
@@ -390,13 +392,14 @@ fn too_large(what: &str, size: usize, limit: usize) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::saga::steps::RULES;
 
     fn saga(steps: &Value, inputs: &Value) -> SagaSpec {
         serde_json::from_value(json!({"kind": "test", "steps": steps, "inputs": inputs})).unwrap()
     }
 
     fn refused(steps: &Value, inputs: &Value) -> String {
-        match Order::read(&saga(steps, inputs)) {
+        match Order::read(&saga(steps, inputs), &RULES) {
             Ok(_) => panic!("should have been refused"),
             Err(error) => error.to_string(),
         }
@@ -411,7 +414,7 @@ mod tests {
             ]),
             &json!({"droplet_provider_id": 3_164_444, "label": "before"}),
         );
-        let order = Order::read(&spec).unwrap();
+        let order = Order::read(&spec, &RULES).unwrap();
         assert_eq!(
             order.parameters(&order.steps[0], &[]).unwrap(),
             json!({"droplet_provider_id": 3_164_444, "snapshot_label": "before-x"})
@@ -428,7 +431,7 @@ mod tests {
             ]),
             &json!({"droplet_provider_id": "1"}),
         );
-        let order = Order::read(&spec).unwrap();
+        let order = Order::read(&spec, &RULES).unwrap();
         let done = StepStatus {
             name: "snapshot".into(),
             output: json!({"snapshot_id": "77"}).as_object().unwrap().clone(),
@@ -443,7 +446,7 @@ mod tests {
             {"name": "snapshot", "step": "CreateDropletSnapshot"},
             {"name": "label", "step": "TagResource", "with": {"tag": "${steps.snapshot.output.snapshot_id}"}},
         ]);
-        let order = Order::read(&saga(&steps, &json!({"droplet_provider_id": 1}))).unwrap();
+        let order = Order::read(&saga(&steps, &json!({"droplet_provider_id": 1})), &RULES).unwrap();
         let journal = |id: &str| {
             let output = json!({"snapshot_id": id}).as_object().unwrap().clone();
             [StepStatus { name: "snapshot".to_owned(), output, ..StepStatus::default() }]
@@ -563,7 +566,8 @@ mod tests {
         let spec = |retry: Value| {
             saga(&json!([{"name": "a", "step": "Sleep", "with": {"seconds": 0}, "retry": retry}]), &json!({}))
         };
-        let objection = |retry| Order::read(&spec(retry)).unwrap().objections().map_err(|invalid| invalid.to_string());
+        let objection =
+            |retry| Order::read(&spec(retry), &RULES).unwrap().objections().map_err(|invalid| invalid.to_string());
         let wanted = "step \"a\": retry.minSeconds (61) must not be above retry.maxSeconds (60)";
         assert_eq!(objection(json!({"minSeconds": 61})).unwrap_err(), wanted);
         assert_eq!(objection(json!({"minSeconds": 60})), Ok(()));

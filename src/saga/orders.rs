@@ -5,7 +5,10 @@ use std::{collections::HashMap, sync::Arc};
 use kube::ResourceExt;
 use parking_lot::{Mutex, MutexGuard};
 
-use super::order::{Order, digest};
+use super::{
+    order::{Order, digest},
+    steps::RULES,
+};
 use crate::{api::Saga, kube_ext::key::ObjectKey};
 
 /// The compiled orders of all sagas.
@@ -48,7 +51,7 @@ impl Orders {
         if let Some(read) = self.all().get(key).filter(|read| read.digest == digest) {
             return read.clone();
         }
-        let order = Order::read(&author.spec).map_err(|invalid| invalid.to_string());
+        let order = Order::read(&author.spec, &RULES).map_err(|invalid| invalid.to_string());
         let read = Arc::new(ReadOrder { digest, order });
         self.all().insert(key.clone(), read.clone());
         read

@@ -8,7 +8,7 @@ use super::{
     attempts::{LONGEST_WAIT, backoff, missed, missed_undo, wait},
     event::{Event, StepEvent},
     state::{has_room, json_size},
-    step::{Failure, Lookup, Progress, Undo},
+    step_result::{Failure, Lookup, Progress, Undo},
     view::{SagaView, stop},
 };
 use crate::{

@@ -23,6 +23,7 @@ use super::{
     outcome::{StepOutcome, after_call, after_lookup, after_prepare, after_undo},
     state::{Direction, direction},
     step::{AnyStep, Failure, Identity, Progress, StepContext},
+    steps,
     turn::{Others, SagaTurn},
     view::{CallState, SagaView, late_in},
 };
@@ -324,6 +325,8 @@ impl SagaTurn<'_> {
             settle: self.context.settings.settle,
             now: Timestamp::now(),
         };
-        method(ordered.step, &context, &parameters).await
+        let step = steps::named(ordered.step.name());
+        let step = step.ok_or_else(|| Failure::Permanent(format!("there is no step {}", ordered.step.name())))?;
+        method(step, &context, &parameters).await
     }
 }

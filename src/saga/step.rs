@@ -8,21 +8,22 @@
 //!   found. The call is repeated only after the effect of the first one would have appeared;
 //! - it *converges* (powers off, attaches): it reads the state before it acts, so it can be repeated at any time.
 
-use std::{fmt::Display, future::Future, time::Duration};
+use std::{future::Future, time::Duration};
 
 use futures::{FutureExt, future::BoxFuture};
 use jiff::Timestamp;
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
-use super::clock;
+use super::{clock, digest::short_digest, step_rules::StepRules};
 use crate::{
     api::saga::{ActionId, ErrorKind, SagaStatus, StepStatus, Values},
     digitalocean::{self, SAGA_TAG},
     kube_ext::call,
 };
+
+pub use super::step_result::{Failure, Lookup, Progress, Undo};
 
 pub(super) use super::clock::has_passed;
 
@@ -241,107 +242,6 @@ impl Identity {
     }
 }
 
-/// The first bytes of a text's digest, in hexadecimal.
-#[must_use]
-pub fn short_digest(text: &str, bytes: usize) -> String {
-    Sha256::digest(text).iter().take(bytes).fold(String::new(), |digest, byte| digest + &format!("{byte:02x}"))
-}
-
-/// The progress of a step.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Progress<O> {
-    /// The step is done.
-    Done(O),
-    /// The cloud works on the step: this action has to end first.
-    Started {
-        action: ActionId,
-        /// The resources of the step, such as `droplets/3164444`.
-        ids: Vec<String>,
-    },
-    /// The step has to be polled again.
-    NotYet {
-        /// The time until then.
-        again: Duration,
-        /// The wait, for people.
-        why: String,
-    },
-}
-
-/// The result of looking up a step in doubt.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Lookup<O> {
-    /// The step converges: it is simply repeated.
-    Converges,
-    /// Nothing that the step could have created.
-    Nothing,
-    /// The effect of the step.
-    One(Progress<O>),
-    /// Several candidates, by id.
-    Several(Vec<String>),
-}
-
-/// The progress of undoing a step.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Undo {
-    /// The step is undone.
-    Done,
-    /// There is nothing to undo, as far as can be seen now.
-    NothingThere,
-    /// This action has to end first; then the step is undone again.
-    Started(ActionId),
-    /// Undoing has to be repeated.
-    NotYet {
-        /// The time until then.
-        again: Duration,
-        /// The wait, for people; none for short waits.
-        why: String,
-    },
-}
-
-impl Undo {
-    /// A wait for a call that was just made and completes soon.
-    #[must_use]
-    pub fn not_yet(again: Duration) -> Self {
-        Self::NotYet { again, why: String::new() }
-    }
-}
-
-/// Why a call failed, by the reaction to it.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Failure {
-    /// Temporary, and nothing was changed.
-    #[error("{0}")]
-    Transient(String),
-    /// The cloud is not ready: retried without counting an attempt.
-    #[error("{0}")]
-    Waiting(String),
-    /// Unknown whether the call took effect.
-    #[error("{0}")]
-    Doubt(String),
-    /// Permanent.
-    #[error("{0}")]
-    Permanent(String),
-}
-
-impl Failure {
-    /// A permanent failure.
-    pub fn permanent(why: impl Display) -> Self {
-        Self::Permanent(why.to_string())
-    }
-
-    /// The same failure, with its object as a prefix.
-    #[must_use]
-    pub fn about(self, what: &str) -> Self {
-        let said = |why: String| format!("{what}: {why}");
-        match self {
-            Self::Transient(why) => Self::Transient(said(why)),
-            Self::Waiting(why) => Self::Waiting(said(why)),
-            Self::Doubt(why) => Self::Doubt(said(why)),
-            Self::Permanent(why) => Self::Permanent(said(why)),
-        }
-    }
-}
-
 impl From<digitalocean::Error> for Failure {
     fn from(error: digitalocean::Error) -> Self {
         let text = error.to_string();
@@ -382,22 +282,7 @@ impl From<call::Error> for Failure {
 }
 
 /// A step with its types erased, for the runner.
-pub trait AnyStep: Send + Sync {
-    /// The value of `step` in a saga.
-    fn name(&self) -> &'static str;
-    /// The default timeout.
-    fn timeout(&self) -> Duration;
-    /// See [`Step::IS_PASSIVE`].
-    fn is_passive(&self) -> bool;
-    fn parameters(&self) -> Value;
-    fn output(&self) -> Value;
-    /// Checks parameters, and returns why the step could not be undone with them.
-    ///
-    /// # Errors
-    /// When the parameters are invalid; the text says why.
-    fn check(&self, parameters: &Value) -> Result<Option<&'static str>, String>;
-    /// See [`Step::withholds`].
-    fn withholds(&self, parameters: &Value, field: &str) -> Option<&'static str>;
+pub trait AnyStep: StepRules {
     /// See [`Step::before`].
     fn before<'a>(
         &'a self,
@@ -427,7 +312,7 @@ pub trait AnyStep: Send + Sync {
     fn undo<'a>(&'a self, context: &'a StepContext<'a>, parameters: &'a Value) -> BoxFuture<'a, Result<Undo, Failure>>;
 }
 
-impl<S: Step> AnyStep for S {
+impl<S: Step> StepRules for S {
     fn name(&self) -> &'static str {
         S::NAME
     }
@@ -456,7 +341,9 @@ impl<S: Step> AnyStep for S {
     fn withholds(&self, parameters: &Value, field: &str) -> Option<&'static str> {
         Step::withholds(self, &S::Parameters::deserialize_from(parameters).ok()?, field)
     }
+}
 
+impl<S: Step> AnyStep for S {
     fn before<'a>(
         &'a self,
         context: &'a StepContext<'a>,

@@ -4,15 +4,15 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use crate::digitalocean::observed::Document;
 
-/// The knowledge about one live resource.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Observation {
+/// The knowledge about one live resource: its document `D`, or the reason `U` why it is unknown.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Observation<D = Document, U = UnknownReason> {
     /// Nothing is known that supports a verdict.
-    Unknown(UnknownReason),
+    Unknown(U),
     /// It does not exist: two direct requests returned 404.
     Gone,
     /// Its document.
-    Present(Document),
+    Present(D),
 }
 
 /// The reason why nothing is known.

@@ -402,7 +402,7 @@ async fn existence_checks_are_limited_per_sweep_and_all_run_in_the_end() {
             match world.look(number) {
                 Observation::Gone => {}
                 Observation::Unknown(UnknownReason::Failed { error }) => {
-                    assert!(error.contains("runs later"), "{error}")
+                    assert!(error.contains("runs later"), "{error}");
                 }
                 other => panic!("{number}: {other:?}"),
             }

@@ -13,8 +13,9 @@ use serde_json::{Value, json};
 use crate::{
     api::{Drift, DriftPhase, OPERATOR, ProvisionedResource, conditions::Claim, events::EventReason},
     drift::{
+        cached_record::{Record, RecordEntry},
         context::DriftContext,
-        index::{Orphans, Record, RecordEntry},
+        index::Orphans,
         known::KnownDrift,
         shown::brief,
     },

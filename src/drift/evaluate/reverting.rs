@@ -18,7 +18,7 @@ use crate::{
         known::{KnownDrift, readable},
         observed::{NeedsFreshRead, ReadSource, Recorded, Seen},
         plan::{Closing, PlannedSaga, PlannedWrite},
-        reverts::RevertSaga,
+        revert_saga::RevertSaga,
         shown::brief,
     },
 };

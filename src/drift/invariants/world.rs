@@ -103,7 +103,7 @@ impl RecordWorld {
             Swept::Live(None) | Swept::Nothing => None,
         };
         let seen = match (&observed, &live) {
-            (Swept::Nothing, _) => Seen::Unknown(INVENTORY_STALE, "too old"),
+            (Swept::Nothing, _) => Seen::Unknown((INVENTORY_STALE, "too old")),
             (Swept::Live(_), None) => Seen::Gone,
             (Swept::Live(_), Some(live)) => Seen::Present(live),
         };

@@ -47,7 +47,9 @@ mod update_resource;
 mod volume;
 mod wait_for_field;
 
-use super::step::AnyStep;
+use std::sync::LazyLock;
+
+use super::{step::AnyStep, step_rules::StepRules};
 
 pub use http_request::http_client;
 pub use reference::reference;
@@ -88,6 +90,13 @@ pub static ALL: &[&dyn AnyStep] = &[
     &sleep::Sleep,
     &fail::Fail,
 ];
+
+/// The rules of all steps, in the same order.
+pub static RULES: LazyLock<Vec<&'static dyn StepRules>> = LazyLock::new(|| ALL.iter().copied().map(rules_of).collect());
+
+fn rules_of(step: &'static dyn AnyStep) -> &'static dyn StepRules {
+    step
+}
 
 /// The step with this name.
 #[must_use]

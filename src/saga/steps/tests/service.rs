@@ -162,7 +162,10 @@ fn an_order_that_uses_what_is_not_kept_is_not_taken() {
         let steps = json!([{ "name": "call", "step": "HttpRequest", "with": with },
                            { "name": "say", "step": "Fail", "with": { "message": "${steps.call.output.body.id}" } }]);
         let spec = serde_json::from_value(json!({ "kind": "test", "steps": steps })).unwrap();
-        crate::saga::order::Order::read(&spec).unwrap().objections().map_err(|why| why.to_string())
+        crate::saga::order::Order::read(&spec, &crate::saga::steps::RULES)
+            .unwrap()
+            .objections()
+            .map_err(|why| why.to_string())
     };
     assert_eq!(objections(json!(["id"])), Ok(()));
     let wanted = "step \"say\": parameter \"message\": column 3: the output of \"call\" has no \"body\": list the \

@@ -1,0 +1,172 @@
+//! Reads the controllers of the account that own a resource. Only their lists show it, not the resource's document.
+
+use serde_json::Value;
+
+use super::{Client, Endpoint, Error, ResourceKey, ResourceOwners, document::str_at, revert};
+
+/// A kind of controller, and the list of its resources.
+struct Owner {
+    noun: &'static str,
+    list: (&'static str, &'static str),
+    /// The path of one controller's resources, and its scope.
+    of_one: &'static str,
+    scope: &'static str,
+    /// The key of its list, and of the id in each row.
+    key: &'static str,
+    id: &'static str,
+}
+
+const CLUSTER: Owner = Owner {
+    noun: "Kubernetes cluster",
+    list: ("/v2/kubernetes/clusters", "kubernetes_clusters"),
+    of_one: "/v2/kubernetes/clusters/{id}/destroy_with_associated_resources",
+    scope: "kubernetes:read",
+    key: "load_balancers",
+    id: "id",
+};
+
+/// The controllers that can own a resource of this kind.
+fn owners(kind: &str) -> Option<Owner> {
+    match kind {
+        "LoadBalancer" => Some(CLUSTER),
+        "Volume" => Some(Owner { key: "volumes", ..CLUSTER }),
+        "Droplet" => Some(Owner {
+            noun: "droplet autoscale pool",
+            list: ("/v2/droplets/autoscale", "autoscale_pools"),
+            of_one: "/v2/droplets/autoscale/{id}/members",
+            scope: "droplet:read",
+            key: "droplets",
+            id: "droplet_id",
+        }),
+        _ => None,
+    }
+}
+
+impl Client {
+    /// The controllers that own a resource, or one of these fields.
+    ///
+    /// # Errors
+    /// If a list or a document could not be read.
+    pub async fn owners(&self, key: &ResourceKey, fields: &[&str]) -> Result<ResourceOwners, Error> {
+        let mut owners = ResourceOwners { resource: self.owner(key).await?, ..ResourceOwners::default() };
+        for field in fields {
+            for guard in revert::guards(key.kind, field) {
+                let path =
+                    Endpoint { route: &guard.get.path, parent: None, id: Some(&key.id), scope: &key.kind.row().scope };
+                let shown = self.fetch(path, &guard.get.key, &[]).await?.unwrap_or_default();
+                if guard.condition.holds(&shown) {
+                    owners.fields.insert((*field).to_owned(), guard.by.clone());
+                }
+            }
+        }
+        Ok(owners)
+    }
+
+    /// The controller that owns a resource, such as `Kubernetes cluster web`; none if there is none, or if the token
+    /// cannot list the controllers.
+    ///
+    /// # Errors
+    /// If a list could not be read.
+    pub async fn owner(&self, key: &ResourceKey) -> Result<Option<String>, Error> {
+        let Some(owner) = owners(key.kind.name()) else { return Ok(None) };
+        let (route, name) = owner.list;
+        let all = Endpoint { route, parent: None, id: None, scope: owner.scope };
+        let all = match self.rows(all, name, &[]).await {
+            Err(Error::Forbidden { .. }) => return Ok(None),
+            all => all?,
+        };
+        for controller in all {
+            let id = str_at(&controller, "id");
+            let path = Endpoint { route: owner.of_one, parent: None, id: Some(id), scope: owner.scope };
+            let is_it = |row: &Value| row.get(owner.id).is_some_and(|id| text(id) == *key.id);
+            if self.owned(path, &owner).await?.iter().any(is_it) {
+                return Ok(Some(format!("{} {}", owner.noun, str_at(&controller, "name"))));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The rows of one controller's resources. Only droplets have pages.
+    async fn owned(&self, path: Endpoint<'_>, owner: &Owner) -> Result<Vec<Value>, Error> {
+        let rows = if owner.key == "droplets" {
+            self.rows(path, owner.key, &[]).await
+        } else {
+            let rows = self.fetch(path, owner.key, &[]).await;
+            rows.map(|rows| rows.and_then(|rows| rows.as_array().cloned()).unwrap_or_default())
+        };
+        match rows {
+            // The controller was deleted meanwhile.
+            Err(Error::NotFound { .. }) => Ok(Vec::new()),
+            rows => rows,
+        }
+    }
+}
+
+fn text(id: &Value) -> String {
+    id.as_str().map_or_else(|| id.to_string(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::digitalocean::{
+        Kind,
+        fake::{Fake, FakeResponse},
+    };
+
+    #[tokio::test]
+    async fn a_field_that_the_cloud_sets_by_itself_is_named() {
+        for is_on in [true, false] {
+            let server = Fake::start(move |path| match path {
+                "/v2/databases/9cc10173-e9ea-4176-9dbc-a4cee4c4ff30/autoscale" => {
+                    FakeResponse::json(200, &json!({"autoscale": {"storage": {"enabled": is_on}}}))
+                }
+                other => FakeResponse::json(404, &json!({"id": "not_found", "message": other})),
+            })
+            .await;
+            let database = ResourceKey::new(Kind::named("Database").unwrap(), "9cc10173-e9ea-4176-9dbc-a4cee4c4ff30");
+            let owners = server.client().owners(&database, &["storage_size_mib", "tags"]).await.unwrap();
+            assert_eq!(owners.resource, None);
+            let fields: Vec<_> = owners.fields.keys().map(String::as_str).collect();
+            assert_eq!(fields, if is_on { vec!["storage_size_mib"] } else { vec![] });
+            assert_eq!(server.asked().len(), 1, "{:?}", server.asked());
+        }
+    }
+
+    #[tokio::test]
+    async fn the_cluster_or_the_pool_of_a_resource_is_named() {
+        let server = Fake::start(|path| match path {
+            "/v2/kubernetes/clusters?page=1&per_page=200" => {
+                let cluster = json!({"id": "c1", "name": "web"});
+                FakeResponse::json(200, &json!({"kubernetes_clusters": [cluster], "meta": {"total": 1}}))
+            }
+            "/v2/kubernetes/clusters/c1/destroy_with_associated_resources" => {
+                let balancer = json!({"id": "lb-1", "name": "a"});
+                FakeResponse::json(200, &json!({"load_balancers": [balancer], "volumes": []}))
+            }
+            "/v2/droplets/autoscale?page=1&per_page=200" => FakeResponse::json(
+                200,
+                &json!({"autoscale_pools": [{"id": "p1", "name": "pool"}], "meta": {"total": 1}}),
+            ),
+            "/v2/droplets/autoscale/p1/members?page=1&per_page=200" => {
+                FakeResponse::json(200, &json!({"droplets": [{"droplet_id": 7}], "meta": {"total": 1}}))
+            }
+            other => FakeResponse::json(404, &json!({"id": "not_found", "message": other})),
+        })
+        .await;
+        let client = server.client();
+        for (kind, id, wanted) in [
+            ("LoadBalancer", "lb-1", Some("Kubernetes cluster web")),
+            ("LoadBalancer", "lb-2", None),
+            ("Volume", "lb-1", None),
+            ("Droplet", "7", Some("droplet autoscale pool pool")),
+            ("Droplet", "8", None),
+            ("Firewall", "lb-1", None),
+        ] {
+            let owner = client.owner(&ResourceKey::new(Kind::named(kind).unwrap(), id)).await.unwrap();
+            assert_eq!(owner.as_deref(), wanted, "{kind} {id}");
+        }
+    }
+}
