@@ -108,11 +108,9 @@ pub(super) fn enter(status: &mut SagaStatus, phase: SagaPhase, why: &str, messag
 fn set_conditions(status: &mut SagaStatus, why: &str, message: &str, news: &str, now: Timestamp) {
     let phase = status.phase;
     let is_stuck = phase == SagaPhase::Stuck;
-    let stalled = match condition(status, conditions::STALLED) {
-        // Suspension does not change the reason of Stalled.
-        Some(known) if is_stuck && why == reason::SUSPENDED => (known.reason.clone(), known.message.clone()),
-        _ => (why.to_owned(), message.to_owned()),
-    };
+    // Suspension does not change the reason of Stalled.
+    let Cause { reason: cause, message: stalled } = status.stuck_by.clone().unwrap_or_default();
+    let stalled = (cause, stalled);
     let is_suspended = status.suspended_at.is_some() && !phase.is_finished();
     let pause = "suspended: no step is called or undone and no timeout runs; set spec.suspend to false to resume";
     let (why, message, news) = if is_suspended { (reason::SUSPENDED, pause, pause) } else { (why, message, news) };

@@ -19,12 +19,11 @@ use super::{
     clock,
     event::{Choice, Event, StepEvent},
     state::{
-        Direction, LONGEST_MESSAGE, LONGEST_REFUSAL, LONGEST_WAIT, NOTHING_BYTES, condition, current, direction,
-        has_room, short,
+        Direction, LONGEST_MESSAGE, LONGEST_REFUSAL, LONGEST_WAIT, NOTHING_BYTES, current, direction, has_room, short,
     },
 };
 use crate::api::{
-    conditions::{self, reason},
+    conditions::reason,
     saga::{ActionId, Cause, Resolution, SagaPhase, SagaStatus, StepError, StepState, StepStatus},
 };
 
@@ -78,6 +77,7 @@ pub fn apply(status: &mut SagaStatus, event: Event, now: Timestamp) -> Result<()
         }
         Event::Unsuspend => unsuspend(status, now),
         Event::Resolve { resolution, choice } => {
+            status.stuck_by = None;
             let overruled = status.stalled_by.take().filter(|reason| !status.overruled.contains(reason));
             status.overruled.extend(overruled);
             resolve(status, resolution, choice, now);
@@ -89,8 +89,10 @@ pub fn apply(status: &mut SagaStatus, event: Event, now: Timestamp) -> Result<()
             set_active(status, now);
         }
         Event::Stick { why, stop } => {
+            let message = short(why.message, LONGEST_MESSAGE);
             status.stalled_by = stop;
-            enter(status, SagaPhase::Stuck, why.reason, short(why.message, LONGEST_MESSAGE), now);
+            status.stuck_by = Some(Cause { reason: why.reason.to_owned(), message: message.clone() });
+            enter(status, SagaPhase::Stuck, why.reason, message, now);
         }
         Event::Finish { is_rollback_kind } => finish(status, is_rollback_kind, now),
         Event::Observe { generation } => {
@@ -135,9 +137,8 @@ fn unsuspend(status: &mut SagaStatus, now: Timestamp) {
     match status.phase {
         SagaPhase::Pending => enter(status, SagaPhase::Pending, reason::PENDING, "", now),
         SagaPhase::Stuck => {
-            let why = condition(status, conditions::STALLED).map(|it| (it.reason.clone(), it.message.clone()));
-            let (why, message) = why.unwrap_or_default();
-            enter(status, SagaPhase::Stuck, &why, message, now);
+            let Cause { reason, message } = status.stuck_by.clone().unwrap_or_default();
+            enter(status, SagaPhase::Stuck, &reason, message, now);
         }
         _ => set_active(status, now),
     }
@@ -184,7 +185,7 @@ fn is_legal_step(phase: SagaPhase, state: StepState, event: &StepEvent) -> bool 
     }
 }
 
-#[expect(clippy::too_many_lines, reason = "a table: what each event writes")]
+#[expect(clippy::too_many_lines, reason = "a table of the fields that each event writes")]
 fn write_step(entry: &mut StepStatus, event: StepEvent, now: Timestamp) {
     let time = Some(Time(now));
     match event {
@@ -328,7 +329,8 @@ fn resolve(status: &mut SagaStatus, resolution: Resolution, choice: Choice, now:
             (Choice::Skip, false) => entry.state = StepState::Skipped,
             (Choice::Retry, true) => entry.undo = None,
             (Choice::Skip, true) => entry.state = StepState::Left,
-            _ => {}
+            // The saga stopped before the step; `is_legal` refuses to adopt for an undone step; giving up changes none.
+            (Choice::Retry, false) | (Choice::Adopt, true) | (Choice::Abandon, true | false) => {}
         }
     }
     let what = format!("{} of {:?} by {}", resolution.what, resolution.step, resolution.by);
@@ -410,8 +412,11 @@ mod tests {
 
     use super::*;
     use crate::{
-        api::saga::{ErrorKind, Values},
-        saga::event::Why,
+        api::{
+            conditions,
+            saga::{ErrorKind, Values},
+        },
+        saga::{event::Why, state::condition},
     };
 
     fn why() -> Why {
@@ -576,6 +581,24 @@ mod tests {
         apply(&mut status, Event::Stick { why: why(), stop: None }, now()).unwrap();
         assert_eq!(claims(&status), ["Succeeded Unknown Cancelled", "Stalled True Cancelled"]);
         assert_eq!(condition(&status, conditions::STALLED).unwrap().message, "because");
+    }
+
+    #[test]
+    fn the_cause_of_a_stuck_saga_survives_a_suspension_without_its_conditions() {
+        let mut status = after([start(), Event::Stick { why: why(), stop: None }, Event::Suspend]);
+        let stalled = |status: &SagaStatus| {
+            let stalled = condition(status, conditions::STALLED).unwrap();
+            (stalled.reason.clone(), stalled.message.clone())
+        };
+        let cause = (reason::CANCELLED.to_owned(), "because".to_owned());
+        assert_eq!(stalled(&status), cause);
+        // Another program may remove the conditions.
+        status.conditions.clear();
+        apply(&mut status, Event::Unsuspend, now()).unwrap();
+        assert_eq!(stalled(&status), cause);
+        let retry = events(0).into_iter().find(|event| matches!(event, Event::Resolve { choice: Choice::Retry, .. }));
+        apply(&mut status, retry.unwrap(), now()).unwrap();
+        assert_eq!(status.stuck_by, None);
     }
 
     #[test]

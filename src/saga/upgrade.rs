@@ -22,6 +22,10 @@ pub(super) fn upgrade(status: &mut SagaStatus) {
             .filter(|said| ![reason::SUSPENDED, reason::ROLLING_BACK].contains(&said.reason.as_str()))
             .map(|said| Cause { reason: said.reason.clone(), message: said.message.clone() });
     }
+    if status.phase == SagaPhase::Stuck && status.stuck_by.is_none() {
+        status.stuck_by = condition(status, conditions::STALLED)
+            .map(|said| Cause { reason: said.reason.clone(), message: said.message.clone() });
+    }
     if status.phase == SagaPhase::Stuck && status.stalled_by.is_none() {
         status.stalled_by = condition(status, conditions::STALLED)
             .filter(|said| STOP_REASONS.contains(&said.reason.as_str()))

@@ -66,6 +66,10 @@ pub struct SagaStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rolled_back_by: Option<Cause>,
 
+    /// The cause of a saga that is Stuck. Resolving the saga removes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stuck_by: Option<Cause>,
+
     /// The stop request that made the saga Stuck. Resolving the saga overrules it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stalled_by: Option<StopReason>,
@@ -95,7 +99,7 @@ pub struct SagaStatus {
 }
 
 /// A reason with its message, as conditions hold them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Cause {
     /// The machine-readable reason.
     #[schemars(length(max = 1024))]

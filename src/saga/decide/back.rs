@@ -56,7 +56,7 @@ pub(super) fn back(view: &SagaView<'_>) -> Command {
             let message = "the cloud started the action that undoes it and reports that it failed".to_owned();
             return Command::Note(missed_undo(view, index, entry, StepError { kind: ErrorKind::Transient, message }));
         }
-        _ => {}
+        (Some(_), Some(ActionState::Completed | ActionState::Gone)) | (None, _) => {}
     }
     let until = undo.retry_at.as_ref().map(|at| at.0);
     if let Some(wait) = until.and_then(|until| view.until(until)).or(view.idle()) {
