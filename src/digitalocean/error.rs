@@ -214,15 +214,32 @@ impl Error {
         }
     }
 
-    /// DigitalOcean's message, if it refused the call.
+    /// Returns true if DigitalOcean refused a change because the resource is already in the target state.
     #[must_use]
-    pub fn message(&self) -> Option<&str> {
+    pub fn is_already_done(&self) -> bool {
+        matches!(self, Self::Refused { status: 422, message, .. } if says(message, &DONE) && !says(message, &BUSY))
+    }
+
+    /// Returns true if DigitalOcean refused the spelling of ports.
+    #[must_use]
+    pub fn refuses_ports(&self) -> bool {
+        matches!(self, Self::Refused { status: 422, message, .. } if says(message, &PORTS))
+    }
+
+    /// DigitalOcean's message, if it refused the call.
+    #[cfg(test)]
+    pub(crate) fn message(&self) -> Option<&str> {
         match self {
             Self::Forbidden { message, .. } | Self::Refused { message, .. } => Some(message),
             _ => None,
         }
     }
 }
+
+/// Messages of a resource that is in the target state.
+const DONE: [&str; 1] = ["already"];
+/// Messages about the ports of a rule.
+const PORTS: [&str; 1] = ["port"];
 
 /// Messages of a resource that is busy with an earlier change.
 const BUSY: [&str; 4] =
@@ -274,6 +291,26 @@ mod tests {
         ] {
             assert_eq!(error.is_busy(), is_busy, "{error}");
             assert_eq!(error.to_string().contains("the scope"), advises, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_target_state_that_is_reached_and_a_spelling_of_ports_are_recognised() {
+        let refused = |status, message: &str| Error::Refused {
+            doing: "POST /v2/droplets/{id}/actions".to_owned(),
+            status,
+            message: message.to_owned(),
+        };
+        for (error, is_done, refuses_ports) in [
+            (refused(422, "Droplet is already powered on."), true, false),
+            (refused(422, "Droplet ALREADY has IPv6 enabled"), true, false),
+            (refused(422, "Droplet already has a pending event."), false, false),
+            (refused(409, "already exists"), false, false),
+            (refused(422, "Invalid port range"), false, true),
+            (refused(400, "Invalid port range"), false, false),
+            (refused(422, "Name is invalid"), false, false),
+        ] {
+            assert_eq!((error.is_already_done(), error.refuses_ports()), (is_done, refuses_ports), "{error}");
         }
     }
 }

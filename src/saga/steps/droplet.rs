@@ -167,7 +167,7 @@ pub(super) async fn go_back(
 async fn begin(context: &StepContext<'_>, id: &str, action: &Value) -> Result<Option<ActionId>, Failure> {
     match send(context, id, action).await {
         Ok(answer) => common::action_id(&answer).map(Some),
-        Err(error) if is_so_already(&error) => Ok(None),
+        Err(error) if error.is_already_done() => Ok(None),
         Err(Error::NotFound { .. }) => Err(gone(id)),
         Err(error) => Err(error.into()),
     }
@@ -195,11 +195,6 @@ fn scope(action: &Value) -> &'static str {
         Some("restore") => "droplet:update, droplet:admin",
         _ => "droplet:update",
     }
-}
-
-fn is_so_already(error: &Error) -> bool {
-    let said = error.message().unwrap_or_default().to_lowercase();
-    error.status() == Some(422) && said.contains("already") && !said.contains("pending event")
 }
 
 fn started(id: &str, action: ActionId) -> Progress<NoOutput> {

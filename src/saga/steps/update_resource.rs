@@ -285,9 +285,7 @@ async fn write(
         return Ok(false);
     }
     let sent = match context.cloud.send(request.verb, request.path(&key), Some(&request.body)).await {
-        Err(Error::Refused { status: 422, message, .. })
-            if request.alternative.is_some() && is_about_ports(&message) =>
-        {
+        Err(error) if request.alternative.is_some() && error.refuses_ports() => {
             context.cloud.send(request.verb, request.path(&key), request.alternative.as_ref()).await
         }
         sent => sent,
@@ -300,10 +298,6 @@ async fn write(
         Err(Error::NotFound { .. }) => Err(missing(context, given, &request).await?),
         Err(error) => Err(error.into()),
     }
-}
-
-fn is_about_ports(message: &str) -> bool {
-    message.to_lowercase().contains("port")
 }
 
 /// The refusal to write back a document that may lack a part.
