@@ -4,11 +4,12 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::{
-    cloud::{Cloud, now},
+    cloud::Cloud,
+    generated::now,
     pages,
     reply::Reply,
     request::{Call, Ending},
-    store::{set, text_of},
+    values::{set, text_of},
 };
 
 /// The resource of an action.

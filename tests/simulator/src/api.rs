@@ -6,16 +6,17 @@ use axum::http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    actions, apps, backups, catalogue, certificates,
+    actions, apps, backups, catalogue, certificates, changes,
     cloud::Cloud,
     clusters,
-    colleagues::{self, Moment},
-    database_changes, database_parts, databases, deployments, domains, droplet_actions, droplets, firewalls, images,
+    colleague::Moment,
+    colleagues, database_changes, database_parts, databases, deployments, domains, droplet_actions, droplets,
+    firewalls, images,
     kinds::{self, Kind},
     memberships, node_pools, pages, places, projects, registries,
     reply::{Refusal, Reply},
     request::Call,
-    reserved_ips, snapshots, tags, views, volumes, writes,
+    reserved_ips, snapshots, tags, values, views, volumes,
 };
 
 /// Answers a call. A colleague may write the same resource just before a change, or just after it.
@@ -47,7 +48,7 @@ fn route(cloud: &mut Cloud, call: &Call) -> Result<Reply, Refusal> {
     let id = cloud.resolve(kind, &collection, &id).ok_or_else(Refusal::not_found)?;
     match call.method {
         Method::GET => get(cloud, kind, &collection, &id),
-        Method::PUT | Method::PATCH => writes::update(cloud, kind, &collection, &id, call),
+        Method::PUT | Method::PATCH => changes::update(cloud, kind, &collection, &id, call),
         Method::DELETE => delete(cloud, kind, &collection, &id),
         _ => Err(Refusal::method_not_allowed()),
     }
@@ -331,7 +332,7 @@ fn part_of_droplet(cloud: &Cloud, id: &str, part: &str, call: &Call) -> Result<R
             .filter(|it| {
                 it.get("droplet_ids")
                     .and_then(Value::as_array)
-                    .is_some_and(|ids| ids.iter().any(|it| crate::store::text_of(it) == id))
+                    .is_some_and(|ids| ids.iter().any(|it| values::text_of(it) == id))
             })
             .collect(),
         _ => Vec::new(),

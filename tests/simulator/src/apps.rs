@@ -3,12 +3,12 @@
 use axum::http::StatusCode;
 use serde_json::{Map, Value};
 
+use super::values::set;
 use crate::{
     cloud::Cloud,
     deployments, places,
     reply::{Refusal, Reply},
     request::Call,
-    store::set,
     writes::{Target, items},
 };
 

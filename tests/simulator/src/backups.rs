@@ -8,7 +8,8 @@ use crate::{
     pages,
     reply::{Refusal, Reply},
     request::Call,
-    store::{Collection, set},
+    store::Collection,
+    values::set,
 };
 
 /// Checks a requested policy; null requests the default.

@@ -3,10 +3,11 @@
 use serde_json::{Map, Value};
 
 use crate::{
-    cloud::{Cloud, now, uuid},
+    cloud::Cloud,
+    generated::{now, uuid},
     places,
     reply::Refusal,
-    store::set,
+    values::set,
 };
 
 /// The fields of other resources that contain the id of a certificate.

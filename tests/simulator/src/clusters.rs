@@ -3,13 +3,13 @@
 use axum::http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
+use super::values::set;
 use crate::{
     cloud::Cloud,
     places,
     reply::{Refusal, Reply},
     request::{Call, Ending},
-    store::set,
-    tags,
+    tagged, values,
     writes::{Busy, check_text, items},
 };
 
@@ -126,7 +126,7 @@ pub(crate) fn add_own_tags(cloud: &mut Cloud, id: &str) {
 /// Adds these tags in a document.
 pub(crate) fn tag(cluster: &mut Value) {
     let add = |document: &mut Value, own: &[&str]| {
-        let requested = tags::of(document);
+        let requested = values::tags_of(document);
         let own = own.iter().map(|tag| (*tag).to_owned());
         let all: Vec<String> = own.chain(requested).fold(Vec::new(), |mut all, tag| {
             if !all.contains(&tag) {
@@ -191,12 +191,12 @@ pub(crate) fn associated(cloud: &Cloud, id: &str) -> Result<Reply, Refusal> {
         return Err(Refusal::not_found());
     }
     let tag = format!("k8s:{id}");
-    let nodes = tags::with(cloud, "droplets", &tag);
+    let nodes = tagged::with(cloud, "droplets", &tag);
     let on_nodes = |collection: &str| -> Vec<Value> {
         let is_on = |document: &Value| {
             let droplets = items(document, "droplet_ids");
             let has_tag = document.get("tag").and_then(Value::as_str) == Some(&tag);
-            has_tag || droplets.iter().any(|it| nodes.contains(&crate::store::text_of(it)))
+            has_tag || droplets.iter().any(|it| nodes.contains(&values::text_of(it)))
         };
         let found = cloud.store.all(collection).into_iter().filter(is_on);
         found.map(|it| json!({"id": it.get("id"), "name": it.get("name")})).collect()

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
 use crate::{
-    control_api::{COLLEAGUES, FAULTS, INVENTORY, RENEWAL, REQUESTS, RESOURCE},
+    control_paths::{COLLEAGUES, FAULTS, INVENTORY, RENEWAL, REQUESTS, RESOURCE},
     error::Error,
     faults::Fault,
     request::encode,

@@ -14,20 +14,14 @@ use serde_json::Value;
 
 use crate::{
     certificates,
-    colleagues::{Colleague, Moment},
+    colleague::{Colleague, Moment},
+    control_paths::{COLLEAGUES, FAULTS, INVENTORY, RENEWAL, REQUESTS, RESOURCE},
     faults::{Effect, Fault},
     inventory, kinds,
+    past::Past,
     requests::Requests,
-    server::Shared,
-    views::Past,
+    shared::Shared,
 };
-
-pub(crate) const RESOURCE: &str = "/_simulator/resource";
-pub(crate) const INVENTORY: &str = "/_simulator/inventory";
-pub(crate) const RENEWAL: &str = "/_simulator/renewal";
-pub(crate) const COLLEAGUES: &str = "/_simulator/colleagues";
-pub(crate) const FAULTS: &str = "/_simulator/faults";
-pub(crate) const REQUESTS: &str = "/_simulator/requests";
 
 /// The resource of a call.
 #[derive(Debug, Serialize, Deserialize)]

@@ -6,15 +6,15 @@ use axum::http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    catalogue,
-    cloud::{self, Cloud},
+    account, catalogue,
+    cloud::Cloud,
     database_parts,
     database_plans::{self, Size},
     databases::{self, ENGINES},
-    droplets::DEFAULT_VPC,
+    droplet_document::DEFAULT_VPC,
     reply::{Refusal, Reply},
     request::{Call, Ending},
-    store::set,
+    values::set,
     writes::{check_exists, items},
 };
 
@@ -167,7 +167,7 @@ impl Asked<'_> {
             _ => return Err(Refusal::unprocessable("invalid maintenance window")),
         };
         let mut window = self.database.get("maintenance_window").cloned().unwrap_or_else(|| json!({}));
-        cloud::merge(&mut window, &json!({"day": day.to_ascii_lowercase(), "hour": hour}));
+        account::merge(&mut window, &json!({"day": day.to_ascii_lowercase(), "hour": hour}));
         Ok(immediate([("maintenance_window", window)]))
     }
 

@@ -4,10 +4,11 @@ use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::{
-    cloud::{self, Cloud},
+    account,
+    cloud::Cloud,
     reply::{Refusal, Reply},
     request::Call,
-    store::set,
+    values::set,
     writes::items,
 };
 
@@ -20,7 +21,7 @@ pub(crate) fn keep(cloud: &mut Cloud, id: &str, what: &str, call: &Call, answer:
     // Some clients wrap it in its name, as the response does.
     let changes = call.body.get(what).unwrap_or(&call.body);
     let mut part = cloud.store.get(&parts, what).unwrap_or_else(|| json!({}));
-    cloud::merge(&mut part, changes);
+    account::merge(&mut part, changes);
     cloud.store.put(&parts, what, &part);
     Reply { status: answer, body: None }
 }

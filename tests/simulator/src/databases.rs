@@ -4,11 +4,10 @@ use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    catalogue,
-    cloud::{now, uuid},
-    database_plans,
+    catalogue, database_plans,
+    generated::{now, uuid},
     reply::Reply,
-    store::set,
+    values::set,
 };
 
 /// Engine, versions with the default first, and the end of life, if any.

@@ -4,11 +4,12 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::{
-    cloud::{Cloud, now, uuid},
+    cloud::Cloud,
+    generated::{now, uuid},
     places,
     reply::{Refusal, Reply},
     request::{Call, Ending},
-    store::set,
+    values::set,
 };
 
 /// A deployment of the app's current spec.

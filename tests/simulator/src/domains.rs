@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     cloud::Cloud,
     reply::Refusal,
-    store::{set, text_of},
+    values::{set, text_of},
 };
 
 /// Records whose data is a host name: it is sent with a final dot in every change, and returned without it.

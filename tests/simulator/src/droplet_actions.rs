@@ -7,25 +7,14 @@ use crate::{
     actions::{self, Resource},
     backups, catalogue,
     cloud::Cloud,
+    droplet_document,
+    droplet_events::check_free,
     droplets,
     reply::{Refusal, Reply},
     request::Call,
-    snapshots,
-    store::text_of,
-    tags,
+    snapshots, tagged,
+    values::text_of,
 };
-
-/// Refuses an event on a droplet while another is in progress. Attaching a volume or an address is such an event. A
-/// droplet that DigitalOcean locked accepts no event.
-pub(crate) fn check_free(cloud: &Cloud, id: &str) -> Result<(), Refusal> {
-    if cloud.is_busy("droplets", id) {
-        return Err(Refusal::unprocessable("Droplet already has a pending event."));
-    }
-    if cloud.store.get("droplets", id).is_some_and(|droplet| droplet.get("locked") == Some(&Value::Bool(true))) {
-        return Err(Refusal::unprocessable("Droplet is currently locked."));
-    }
-    Ok(())
-}
 
 /// `POST /v2/droplets/{id}/actions`
 pub(crate) fn start(cloud: &mut Cloud, id: &str, call: &Call) -> Result<Reply, Refusal> {
@@ -37,7 +26,7 @@ pub(crate) fn start(cloud: &mut Cloud, id: &str, call: &Call) -> Result<Reply, R
 pub(crate) fn start_tagged(cloud: &mut Cloud, call: &Call) -> Result<Reply, Refusal> {
     let tag = call.parameter("tag_name").ok_or_else(|| Refusal::unprocessable("tag_name can't be blank"))?;
     let started: Result<Vec<Value>, Refusal> =
-        tags::with(cloud, "droplets", tag).iter().map(|id| start_one(cloud, id, call)).collect();
+        tagged::with(cloud, "droplets", tag).iter().map(|id| start_one(cloud, id, call)).collect();
     Ok(Reply::json(StatusCode::CREATED, &json!({"actions": started?})))
 }
 
@@ -173,7 +162,7 @@ fn feature(feature: &'static str, on: bool) -> Change {
 
 fn recomplete(droplet: &mut Map<String, Value>) {
     let id = droplet.get("id").and_then(Value::as_u64).unwrap_or_default();
-    if let Value::Object(whole) = droplets::complete(Value::Object(std::mem::take(droplet)), id) {
+    if let Value::Object(whole) = droplet_document::complete(Value::Object(std::mem::take(droplet)), id) {
         *droplet = whole;
     }
 }

@@ -4,7 +4,8 @@ use std::{collections::HashMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{request::pairs, views::Past};
+use super::past::Past;
+use crate::request::pairs;
 
 /// A fault on calls that match.
 ///

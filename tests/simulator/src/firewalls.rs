@@ -2,11 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
+use super::values::set;
 use crate::{
     cloud::Cloud,
     reply::Refusal,
     request::Call,
-    store::set,
     writes::{Busy, check_exists, check_text, items},
 };
 

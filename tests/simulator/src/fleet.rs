@@ -1,11 +1,10 @@
-//! A generated fleet: the text of one droplet with gaps, which are filled when a row is read, so that 100,000 droplets
-//! need no memory.
+//! A generated fleet: the text of one droplet with gaps, which are filled when a row is read, so that 100,000 //! need no memory.
 
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use crate::droplets;
+use crate::droplet_document;
 
 const FIRST_ID: u64 = 3_164_444;
 /// Placeholders for the parts that differ between droplets; each occurs nowhere else in a droplet.
@@ -31,7 +30,7 @@ enum Piece {
 
 impl Fleet {
     pub(crate) fn new() -> Self {
-        let mut droplet = droplets::complete(
+        let mut droplet = droplet_document::complete(
             json!({
                 "id": ID, "name": NAME, "size_slug": "s-2vcpu-4gb", "region": "nyc3", "image": "ubuntu-24-04-x64",
                 "tags": Self::tags(), "created_at": "2026-01-01T00:00:00Z",
@@ -77,8 +76,8 @@ impl Fleet {
                 Piece::Text(text) => to.write_str(text),
                 Piece::Id => write!(to, "{}", Self::id(n)),
                 Piece::Name => to.write_str(&Self::name(n)),
-                Piece::Private => write!(to, "{}", droplets::private_address(Self::id(n))),
-                Piece::Public => write!(to, "{}", droplets::public_address(Self::id(n))),
+                Piece::Private => write!(to, "{}", droplet_document::private_address(Self::id(n))),
+                Piece::Public => write!(to, "{}", droplet_document::public_address(Self::id(n))),
             };
         }
     }

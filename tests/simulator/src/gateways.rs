@@ -6,7 +6,7 @@ use crate::{
     cloud::Cloud,
     reply::Refusal,
     request::Call,
-    store::set,
+    values::set,
     writes::{Busy, check_text, items},
 };
 

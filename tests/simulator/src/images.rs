@@ -10,7 +10,7 @@ use crate::{
     cloud::Cloud,
     reply::{Refusal, Reply},
     request::Call,
-    store::set,
+    values::set,
     writes::{check_text, items},
 };
 

@@ -5,7 +5,10 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
-use crate::store::{Row, Store, text_of};
+use crate::{
+    store::{Row, Store},
+    values::text_of,
+};
 
 /// Fields that change without a request, or that change with every request and are never restored.
 const VOLATILE: &[&str] =

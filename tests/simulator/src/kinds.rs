@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::store::text_of;
+use crate::values::text_of;
 
 /// The form of a resource's id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,8 +8,8 @@ use crate::{
     projects,
     reply::Refusal,
     request::Call,
-    store::{set, text_of},
     templates,
+    values::{set, text_of},
     writes::{Busy, Target, check_exists, check_one_of, check_text, items},
 };
 

@@ -9,7 +9,7 @@ use crate::{
     firewalls, load_balancers,
     reply::{Refusal, Reply},
     request::Call,
-    store::set,
+    values::set,
     writes::items,
 };
 

@@ -5,11 +5,12 @@ use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::{
-    cloud::{Cloud, now, uuid},
+    cloud::Cloud,
     clusters,
+    generated::{now, uuid},
     reply::{Refusal, Reply},
     request::Call,
-    store::set,
+    values::set,
     writes::items,
 };
 

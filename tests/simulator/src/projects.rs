@@ -4,10 +4,12 @@ use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    cloud::{Cloud, now},
+    cloud::Cloud,
+    generated::now,
     reply::{Refusal, Reply},
     request::Call,
-    store::{Collection, Row, set},
+    store::{Collection, Row},
+    values::set,
     writes::{Target, check_one_of, check_text},
 };
 

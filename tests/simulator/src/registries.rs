@@ -4,10 +4,11 @@ use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::{
-    cloud::{Cloud, now},
+    cloud::Cloud,
+    generated::now,
     reply::{Refusal, Reply},
     request::Call,
-    store::set,
+    values::set,
 };
 
 /// slug, name, repositories, GiB, cents a month.

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use axum::http::{Method, Uri};
 use serde_json::Value;
 
-use crate::views::Past;
+use super::past::Past;
 
 /// A call in the form that handlers read.
 #[derive(Clone, Debug)]

@@ -9,10 +9,10 @@ use crate::{
     actions::{self, Resource},
     catalogue,
     cloud::Cloud,
-    droplet_actions::check_free,
+    droplet_events::check_free,
     reply::{Refusal, Reply},
     request::Call,
-    store::{set, text_of},
+    values::{set, text_of},
 };
 
 /// `POST /v2/reserved_ips`: for a region or for a droplet.

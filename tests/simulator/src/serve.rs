@@ -16,14 +16,14 @@ use serde_json::Value;
 
 use crate::{
     api,
-    cloud::uuid,
     faults::{Effect, Incoming, Met},
+    generated::uuid,
     limits::{Standing, Verdict},
     places,
     reply::{Refusal, Reply},
     request::{Call, Distortion, Ending, query_of},
     scopes::{self, Access},
-    server::{Bell, Shared},
+    shared::{Bell, Shared},
 };
 
 /// A generous limit: bodies that are sent to the simulator are small.

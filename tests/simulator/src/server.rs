@@ -2,21 +2,28 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use axum::{Router, extract::Extension};
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Notify,
     task::{JoinHandle, JoinSet},
 };
 
 use crate::{
-    cloud::Cloud, control::Control, control_api, error::Error, faults::Faults, fleet::Fleet, limits::Limiter, load,
-    options::Options, requests::Counter, serve::serve,
+    cloud::Cloud,
+    control::Control,
+    control_api,
+    error::Error,
+    fleet::Fleet,
+    limits::Limiter,
+    load,
+    options::Options,
+    serve::serve,
+    shared::{Bell, Shared},
 };
 
 /// A simulator in this process. Dropping it closes the server and all connections.
@@ -83,46 +90,6 @@ impl Drop for Simulator {
     }
 }
 
-/// The state that all connections share.
-pub(crate) struct Shared {
-    cloud: Mutex<Cloud>,
-    faults: Mutex<Faults>,
-    limiter: Mutex<Limiter>,
-    counter: Mutex<Counter>,
-    token: Option<String>,
-}
-
-impl Shared {
-    /// Returns the account, after everything that is due took effect.
-    pub(crate) fn cloud(&self) -> MutexGuard<'_, Cloud> {
-        let mut cloud = lock(&self.cloud);
-        cloud.settle(Instant::now());
-        cloud
-    }
-
-    pub(crate) fn faults(&self) -> MutexGuard<'_, Faults> {
-        lock(&self.faults)
-    }
-
-    pub(crate) fn limiter(&self) -> MutexGuard<'_, Limiter> {
-        lock(&self.limiter)
-    }
-
-    /// Returns true if a token is accepted.
-    pub(crate) fn lets_in(&self, token: Option<&str>) -> bool {
-        self.token.is_none() || self.token.as_deref() == token
-    }
-
-    pub(crate) fn counter(&self) -> MutexGuard<'_, Counter> {
-        lock(&self.counter)
-    }
-}
-
-/// Ignores poisoning: a panic in one handler must not fail the rest of a test.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 async fn accept(listener: TcpListener, router: Router) {
     // Dropping this task drops the connections too.
     let mut connections = JoinSet::new();
@@ -135,16 +102,6 @@ async fn accept(listener: TcpListener, router: Router) {
             },
             Some(_) = connections.join_next() => {}
         }
-    }
-}
-
-/// A handler notifies it to reset the connection.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Bell(Arc<Notify>);
-
-impl Bell {
-    pub(crate) fn ring(&self) {
-        self.0.notify_one();
     }
 }
 

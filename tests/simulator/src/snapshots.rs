@@ -4,11 +4,12 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::{
-    cloud::{Cloud, now, uuid},
+    cloud::Cloud,
+    generated::{now, uuid},
     reply::{Refusal, Reply},
     request::Call,
-    store::text_of,
     tags,
+    values::text_of,
 };
 
 /// Adds the snapshot that a droplet's action took. The action does not contain its id, as in the real API.

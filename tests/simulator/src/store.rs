@@ -11,7 +11,11 @@ use std::{
 
 use serde_json::Value;
 
-use crate::fleet::Fleet;
+use crate::{
+    droplet_document,
+    fleet::Fleet,
+    values::{tags_of, text_of},
+};
 
 /// All collections of the account.
 #[derive(Debug, Default)]
@@ -72,7 +76,7 @@ impl Facts {
         let region = document.get("region");
         Self {
             name: text("name"),
-            tags: crate::tags::of(document),
+            tags: tags_of(document),
             gpu: document.get("size_slug").and_then(Value::as_str).is_some_and(|slug| slug.starts_with("gpu-")),
             public: document.get("public").and_then(Value::as_bool),
             kind: text("resource_type").or_else(|| text("type")),
@@ -255,7 +259,7 @@ impl Store {
         let facts = Arc::new(Facts {
             tags: Fleet::tags(),
             region: Some("nyc3".to_owned()),
-            vpc: Some(crate::droplets::DEFAULT_VPC.to_owned()),
+            vpc: Some(droplet_document::DEFAULT_VPC.to_owned()),
             ..Facts::default()
         });
         let droplets = self.collections.entry("droplets".to_owned()).or_default();
@@ -264,16 +268,4 @@ impl Store {
         }
         self.fleet = Some(fleet);
     }
-}
-
-/// Sets a field of a document.
-pub(crate) fn set(document: &mut Value, field: &str, value: Value) {
-    if let Some(fields) = document.as_object_mut() {
-        fields.insert(field.to_owned(), value);
-    }
-}
-
-/// An id as text, from any JSON type.
-pub(crate) fn text_of(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }

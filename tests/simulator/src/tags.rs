@@ -8,7 +8,8 @@ use crate::{
     images, pages,
     reply::{Refusal, Reply},
     request::Call,
-    store::{set, text_of},
+    tagged::with,
+    values::{set, tags_of, text_of},
 };
 
 /// The kinds that can be tagged: the name in a tag's counts, the `resource_type` of a tagging, the collection.
@@ -20,15 +21,9 @@ const TAGGED: &[(&str, &str, &str)] = &[
     ("databases", "database", "databases"),
 ];
 
-/// A document's tags.
-pub(crate) fn of(document: &Value) -> Vec<String> {
-    let tags = document.get("tags").and_then(Value::as_array).into_iter().flatten();
-    tags.filter_map(Value::as_str).map(str::to_owned).collect()
-}
-
 /// Creates the missing tags of a document.
 pub(crate) fn note(cloud: &mut Cloud, document: &Value) {
-    for tag in of(document) {
+    for tag in tags_of(document) {
         add(cloud, &tag);
     }
 }
@@ -119,15 +114,9 @@ pub(crate) fn resources(cloud: &mut Cloud, tag: &str, call: &Call, on: bool) -> 
     Ok(Reply::nothing())
 }
 
-/// The ids of a collection's resources with the tag.
-pub(crate) fn with(cloud: &Cloud, collection: &str, tag: &str) -> Vec<String> {
-    let rows = cloud.store.collection(collection).map(crate::store::Collection::rows).unwrap_or_default();
-    rows.iter().filter(|row| row.facts.tagged(tag)).map(|row| row.id.clone()).collect()
-}
-
 fn put_on(cloud: &mut Cloud, collection: &str, id: &str, tag: &str, on: bool) {
     let tagged = cloud.store.edit(collection, id, |document| {
-        let mut tags = of(document);
+        let mut tags = tags_of(document);
         tags.retain(|it| !it.eq_ignore_ascii_case(tag));
         if on {
             tags.push(tag.to_owned());

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value};
 
 use crate::{
-    cloud::{now, uuid},
+    generated::{now, uuid},
     kinds::Kind,
 };
 

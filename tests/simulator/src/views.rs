@@ -1,17 +1,8 @@
 //! Views: a list and a single document of a resource have different keys, and a list can show old values.
 
-use std::collections::HashMap;
-
 use serde_json::Value;
 
-use crate::{
-    cloud::Cloud,
-    kinds::Kind,
-    places,
-    request::Call,
-    store::{Row, Store, set},
-    tags,
-};
+use crate::{cloud::Cloud, kinds::Kind, places, request::Call, store::Row, tagged, values::set};
 
 /// The keys of a kind that only one of its two views shows.
 struct View {
@@ -84,25 +75,8 @@ pub(crate) fn write_row(cloud: &Cloud, kind: &Kind, row: &Row, call: &Call, to: 
 fn follow_tag(cloud: &Cloud, kind: &Kind, document: &mut Value) {
     let tag = document.get("tag").and_then(Value::as_str).unwrap_or_default().to_owned();
     if kind.collection == "load_balancers" && !tag.is_empty() {
-        let members = tags::with(cloud, "droplets", &tag);
+        let members = tagged::with(cloud, "droplets", &tag);
         let ids: Vec<u64> = members.iter().filter_map(|id| id.parse().ok()).collect();
         set(document, "droplet_ids", Value::from(ids));
-    }
-}
-
-/// Some fields of a list's rows at one moment.
-#[derive(Debug, Default)]
-pub(crate) struct Past {
-    /// By id: each field with its value, `None` if the row did not have it.
-    rows: HashMap<String, Vec<(String, Option<Value>)>>,
-}
-
-impl Past {
-    /// The current values of these fields in all rows of a collection.
-    pub(crate) fn of(store: &Store, collection: &str, fields: &[String]) -> Self {
-        let kept = |document: &Value| fields.iter().map(|it| (it.clone(), document.get(it).cloned())).collect();
-        let rows = store.collection(collection).map(crate::store::Collection::rows).unwrap_or_default();
-        let documents = rows.iter().filter_map(|row| Some((row.id.clone(), store.get(collection, &row.id)?)));
-        Self { rows: documents.map(|(id, document)| (id, kept(&document))).collect() }
     }
 }

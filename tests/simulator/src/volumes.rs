@@ -7,11 +7,12 @@ use crate::{
     actions::{self, Resource},
     catalogue,
     cloud::Cloud,
-    droplet_actions::check_free,
+    droplet_events::check_free,
     reply::{Refusal, Reply},
     request::Call,
-    store::{Row, set, text_of},
+    store::Row,
     tags,
+    values::{self, set, text_of},
 };
 
 const MOST_VOLUMES: usize = 15;
@@ -25,7 +26,7 @@ pub(crate) fn create(cloud: &mut Cloud, call: &Call) -> Result<Reply, Refusal> {
     if !catalogue::is_region(region) {
         return Err(Refusal::unprocessable("region is invalid"));
     }
-    if let Some(tag) = tags::of(&call.body).iter().find(|tag| !tags::is_valid(tag)) {
+    if let Some(tag) = values::tags_of(&call.body).iter().find(|tag| !tags::is_valid(tag)) {
         return Err(Refusal::unprocessable(format!("{tag:?} is not a valid tag name")));
     }
     let size = call.number("size_gigabytes").filter(|it| (1..=16_384).contains(it));

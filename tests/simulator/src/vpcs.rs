@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use crate::{
     cloud::Cloud,
     reply::Refusal,
-    store::set,
+    values::set,
     writes::{Shape, Target, Write},
 };
 
