@@ -10,6 +10,9 @@ use serde_json::Value;
 
 use crate::Error;
 
+/// The version of the workspace.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// The workspace's folder.
 pub(crate) fn root() -> &'static Path {
     let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));

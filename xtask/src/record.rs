@@ -1,5 +1,6 @@
 //! `cargo xtask record`: the picture of the README, an animated SVG of the real demo, and its text.
 
+mod line;
 mod svg;
 
 use std::{
@@ -11,6 +12,7 @@ use std::{
 };
 
 use crate::{Error, project};
+use line::Line;
 
 /// The picture; its text serves readers who cannot see it.
 const PICTURE: &str = "docs/demo.svg";
@@ -19,12 +21,6 @@ const TEXT: &str = "docs/demo.txt";
 const LARGEST: usize = 500_000;
 /// The maximum time of the demo's story.
 const LONGEST: Duration = Duration::from_mins(1);
-
-/// A line of the demo, with its colours, and the time since the first line.
-struct Line {
-    at: Duration,
-    text: String,
-}
 
 /// Plays the demo, and writes the picture and its text.
 pub(crate) fn write() -> Result<(), Error> {

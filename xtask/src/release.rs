@@ -20,12 +20,13 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     Error,
     image::{self, Program},
-    links, operator, prepare, project, record,
+    links, operator, prepare,
+    project::{self, VERSION},
+    record,
     tools::Tool,
 };
 
-/// This version, and the names of the artifacts.
-const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The chart of the operator.
 const CHART: &str = "charts/arcadia-operator";
 /// The template of the manifest that krew uses to install the command line.
 const KREW: &str = "deploy/krew/arcadia.yaml";

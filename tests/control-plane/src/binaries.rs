@@ -1,7 +1,6 @@
 //! Finds the programs: in `KUBEBUILDER_ASSETS`, or in the cache that `prepare` fills.
 
 use std::{
-    env,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -9,9 +8,8 @@ use std::{
 use crate::{
     Error,
     pins::{ACTIONLINT, CONTROL_PLANE, GITOPS_ENGINES, HELM, Pins, release_of},
+    programs::{CONTROLLER_MANAGER, variable},
 };
-
-pub(crate) const CONTROLLER_MANAGER: &str = "kube-controller-manager";
 
 /// The programs of a control plane.
 #[derive(Debug, Clone)]
@@ -142,8 +140,4 @@ pub const SHARED: &str = "ARCADIA_TEST_SHARED_KUBECONFIG";
 /// The kubeconfig in [`SHARED`].
 pub(crate) fn shared_cluster() -> Option<PathBuf> {
     variable(SHARED)
-}
-
-pub(crate) fn variable(name: &str) -> Option<PathBuf> {
-    env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }

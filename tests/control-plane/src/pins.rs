@@ -4,10 +4,8 @@ use std::{fmt::Write as _, path::PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::{
-    Error,
-    binaries::{CONTROLLER_MANAGER, variable},
-};
+use super::programs::{CONTROLLER_MANAGER, variable};
+use crate::Error;
 
 /// A program's name and its package.
 pub(crate) type Program = (&'static str, &'static str);

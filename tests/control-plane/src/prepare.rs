@@ -11,10 +11,11 @@ use std::{
 
 use crate::{
     Error,
-    binaries::{self, Binaries, CONTROLLER_MANAGER, GitOpsEngines},
+    binaries::{self, Binaries, GitOpsEngines},
     find, gitops_engines, helm,
     pins::{ACTIONLINT, CONTROL_PLANE, GITOPS_ENGINES, HELM, Pins, Program, SETUP_ENVTEST},
     prebuilt,
+    programs::CONTROLLER_MANAGER,
 };
 
 /// The servers that are needed.

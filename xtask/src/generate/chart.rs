@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use arcadia_operator::manifests::{self, Installation, operator, policies, users};
 use serde_json::Value;
 
-use super::{GENERATED, Generated, generation_failed, read, section};
+use super::page::{GENERATED, Generated, generation_failed, read, section};
 use crate::Error;
 
 /// The chart's folder.

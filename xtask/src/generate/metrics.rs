@@ -21,8 +21,8 @@ use arcadia_operator::{
 use jiff::Timestamp;
 
 use super::{
-    generation_failed,
-    references::{cell, code, table},
+    markdown::{cell, code, table},
+    page::generation_failed,
 };
 use crate::Error;
 

@@ -5,8 +5,8 @@ use std::{fmt::Write as _, path::PathBuf};
 use clap::{Arg, ArgAction, Command};
 
 use super::{
-    GENERATED, Generated,
-    references::{cell, code, table},
+    markdown::{cell, code, table},
+    page::{GENERATED, Generated},
 };
 
 const PAGE: &str = "docs/reference/kubectl-arcadia.md";

@@ -1,7 +1,7 @@
 //! The tables of `docs/reference`, from the names and texts of the code: the documents contain the same texts as
 //! `kubectl explain`, `--help` and a scrape.
 
-use std::{fmt::Write as _, path::Path};
+use std::path::Path;
 
 use arcadia_operator::{
     api::{
@@ -18,7 +18,11 @@ use clap::CommandFactory as _;
 use schemars::JsonSchema;
 use serde_json::{Value, json};
 
-use super::{Generated, generation_failed, metrics, read, section};
+use super::{
+    markdown::{cell, code, table},
+    metrics,
+    page::{Generated, generation_failed, read, section},
+};
 use crate::Error;
 
 /// All pages with generated tables. A new table is a new line here and two marks in its page.
@@ -64,38 +68,6 @@ pub(super) fn files() -> Result<Vec<Generated>, Error> {
         page("metrics.md", &[("metrics", metrics::metrics()?)])?,
         page("flags.md", &[("commands", commands()), ("flags", flags())])?,
     ])
-}
-
-/// A table, from its headings and rows.
-pub(super) fn table<const N: usize>(headings: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
-    let mut table = String::new();
-    let mut line = |cells: &[String]| {
-        // An empty cell is one space, as in a hand-written table.
-        let cell = |cell: &String| if cell.is_empty() { "| ".to_owned() } else { format!("| {cell} ") };
-        let _ = writeln!(table, "{}|", cells.iter().map(cell).collect::<Vec<_>>().concat());
-    };
-    line(&headings.map(str::to_owned));
-    line(&headings.map(|_| "---".to_owned()));
-    for row in rows {
-        line(&row.map(|cell| cell.replace('|', "\\|")));
-    }
-    table
-}
-
-pub(super) fn code(text: &str) -> String {
-    format!("`{text}`")
-}
-
-/// A sentence as the text of a cell: it starts in lower case unless it starts with a name.
-pub(super) fn cell(text: &str) -> String {
-    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let text = text.strip_suffix('.').unwrap_or(&text);
-    let is_word = |word: &str| word.chars().skip(1).all(|character| !character.is_uppercase());
-    let mut characters = text.chars();
-    match characters.next().filter(|_| text.split(' ').next().is_some_and(is_word)) {
-        Some(first) => first.to_lowercase().chain(characters).collect(),
-        None => text.to_owned(),
-    }
 }
 
 fn terms(noun: &str, terms: &[Term]) -> String {

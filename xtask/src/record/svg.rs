@@ -8,7 +8,7 @@ use std::{fmt::Write as _, time::Duration};
 
 use console::AnsiCodeIterator;
 
-use super::Line;
+use super::line::Line;
 
 /// The size of the terminal.
 const ROWS: usize = 24;

@@ -2,8 +2,10 @@
 
 use std::fs;
 
-use super::VERSION;
-use crate::{Error, project};
+use crate::{
+    Error,
+    project::{self, VERSION},
+};
 
 /// The header of unreleased entries.
 const UNRELEASED: &str = "## [Unreleased]\n";
