@@ -6,13 +6,13 @@ use kube::{ResourceExt, api::ListParams};
 
 use super::{
     arrivals::{self, Arrivals},
-    failed, float,
-    floor::Job,
+    failure::{PATIENCE, failed, say},
+    jobs::Job,
     objects,
     operator::Operator,
     report::{Row, Wanted},
-    say,
-    stage::{PATIENCE, Stage},
+    stage::Stage,
+    statistics::float,
 };
 use crate::Error;
 

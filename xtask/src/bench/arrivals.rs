@@ -15,7 +15,7 @@ use kube::{
 use serde_json::Value;
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
 
-use super::{late, stage::PATIENCE};
+use super::failure::{PATIENCE, late};
 use crate::Error;
 
 /// The times at which objects were first seen in the wanted state.

@@ -12,12 +12,12 @@ use tokio::{process::Command, time::sleep};
 
 use super::{
     effort::Effort,
-    failed, float, median,
+    failure::{failed, say},
     objects::{self, Target},
     parallel,
     report::{Report, Row, Subject, Wanted},
-    say,
     stage::Cluster,
+    statistics::{float, median},
     usage,
 };
 use crate::Error;

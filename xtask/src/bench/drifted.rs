@@ -7,13 +7,13 @@ use tokio::time::sleep;
 
 use super::{
     arrivals::{self, Arrivals},
-    failed, float,
-    floor::{Cost, Job},
-    late, median, objects,
+    failure::{PATIENCE, failed, late, say},
+    jobs::{Cost, Job},
+    objects,
     operator::Operator,
     report::{Row, Wanted},
-    say,
-    stage::{PATIENCE, Stage, Writes},
+    stage::{Stage, Writes},
+    statistics::{float, median},
 };
 use crate::Error;
 
@@ -52,7 +52,7 @@ pub(super) async fn measure(stage: &mut Stage, operator: &mut Operator) -> Resul
         let (before, floor_before) = (created.count(), floor_created.count());
         let writes = stage.writes().await?;
         stage.resize(drifting, objects::OTHER_SIZE).await?;
-        let sweep = stage.next_sweep(operator).await?;
+        let sweep = operator.next_sweep(stage).await?;
         let span = created.after(before, count, patience).await?;
         let cpu = operator.cpu_seconds_at_rest().await? - sweep.cpu_seconds;
         let writes = stage.writes().await?.since(&writes);

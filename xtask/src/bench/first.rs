@@ -7,13 +7,13 @@ use std::{
 
 use super::{
     arrivals::{self, Arrivals},
-    float,
-    floor::Job,
+    failure::{PATIENCE, say},
+    jobs::Job,
     objects,
     operator::Operator,
     report::{Row, Wanted},
-    say,
-    stage::{PATIENCE, Stage},
+    stage::Stage,
+    statistics::float,
 };
 use crate::Error;
 

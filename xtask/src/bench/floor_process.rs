@@ -12,10 +12,11 @@ use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 
 use super::{
-    Floor, failed,
-    floor::{Done, Job},
+    failure::failed,
+    floor_environment::Floor,
     floor_reverts::{self, Reverter},
     floor_sagas::SagaWorker,
+    jobs::{Done, Job},
     objects::{self, Target},
     parallel,
 };

@@ -19,7 +19,7 @@ use kube::{
 use serde_json::{Value, json};
 
 use super::{
-    failed,
+    failure::failed,
     objects::{self, Target},
 };
 use crate::Error;

@@ -11,47 +11,20 @@ use kube::{
     api::{Api, ListParams, Patch, PatchParams, PostParams},
     core::{ObjectMeta, PartialObjectMeta, Request},
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{
     Value, json,
     value::{RawValue, to_raw_value},
 };
 
 use super::{
-    failed,
-    floor::Done,
+    failure::failed,
+    jobs::{Done, SagaJob},
     objects::{self, API_VERSION},
     orders::{Batch, Steps},
     parallel,
 };
 use crate::Error;
-
-/// The jobs of the floor about sagas.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) enum SagaJob {
-    /// List the sagas, open as many connections as the writes need, and create the tags of these batches.
-    Prepare(Vec<Batch>),
-    /// Write the journals of sagas from the first write to the last, with the concurrency of the operator.
-    CarryOn {
-        /// The batch.
-        batch: Batch,
-        /// The number of the first saga.
-        from: u32,
-        /// The number of sagas.
-        count: u32,
-        /// Also make the calls of the steps, between the writes.
-        with_calls: bool,
-    },
-    /// Create sagas at a steady rate and write the journal of each, with the calls of its steps.
-    Order {
-        /// The batch.
-        batch: Batch,
-        /// The number of sagas.
-        count: u32,
-        /// The number of sagas per second.
-        per_second: f64,
-    },
-}
 
 /// Runs the jobs.
 pub(super) struct SagaWorker {

@@ -6,11 +6,14 @@ mod build;
 mod cli;
 mod drifted;
 mod effort;
+mod failure;
 mod first;
 mod floor;
+mod floor_environment;
 mod floor_process;
 mod floor_reverts;
 mod floor_sagas;
+mod jobs;
 mod objects;
 mod operator;
 mod orders;
@@ -24,12 +27,13 @@ mod sagas;
 mod soak;
 mod stage;
 pub(crate) mod start;
+mod statistics;
 mod steady;
 mod stored;
 mod sweep;
 mod usage;
 
-use std::{fmt::Display, io, os::unix::process::CommandExt as _, path::PathBuf, process::Command, time::Duration};
+use std::{os::unix::process::CommandExt as _, path::PathBuf, process::Command, time::Duration};
 
 use clap::{Args, Subcommand};
 use tokio::runtime::Runtime;
@@ -40,6 +44,8 @@ use crate::{
     operator::{self as operator_program, Programs},
     prepare,
 };
+use failure::failed;
+use floor_environment::Floor;
 
 /// The benchmark to run.
 #[derive(Subcommand)]
@@ -147,20 +153,6 @@ struct How {
     /// The program of a release build; the command sets it for its own release build
     #[arg(long, hide = true)]
     operator: Option<PathBuf>,
-}
-
-/// The environment of the floor.
-#[derive(Args)]
-pub(crate) struct Floor {
-    /// The URL of the cloud
-    #[arg(long)]
-    url: String,
-    /// The kubeconfig of the cluster
-    #[arg(long)]
-    kubeconfig: PathBuf,
-    /// The namespace to write to
-    #[arg(long)]
-    namespace: String,
 }
 
 /// Runs a benchmark.
@@ -278,61 +270,4 @@ fn run_in_release(program: &str, benchmark: &[String], how: &How) -> Result<(), 
         this.arg("--json").arg(json);
     }
     Err(Error::system("run the release build of xtask")(this.exec()))
-}
-
-/// Reports the progress of the benchmark, apart from its result.
-fn say(text: impl Display) {
-    eprintln!("  {text}");
-}
-
-/// An error of anything except the system itself.
-fn failed<E>(doing: impl Into<String>) -> impl FnOnce(E) -> Error
-where
-    E: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    let failed = Error::system(doing);
-    move |error| failed(io::Error::other(error))
-}
-
-/// The error that something did not happen in time.
-fn late(doing: impl Into<String>, patience: Duration) -> Error {
-    let text = format!("it did not happen within {} s", patience.as_secs());
-    Error::system(doing)(io::Error::new(io::ErrorKind::TimedOut, text))
-}
-
-/// Counts are far below the limit of exact floats.
-fn float(count: u64) -> f64 {
-    u32::try_from(count).map_or(f64::INFINITY, f64::from)
-}
-
-/// The smallest number that is not below this percentage of the numbers.
-fn percentile(percent: usize, mut numbers: Vec<f64>) -> f64 {
-    numbers.sort_by(f64::total_cmp);
-    let rank = (numbers.len() * percent).div_ceil(100).saturating_sub(1);
-    numbers.get(rank).copied().unwrap_or(f64::NAN)
-}
-
-fn median(mut numbers: Vec<f64>) -> f64 {
-    numbers.sort_by(f64::total_cmp);
-    let upper = numbers.get(numbers.len() / 2).copied().unwrap_or(f64::NAN);
-    let lower = numbers.get(numbers.len().saturating_sub(1) / 2).copied().unwrap_or(f64::NAN);
-    f64::midpoint(lower, upper)
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn a_median_is_in_the_middle() {
-        assert!((super::median(vec![3.0, 1.0, 2.0]) - 2.0).abs() < f64::EPSILON);
-        assert!((super::median(vec![4.0, 1.0, 2.0, 3.0]) - 2.5).abs() < f64::EPSILON);
-    }
-
-    #[test]
-    fn a_percentile_is_one_of_the_numbers() {
-        let numbers: Vec<f64> = (1..=200).rev().map(f64::from).collect();
-        for (percent, wanted) in [(50, 100.0), (99, 198.0), (100, 200.0)] {
-            assert!((super::percentile(percent, numbers.clone()) - wanted).abs() < f64::EPSILON);
-        }
-        assert!((super::percentile(99, vec![7.0]) - 7.0).abs() < f64::EPSILON);
-    }
 }

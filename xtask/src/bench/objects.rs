@@ -8,7 +8,7 @@ use kube::{
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::{failed, parallel};
+use super::{failure::failed, parallel};
 use crate::Error;
 
 pub(super) const API_VERSION: &str = "arcadia.cloud/v1alpha1";

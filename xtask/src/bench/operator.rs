@@ -12,8 +12,8 @@ use control_plane::Process;
 use tokio::time::sleep;
 
 use super::{
-    failed, late,
-    stage::{PATIENCE, Stage},
+    failure::{PATIENCE, failed, late},
+    stage::Stage,
     usage::{self, Memory},
 };
 use crate::Error;
@@ -186,6 +186,39 @@ impl Operator {
             seconds: self.metric("arcadia_sync_duration_seconds_sum", DROPLETS).await?,
         })
     }
+
+    /// Waits for the operator's next sweep to begin.
+    pub(super) async fn next_sweep(&mut self, stage: &Stage) -> Result<Sweep, Error> {
+        const LOOK: Duration = Duration::from_millis(10);
+        let calls = stage.calls().await?;
+        let patience = self.interval + PATIENCE;
+        let began = Instant::now();
+        let mut cpu_seconds = self.cpu_seconds()?;
+        loop {
+            // In this order: a measurement before the first call contains no part of the sweep.
+            let now = self.cpu_seconds()?;
+            if stage.calls().await? > calls {
+                return Ok(Sweep { began: Instant::now(), calls, cpu_seconds });
+            }
+            if began.elapsed() > patience {
+                return Err(late("see the next sweep", patience));
+            }
+            self.check()?;
+            cpu_seconds = now;
+            sleep(LOOK).await;
+        }
+    }
+}
+
+/// A sweep that has just started.
+#[derive(Debug)]
+pub(super) struct Sweep {
+    /// The time of its first call.
+    pub(super) began: Instant,
+    /// The calls before.
+    pub(super) calls: u64,
+    /// The CPU time of the operator before it.
+    pub(super) cpu_seconds: f64,
 }
 
 fn free_address() -> std::io::Result<String> {

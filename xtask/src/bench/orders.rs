@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{failed, objects};
+use super::{failure::failed, objects};
 use crate::Error;
 
 /// The number of steps of each saga.

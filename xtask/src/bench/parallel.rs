@@ -10,7 +10,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::failed;
+use super::failure::failed;
 use crate::Error;
 
 /// The number of writes that the operator makes concurrently, and of events besides.

@@ -5,13 +5,12 @@ use std::time::Instant;
 use tokio::time::sleep;
 
 use super::{
-    float,
-    floor::Job,
-    median,
+    failure::say,
+    jobs::{self, Job},
     operator::Operator,
     report::{Row, Wanted},
-    say,
     stage::Stage,
+    statistics::{float, median},
 };
 use crate::Error;
 
@@ -28,7 +27,7 @@ pub(super) async fn measure(
     let sweeps = stage.effort.sweeps;
     say(format!("{phase}: {sweeps} sweeps, each followed by the floor's"));
     // The first sweep opens the connections, which both sides keep.
-    stage.next_sweep(operator).await?;
+    operator.next_sweep(stage).await?;
     operator.cpu_seconds_at_rest().await?;
     stage.floor.ask(&Job::List).await?;
 
@@ -37,7 +36,7 @@ pub(super) async fn measure(
     for _ in 0..sweeps {
         let before = operator.syncs().await?;
         operator.cpu_seconds_at_rest().await?;
-        let sweep = stage.next_sweep(operator).await?;
+        let sweep = operator.next_sweep(stage).await?;
         let cpu_seconds = operator.cpu_seconds_at_rest().await? - sweep.cpu_seconds;
         let calls = stage.calls().await? - sweep.calls;
         let (idle_from, idle_since) = (operator.cpu_seconds()?, Instant::now());
@@ -51,8 +50,7 @@ pub(super) async fn measure(
     let writes = stage.writes().await?.since(&writes);
 
     let calls = float(measured.iter().map(|(calls, ..)| calls).sum::<u64>()) / f64::from(sweeps);
-    let of =
-        |number: fn(&(u64, f64, f64, f64, super::floor::Cost)) -> f64| median(measured.iter().map(number).collect());
+    let of = |number: fn(&(u64, f64, f64, f64, jobs::Cost)) -> f64| median(measured.iter().map(number).collect());
     let mut rows = vec![
         Row::of(phase, "cloud calls of a sweep, mean", "", calls)
             .beside(of(|(.., floor)| float(floor.calls)))

@@ -5,7 +5,7 @@ use std::{fmt::Write as _, fs, path::Path, thread};
 use arcadia_operator::saga::controller;
 use serde::{Deserialize, Serialize};
 
-use super::{failed, parallel};
+use super::{failure::failed, parallel};
 use crate::Error;
 
 /// The results and their subject.

@@ -11,13 +11,14 @@ use tokio::time::sleep;
 use super::{
     arrivals::{self, Arrivals},
     effort::Effort,
-    failed, float, objects,
+    failure::{PATIENCE, failed, say},
+    objects,
     operator::Operator,
     orders::{Batch, Steps},
     parallel,
     report::{Row, Wanted},
-    say,
-    stage::{Cluster, PATIENCE, Stage},
+    stage::{Cluster, Stage},
+    statistics::float,
     sweep,
 };
 use crate::Error;

@@ -10,13 +10,13 @@ use kube::{ResourceExt, api::ListParams};
 use super::{
     arrivals::{self, Arrivals},
     effort::Effort,
-    failed, float,
-    floor::{Cost, Job},
+    failure::{PATIENCE, failed, say},
+    jobs::{Cost, Job},
     objects,
     operator::Operator,
     report::{Report, Row, Subject, Wanted},
-    say,
-    stage::{Cluster, PATIENCE, Stage},
+    stage::{Cluster, Stage},
+    statistics::float,
 };
 use crate::Error;
 

@@ -7,16 +7,15 @@ use std::{
 
 use super::{
     arrivals::{self, Arrivals},
-    float,
-    floor::{Cost, Job},
-    floor_sagas::SagaJob,
+    failure::{PATIENCE, say},
+    jobs::{Cost, Job, SagaJob},
     objects,
     operator::Operator,
     orders::{Batch, STEPS, Steps},
     parallel,
     report::{Row, Wanted},
-    say,
-    stage::{PATIENCE, Stage},
+    stage::Stage,
+    statistics::float,
 };
 use crate::Error;
 

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use super::{
     effort::Effort,
+    failure::say,
     orders::{STEPS, Steps},
     report::{Report, Subject},
-    resting, rush, say,
+    resting, rush,
     stage::{Cluster, Stage},
     steady,
 };

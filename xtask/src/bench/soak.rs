@@ -17,12 +17,12 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use super::{
     arrivals::{self, Arrivals},
     effort::Effort,
-    failed, float, late, median, objects,
+    failure::{PATIENCE, failed, late, say},
+    objects,
     operator::Operator,
-    percentile,
     report::{Report, Row, Subject, Wanted},
-    say,
-    stage::{Cluster, PATIENCE, Stage},
+    stage::{Cluster, Stage},
+    statistics::{float, median, percentile},
 };
 use crate::Error;
 

@@ -1,30 +1,22 @@
 //! The setup: a control plane, a simulated cloud, two namespaces with the same records, and the floor. All end when it
 //! is dropped, and with this process.
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use control_plane::{ControlPlane, Namespace};
 use digitalocean_simulator::{Control, RateLimits, Simulator};
 use kube::Client;
 use serde_json::json;
-use tokio::time::sleep;
 
 use super::{
     effort::Effort,
-    failed,
-    floor::{Floor, Job},
-    late, objects,
-    operator::Operator,
-    say, usage,
+    failure::{failed, say},
+    floor::Floor,
+    jobs::Job,
+    objects, usage,
 };
 use crate::{Error, project};
 
-/// The timeout on a busy machine.
-pub(super) const PATIENCE: Duration = Duration::from_mins(2);
 /// Rows of a page.
 const PER_PAGE: u32 = 200;
 
@@ -160,39 +152,6 @@ impl Stage {
         let changed = self.cloud.change("droplets", &objects::droplet(number), json!({ "size_slug": size })).await;
         Ok(changed.map(drop)?)
     }
-
-    /// Waits for the operator's next sweep to begin.
-    pub(super) async fn next_sweep(&self, operator: &mut Operator) -> Result<Sweep, Error> {
-        const LOOK: Duration = Duration::from_millis(10);
-        let calls = self.calls().await?;
-        let patience = operator.interval + PATIENCE;
-        let began = Instant::now();
-        let mut cpu_seconds = operator.cpu_seconds()?;
-        loop {
-            // In this order: a measurement before the first call contains no part of the sweep.
-            let now = operator.cpu_seconds()?;
-            if self.calls().await? > calls {
-                return Ok(Sweep { began: Instant::now(), calls, cpu_seconds });
-            }
-            if began.elapsed() > patience {
-                return Err(late("see the next sweep", patience));
-            }
-            operator.check()?;
-            cpu_seconds = now;
-            sleep(LOOK).await;
-        }
-    }
-}
-
-/// A sweep that has just started.
-#[derive(Debug)]
-pub(super) struct Sweep {
-    /// The time of its first call.
-    pub(super) began: Instant,
-    /// The calls before.
-    pub(super) calls: u64,
-    /// The CPU time of the operator before it.
-    pub(super) cpu_seconds: f64,
 }
 
 /// Writes to the API server, by verb and resource.

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use super::{
     arrivals::{self, Arrivals},
-    floor::Job,
-    floor_sagas::SagaJob,
+    failure::{PATIENCE, say},
+    jobs::{Job, SagaJob},
     objects,
     orders::{Batch, Steps},
-    parallel, percentile,
+    parallel,
     report::Row,
-    say,
-    stage::{PATIENCE, Stage},
+    stage::Stage,
+    statistics::percentile,
 };
 use crate::Error;
 

@@ -2,7 +2,7 @@
 
 use kube::api::{Api, DynamicObject, ListParams};
 
-use super::{failed, float, objects, report::Row, stage::Stage};
+use super::{failure::failed, objects, report::Row, stage::Stage, statistics::float};
 use crate::Error;
 
 const PHASE: &str = "stored";

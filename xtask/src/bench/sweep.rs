@@ -7,12 +7,13 @@ use tokio::time::sleep;
 use super::{
     accepted, drifted,
     effort::Effort,
-    first, float,
+    failure::say,
+    first,
     operator::Operator,
     quiet,
     report::{Report, Row, Subject, Wanted},
-    say,
     stage::{Cluster, Stage},
+    statistics::float,
     stored,
     usage::Memory,
 };

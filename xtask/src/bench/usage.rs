@@ -7,7 +7,10 @@ use std::{
 
 use tokio::time::sleep;
 
-use super::{failed, float, late};
+use super::{
+    failure::{failed, late},
+    statistics::float,
+};
 use crate::Error;
 
 /// A process is idle if it used less CPU than this in [`LOOK`]: a watch and timers need some.
