@@ -5,8 +5,13 @@ use std::{
     path::Path,
 };
 
+use proc_macro2::{TokenStream, TokenTree};
 use serde::Deserialize;
 use serde_json::Value;
+use syn::{
+    LitStr,
+    visit::{self, Visit},
+};
 
 use crate::document::{files, read, root};
 
@@ -31,6 +36,7 @@ struct Covered {
     texts: Vec<String>,
     descriptions: Vec<String>,
     code: Vec<String>,
+    strings: Vec<String>,
 }
 
 /// A paragraph, list item, heading, table cell, comment or description, without code.
@@ -76,6 +82,14 @@ fn phrases_and_openers_are_found_in_every_kind_of_text() {
     let code = "//! Whose\n//! turn it is,\n//! as told.\n\n/// Which `told` is code.\nlet told = 1; // told\n/// ```\n/// told\n/// ```\n";
     let faults = ["a.rs:1: \"told\": write reported, logged, shown", "a.rs:5: a sentence starts with \"which\""];
     assert_eq!(words.faults("a.rs", &code_passages(code)), faults);
+    let code = "#[arg(help = \"as was told before\")] struct A; // told\nfn f() {\n    warn!(told, \"it was told so {told}\");\n    g(\"Whoever reads all this\", \"told\", \"`told` is code here\");\n}\n#[cfg(test)]\nmod tests { const A: &str = \"it was told so\"; }\n";
+    let faults = [
+        "a.rs:1: \"told\": write reported, logged, shown",
+        "a.rs:3: \"told\": write reported, logged, shown",
+        "a.rs:4: a sentence starts with \"whoever\"",
+        "a.rs:4: \"whoever\": write a user who",
+    ];
+    assert_eq!(words.faults("a.rs", &string_passages(code)), faults);
     let definition = "spec:\n  description: told\n  properties: {description: {type: string, description: Whoever}}\n";
     assert_eq!(words.faults("a.yaml", &descriptions(definition)).len(), 3);
 }
@@ -83,12 +97,13 @@ fn phrases_and_openers_are_found_in_every_kind_of_text() {
 impl Words {
     /// The faults of each covered file that has some.
     fn search(&self) -> BTreeMap<String, Vec<String>> {
-        let kinds: [(_, &[&str], Reader); 5] = [
+        let kinds: [(_, &[&str], Reader); 6] = [
             (&self.covered.markdown, &["md"], markdown_passages),
             (&self.covered.comments, &["yaml", "tpl"], comment_passages),
             (&self.covered.texts, &["txt"], markdown_passages),
             (&self.covered.descriptions, &["yaml"], descriptions),
             (&self.covered.code, &["rs"], code_passages),
+            (&self.covered.strings, &["rs"], string_passages),
         ];
         let mut found = BTreeMap::new();
         for (paths, extensions, passages) in kinds {
@@ -96,7 +111,7 @@ impl Words {
                 let is_folder = root().join(path).is_dir();
                 let files = if is_folder { files(path, extensions) } else { vec![path.clone()] };
                 assert!(!files.is_empty(), "words.yaml covers {path}, which has no such file");
-                for file in files {
+                for file in files.into_iter().filter(|file| paths != &self.covered.strings || !is_for_tests(file)) {
                     let faults = self.faults(&file, &passages(&read(&file)));
                     if !faults.is_empty() {
                         found.entry(file).or_insert_with(Vec::new).extend(faults);
@@ -256,6 +271,81 @@ fn code_passages(file: &str) -> Vec<Passage> {
         }
     }
     passages.into_iter().map(|Passage { line, text }| Passage { line, text: without_code(&text) }).collect()
+}
+
+/// Returns true if a file of code, or a module that contains it, is compiled only for tests.
+fn is_for_tests(file: &str) -> bool {
+    let mut module = Path::new(file).with_extension("");
+    while let (Some(folder), Some(name)) = (module.parent().map(Path::to_owned), module.file_name()) {
+        let declared = format!("#[cfg(test)]\nmod {};", name.display());
+        let parents = [folder.with_extension("rs"), folder.join("mod.rs"), folder.join("lib.rs")];
+        let parents = parents.iter().filter(|parent| root().join(parent).is_file());
+        if parents.into_iter().any(|parent| read(parent.to_str().unwrap()).contains(&declared)) {
+            return true;
+        }
+        module = folder;
+    }
+    false
+}
+
+/// The texts of several words in Rust code, except in tests and documentation: they can reach a user.
+fn string_passages(file: &str) -> Vec<Passage> {
+    #[derive(Default)]
+    struct Strings(Vec<Passage>);
+
+    impl Strings {
+        fn add(&mut self, literal: &LitStr) {
+            let text = without_code(&literal.value());
+            let words = text.split(' ').filter(|word| word.len() > 1 && word.chars().all(char::is_alphabetic));
+            if words.count() > 2 {
+                self.0.push(Passage { line: literal.span().start().line, text });
+            }
+        }
+
+        /// Adds the texts in unparsed tokens: the arguments of macros and attributes.
+        fn tokens(&mut self, tokens: TokenStream) {
+            for token in tokens {
+                match token {
+                    TokenTree::Group(group) => self.tokens(group.stream()),
+                    TokenTree::Literal(literal) => {
+                        if let syn::Lit::Str(literal) = syn::Lit::new(literal) {
+                            self.add(&literal);
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    impl<'ast> Visit<'ast> for Strings {
+        fn visit_item_mod(&mut self, module: &'ast syn::ItemMod) {
+            let is_test = |attribute: &syn::Attribute| matches!(&attribute.meta, syn::Meta::List(list) if list.path.is_ident("cfg") && list.tokens.to_string() == "test");
+            if !module.attrs.iter().any(is_test) {
+                visit::visit_item_mod(self, module);
+            }
+        }
+
+        fn visit_lit_str(&mut self, literal: &'ast LitStr) {
+            self.add(literal);
+        }
+
+        fn visit_macro(&mut self, called: &'ast syn::Macro) {
+            self.tokens(called.tokens.clone());
+        }
+
+        fn visit_attribute(&mut self, attribute: &'ast syn::Attribute) {
+            match &attribute.meta {
+                syn::Meta::List(list) => self.tokens(list.tokens.clone()),
+                syn::Meta::NameValue(pair) if !pair.path.is_ident("doc") => visit::visit_expr(self, &pair.value),
+                _ => {}
+            }
+        }
+    }
+
+    let mut strings = Strings::default();
+    strings.visit_file(&syn::parse_file(file).unwrap());
+    strings.0
 }
 
 /// All descriptions in a definition. Their lines are unknown.

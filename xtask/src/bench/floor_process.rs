@@ -252,7 +252,7 @@ impl Worker {
 
 /// The part of a page that a comparison needs.
 #[derive(Deserialize)]
-#[expect(dead_code, reason = "reading the fields is the work; nobody asks for them")]
+#[expect(dead_code, reason = "reading the fields is the work; nothing uses them")]
 struct Page {
     droplets: Vec<Droplet>,
     links: Links,
