@@ -48,32 +48,13 @@ where
 #[cfg(test)]
 mod tests {
     use std::{
-        fs,
         io::Write,
-        path::Path,
         sync::{Arc, Mutex},
     };
 
     use serde_json::Value;
 
     use super::*;
-
-    /// The fields that name the object of a line.
-    const NAMES: [&str; 9] = ["record", "drift", "saga", "kind", "call", "lease", "object", "watch", "file"];
-    /// Lines about the whole process.
-    const OF_THE_PROCESS: [&str; 11] = [
-        "a worker ended",
-        "all records and drifts are known",
-        "listed all sagas",
-        "arcadia-operator starts",
-        "arcadia-operator stops",
-        "serving /livez, /readyz and /metrics",
-        "serving health and metrics ended",
-        "reading the cloud's actions failed; retrying",
-        "reading the cloud's actions succeeded again",
-        "some work is unfinished; the next leader resumes it",
-        "some events were not published",
-    ];
 
     #[derive(Clone, Default)]
     struct Page(Arc<Mutex<Vec<u8>>>);
@@ -120,59 +101,5 @@ mod tests {
             "field": "name",
         });
         assert_eq!(line, wanted);
-    }
-
-    #[test]
-    fn every_line_of_the_code_names_its_object() {
-        let mut lines = 0;
-        for (file, source) in sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")) {
-            for line in events(&source) {
-                lines += 1;
-                let is_of_the_process = OF_THE_PROCESS.iter().any(|text| line.contains(text));
-                let fields: Vec<_> = line
-                    .split(", ")
-                    .map(|field| field.split(" =").next().unwrap().trim().trim_start_matches(['%', '?']))
-                    .collect();
-                let has_name = fields.iter().any(|field| NAMES.contains(field));
-                assert!(has_name || is_of_the_process, "{file}: a line that names no object: {line}");
-                // The message of the line already has that name.
-                assert!(!fields.contains(&"message"), "{file}: {line}");
-            }
-        }
-        assert!(lines > 20, "only {lines} found");
-    }
-
-    /// The arguments of every log macro in the code, without tests.
-    fn events(source: &str) -> Vec<String> {
-        let code = source.split("#[cfg(test)]").next().unwrap();
-        let mut found = Vec::new();
-        for level in ["error!(", "warn!(", "info!(", "debug!("] {
-            for rest in code.split(level).skip(1) {
-                let mut depth = 1;
-                let arguments = rest.chars().take_while(|sign| {
-                    depth += match sign {
-                        '(' => 1,
-                        ')' => -1,
-                        _ => 0,
-                    };
-                    depth > 0
-                });
-                found.push(arguments.collect());
-            }
-        }
-        found
-    }
-
-    fn sources(folder: &Path) -> Vec<(String, String)> {
-        let mut found = Vec::new();
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                found.extend(sources(&path));
-            } else {
-                found.push((path.display().to_string(), fs::read_to_string(&path).unwrap()));
-            }
-        }
-        found
     }
 }

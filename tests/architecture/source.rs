@@ -38,6 +38,12 @@ struct Module {
     /// Paths that the code of the module uses, including those of private `use` items. A name that `pub use` only
     /// re-exports is not included: its users depend on the file that defines it.
     written: BTreeSet<Segments>,
+    /// The macros that the code of the module calls: the last segment of the name, and the arguments.
+    macros: Vec<(String, TokenStream)>,
+    /// The struct patterns of the code: the path, and the fields.
+    bound: Vec<(Segments, BTreeSet<String>)>,
+    /// The types and traits that the module defines, and whether each is private.
+    types: BTreeMap<String, bool>,
 }
 
 /// The target of a path.
@@ -58,8 +64,11 @@ impl Source {
     /// Reads the library and the binaries below `root`.
     pub fn read(root: &Path) -> Self {
         let mut source = Self::default();
-        source.crate_at(root, "lib.rs", LIBRARY);
-        source.crate_at(root, "main.rs", "main");
+        for (file, name) in [("lib.rs", LIBRARY), ("main.rs", "main")] {
+            if root.join(file).exists() {
+                source.crate_at(root, file, name);
+            }
+        }
         let bins = fs::read_dir(root.join("bin")).map(|entries| entries.map(|entry| entry.unwrap().file_name()));
         for name in bins.into_iter().flatten() {
             let name = name.into_string().unwrap();
@@ -126,6 +135,35 @@ impl Source {
             references.entry(module.file.clone()).or_default().extend(targets);
         }
         references
+    }
+
+    /// The macros of this name that the code calls: the file and the arguments.
+    pub fn calls<'source>(&'source self, name: &str) -> impl Iterator<Item = (&'source str, &'source TokenStream)> {
+        self.modules.values().flat_map(move |module| {
+            let calls = module.macros.iter().filter(move |(called, _)| called == name);
+            calls.map(|(_, arguments)| (module.file.as_str(), arguments))
+        })
+    }
+
+    /// The patterns of enum variants with fields: the file of the code, the enum, the variant, and the fields.
+    pub fn patterns(&self) -> impl Iterator<Item = (&str, Target, &str, &BTreeSet<String>)> {
+        self.modules.iter().flat_map(move |(path, module)| {
+            module.bound.iter().filter_map(move |(written, fields)| {
+                let (variant, owner) = written.split_last()?;
+                Some((module.file.as_str(), self.resolve(path, owner, 0)?, variant.as_str(), fields))
+            })
+        })
+    }
+
+    /// The types and traits of each name: the file of each, and whether it is private.
+    pub fn types(&self) -> BTreeMap<&str, Vec<(&str, bool)>> {
+        let mut types = BTreeMap::<&str, Vec<(&str, bool)>>::new();
+        for module in self.modules.values() {
+            for (name, is_private) in &module.types {
+                types.entry(name).or_default().push((&module.file, *is_private));
+            }
+        }
+        types
     }
 
     /// Resolves a path in a module. None for a name of the language, a local variable, a macro or a whole module.
@@ -227,12 +265,18 @@ impl Module {
         }
     }
 
-    /// Adds the paths in unparsed tokens: the arguments of macros.
+    /// Adds the paths and the calls of macros in unparsed tokens: the arguments of macros.
     fn tokens(&mut self, tokens: TokenStream) {
         let mut path = Segments::new();
         let mut colons = 0;
+        let mut called = None;
         for token in tokens {
+            let calling = called.take();
             match token {
+                TokenTree::Punct(punct) if punct.as_char() == '!' && !path.is_empty() => {
+                    called = path.last().cloned();
+                    self.take(&mut path);
+                }
                 TokenTree::Punct(punct) if punct.as_char() == ':' && !path.is_empty() => {
                     colons += 1;
                     continue;
@@ -244,6 +288,7 @@ impl Module {
                 }
                 TokenTree::Group(group) => {
                     self.take(&mut path);
+                    self.macros.extend(calling.map(|name| (name, group.stream())));
                     self.tokens(group.stream());
                 }
                 _ => self.take(&mut path),
@@ -251,6 +296,27 @@ impl Module {
             colons = 0;
         }
         self.take(&mut path);
+    }
+
+    /// Adds the struct patterns within a pattern of a macro.
+    fn bind(&mut self, pattern: &syn::Pat) {
+        struct Structs<'m>(&'m mut Module);
+        impl<'ast> Visit<'ast> for Structs<'_> {
+            fn visit_pat_struct(&mut self, pattern: &'ast syn::PatStruct) {
+                self.0.bind_struct(pattern);
+                visit::visit_pat_struct(self, pattern);
+            }
+        }
+        Structs(self).visit_pat(pattern);
+    }
+
+    fn bind_struct(&mut self, pattern: &syn::PatStruct) {
+        let segments: Segments = pattern.path.segments.iter().map(|segment| segment.ident.to_string()).collect();
+        let fields = pattern.fields.iter().filter_map(|field| match &field.member {
+            syn::Member::Named(name) => Some(name.to_string()),
+            syn::Member::Unnamed(_) => None,
+        });
+        self.bound.push((segments, fields.collect()));
     }
 
     fn take(&mut self, path: &mut Segments) {
@@ -280,6 +346,15 @@ impl<'ast> Visit<'ast> for Module {
             return;
         }
         self.defined.extend(name.map(ToString::to_string));
+        let visibility = match item {
+            Item::Enum(item) => Some((&item.ident, &item.vis)),
+            Item::Struct(item) => Some((&item.ident, &item.vis)),
+            Item::Trait(item) => Some((&item.ident, &item.vis)),
+            Item::Type(item) => Some((&item.ident, &item.vis)),
+            _ => None,
+        };
+        let types = visibility.map(|(name, vis)| (name.to_string(), matches!(vis, Visibility::Inherited)));
+        self.types.extend(types);
         if let Item::Use(item) = item {
             let is_handed_on = !matches!(item.vis, Visibility::Inherited);
             return self.import(&item.tree, &[], is_handed_on);
@@ -305,13 +380,26 @@ impl<'ast> Visit<'ast> for Module {
     }
 
     fn visit_macro(&mut self, called: &'ast syn::Macro) {
+        let name = called.path.segments.last().map(|segment| segment.ident.to_string());
+        if name.as_deref() == Some("matches")
+            && let Ok(pattern) = called.parse_body_with(matched)
+        {
+            self.bind(&pattern);
+        }
+        self.macros.extend(name.map(|name| (name, called.tokens.clone())));
         self.tokens(called.tokens.clone());
         visit::visit_macro(self, called);
     }
 
-    /// Paths in the strings of attributes, such as serde's.
+    fn visit_pat_struct(&mut self, pattern: &'ast syn::PatStruct) {
+        self.bind_struct(pattern);
+        visit::visit_pat_struct(self, pattern);
+    }
+
+    /// Paths in attributes, such as clap's, and in their strings, such as serde's.
     fn visit_attribute(&mut self, attribute: &'ast Attribute) {
         if let syn::Meta::List(list) = &attribute.meta {
+            self.tokens(list.tokens.clone());
             for token in list.tokens.clone() {
                 let TokenTree::Literal(literal) = token else { continue };
                 let Ok(text) = syn::parse_str::<syn::LitStr>(&literal.to_string()) else { continue };
@@ -321,6 +409,15 @@ impl<'ast> Visit<'ast> for Module {
             }
         }
     }
+}
+
+/// The pattern of `matches!`.
+fn matched(input: syn::parse::ParseStream<'_>) -> syn::Result<syn::Pat> {
+    input.parse::<syn::Expr>()?;
+    input.parse::<syn::Token![,]>()?;
+    let pattern = syn::Pat::parse_multi_with_leading_vert(input)?;
+    input.parse::<TokenStream>()?;
+    Ok(pattern)
 }
 
 /// Returns true if an item is compiled only for tests.
