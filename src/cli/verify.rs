@@ -179,6 +179,7 @@ fn compared(inventory: &Inventory, record: &Declared) -> Vec<CheckedField> {
         Ok(live) => live,
         Err(error) => return vec![one(EXISTS, FieldVerdict::Unknown(error.to_string()))],
     };
+    let live = live.for_record(&spec.desired);
     let mut fields = existence(true);
     if !fields.is_empty() {
         return fields;

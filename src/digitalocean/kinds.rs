@@ -17,7 +17,7 @@ use super::IdFormat;
 use crate::nearest::nearest;
 
 pub use field_set::FieldSet;
-pub use reference::reference;
+pub use reference::{reference, reference_of_defaults};
 pub use reverts::Class;
 pub(crate) use reverts::RestState;
 pub(super) use reverts::{

@@ -11,6 +11,8 @@
 
 mod account;
 pub mod actions;
+mod app_values;
+mod beside;
 pub mod budget;
 pub mod by_kubernetes;
 mod call;
@@ -28,6 +30,7 @@ mod examples;
 mod fake;
 mod fresh;
 mod headers;
+mod host_names;
 mod id_format;
 pub mod inventory;
 pub mod kinds;
@@ -44,15 +47,17 @@ pub mod revert;
 mod route;
 mod rules;
 mod scopes;
+mod texts;
 mod token;
 
 pub use actions::{ActionState, Actions};
+pub use beside::Beside;
 pub use budget::Priority;
 pub use client::{Client, Usage};
 pub use config::Config;
 pub use equivalence::SAGA_TAG;
-pub(crate) use equivalence::full_name;
 pub use error::Error;
+pub(crate) use host_names::full_name;
 pub use id_format::IdFormat;
 pub use inventory::{
     Changes, Inventory, InventorySettings, Observation, SnapshotInfo, SyncError, SyncFailure, UnknownReason, Wanted,

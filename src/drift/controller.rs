@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     api::{Drift, ProvisionedResource, Saga, conditions::reason, events},
-    digitalocean::Owners,
+    digitalocean::{Beside, Owners},
     failpoint,
     kube_ext::{
         cache::Cache,
@@ -292,10 +292,15 @@ fn decide_for(
         declared: &record.declared,
         now: Timestamp::now(),
     };
+    let for_record;
     let seen = match known {
         LiveState::Nothing(reason, message) => Seen::Unknown(reason, message),
         LiveState::Gone => Seen::Gone,
-        LiveState::Live { live, .. } => Seen::Present(live),
+        LiveState::Live { live, .. } => {
+            let certificates = record.status.certificates();
+            for_record = live.beside(Beside { desired: desired.clone(), certificates });
+            Seen::Present(&for_record)
+        }
     };
     evaluate(&recorded, Observed { seen, reading }, &entry.drifts, context.settings.history)
 }

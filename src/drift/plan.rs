@@ -1,5 +1,7 @@
 //! A plan: the writes about the drifts of one record, in order, and the situation that the record's status shows.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -378,6 +380,8 @@ pub struct Compared {
     pub ignored_unrecorded: Vec<String>,
     /// The messages of writes that the API server refused.
     pub refused: Vec<String>,
+    /// The names of the certificates that the record mentions, by id.
+    pub certificates: BTreeMap<String, String>,
 }
 
 /// The message of a waiting decision.

@@ -17,13 +17,61 @@ mod examples;
 
 const CANARY: &str = "CANARY";
 
-/// Replaces each string by a credential, except the id.
-fn plant(value: &mut Value) {
+/// The forms of credentials that people put anywhere; `{}` is the secret.
+const LOOKS: [&str; 4] = [
+    "https://user:{}@example.com/path",
+    "serve --password={} --port=80",
+    "curl -H 'Authorization: Bearer {}' localhost",
+    "Server=db;Password={};",
+];
+
+/// Where the canaries of a pass are.
+#[derive(Clone, Copy, PartialEq)]
+enum Place {
+    /// In every string, in a form that looks like a credential.
+    Everywhere(&'static str),
+    /// Bare, at the paths of credentials.
+    AtCredentials,
+}
+
+/// Returns true if the value at a path is a credential, whatever it looks like.
+fn is_credential(path: &[String]) -> bool {
+    let has = |name: &str| path.iter().any(|key| key.contains(name));
+    match path.last().map_or("", String::as_str) {
+        "password" | "api_key" | "token" | "registry_credentials" | "access_cert" | "user_data" => true,
+        // At the top level it is the id of a Spaces key.
+        "access_key" => path.len() > 1,
+        "uri" => has("connection"),
+        "value" => has("envs"),
+        "url" => has("slack"),
+        _ => false,
+    }
+}
+
+/// Replaces strings by credentials. Returns their number.
+fn plant(value: &mut Value, path: &mut Vec<String>, place: Place) -> usize {
     match value {
-        Value::String(text) => *text = format!("https://user:{CANARY}@example.com/{text}"),
-        Value::Array(items) => items.iter_mut().for_each(plant),
-        Value::Object(entries) => entries.values_mut().for_each(plant),
-        _ => {}
+        Value::String(text) => {
+            let planted = match place {
+                Place::Everywhere(look) => Some(format!("{}/{text}", look.replace("{}", CANARY))),
+                Place::AtCredentials if is_credential(path) => Some(CANARY.to_owned()),
+                Place::AtCredentials => None,
+            };
+            let count = usize::from(planted.is_some());
+            planted.into_iter().for_each(|planted| *text = planted);
+            count
+        }
+        Value::Array(items) => items.iter_mut().map(|item| plant(item, path, place)).sum(),
+        Value::Object(entries) => {
+            let below = entries.iter_mut().map(|(key, value)| {
+                path.push(key.clone());
+                let count = plant(value, path, place);
+                path.pop();
+                count
+            });
+            below.sum()
+        }
+        _ => 0,
     }
 }
 
@@ -34,42 +82,49 @@ async fn the_operator_writes_no_credential_of_any_document() {
     let places = places();
     put_parents(&world.cloud, &places).await;
     let mut records = Vec::new();
-    for (number, kind) in Kind::all().enumerate() {
-        let place = &places[kind.name()];
-        let original = examples::full_document(&place.get.path, &place.get.key);
-        let mut planted = original.clone();
-        planted.as_object_mut().unwrap().values_mut().for_each(plant);
-        // Both the recorded side and the live side contain them.
-        for (side, recorded, live) in [("live", &original, &planted), ("recorded", &planted, &original)] {
-            let id = id(kind, 2 * number + usize::from(side == "live"));
-            put(&world.cloud, place, &id, live).await;
-            let is_compared = |key: &String| *key != place.id.field && !key.ends_with("_deployment");
-            let desired: serde_json::Map<String, Value> = recorded
-                .as_object()
-                .unwrap()
-                .iter()
-                .filter(|(key, _)| is_compared(key))
-                .map(|(key, value)| (key.clone(), value.clone()))
-                .collect();
-            records.push(json!({
-                "apiVersion": "arcadia.cloud/v1alpha1", "kind": "ProvisionedResource",
-                "metadata": { "name": format!("{side}-{}", kind.name().to_lowercase()) },
-                "spec": { "resource": { "kind": kind.name(), "id": id }, "desired": desired },
-            }));
+    let passes = LOOKS.into_iter().map(Place::Everywhere).chain([Place::AtCredentials]);
+    for (pass, canaries) in passes.enumerate() {
+        for (number, kind) in Kind::all().enumerate() {
+            let place = &places[kind.name()];
+            let original = examples::full_document(&place.get.path, &place.get.key);
+            let mut planted = original.clone();
+            if plant(&mut planted, &mut Vec::new(), canaries) == 0 {
+                continue;
+            }
+            // Both the recorded side and the live side contain them.
+            for (side, recorded, live) in [("live", &original, &planted), ("recorded", &planted, &original)] {
+                let id = id(kind, 1_000 * pass + 2 * number + usize::from(side == "live"));
+                put(&world.cloud, place, &id, live).await;
+                let desired: serde_json::Map<String, Value> = recorded
+                    .as_object()
+                    .unwrap()
+                    .iter()
+                    .filter(|(key, _)| **key != place.id.field)
+                    .map(|(key, value)| (key.clone(), value.clone()))
+                    .collect();
+                records.push(json!({
+                    "apiVersion": "arcadia.cloud/v1alpha1", "kind": "ProvisionedResource",
+                    "metadata": { "name": format!("{side}-{pass}-{}", kind.name().to_lowercase()) },
+                    "spec": { "resource": { "kind": kind.name(), "id": id }, "desired": desired },
+                }));
+            }
         }
     }
-    let count = records.len();
+    let names =
+        |records: &[Value]| records.iter().map(|it| it["metadata"]["name"].to_string()).collect::<BTreeSet<_>>();
+    // A field of which each part is a credential that the API never returns has no drift.
+    let recorded = names(&records);
+    assert!(recorded.iter().any(|name| name.contains("-4-app")), "{recorded:?}");
     let list = json!({ "apiVersion": "v1", "kind": "List", "items": records });
     world.kubectl().run_with_input(&["create", "-f", "-"], &list.to_string()).await.unwrap();
     world.start_operator(&["--sync-schedule", "2s"]);
 
-    let drifting = || async {
+    eventually("a verdict about every record, with drifts", || async {
         let drifts = world.list("drifts").await;
-        drifts.iter().map(|drift| drift["spec"]["resourceRef"]["name"].to_string()).collect::<BTreeSet<_>>()
-    };
-    eventually("drifts of every record", || async {
-        let drifting = drifting().await;
-        if drifting.len() == count { Ok(()) } else { Err(drifting) }
+        let drifting: BTreeSet<_> =
+            drifts.iter().map(|drift| drift["spec"]["resourceRef"]["name"].to_string()).collect();
+        let missing: Vec<_> = recorded.difference(&drifting).filter(|name| !is_unreadable(name)).collect();
+        if missing.is_empty() { Ok(()) } else { Err(format!("{missing:?}")) }
     })
     .await;
 
@@ -81,4 +136,9 @@ async fn the_operator_writes_no_credential_of_any_document() {
     let found = printed.find(CANARY).map(|at| printed.get(at.saturating_sub(300)..at + 100));
     assert!(found.is_none(), "{found:?}");
     assert!(printed.contains("(secret, sha256:"), "a change of a credential is still visible");
+}
+
+/// Returns true if all credentials of the kind are in fields that are not compared at all.
+fn is_unreadable(name: &str) -> bool {
+    name.contains("-4-database")
 }

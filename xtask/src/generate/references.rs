@@ -9,7 +9,7 @@ use arcadia_operator::api::saga::StepState;
 use arcadia_operator::api::terms::Term;
 use arcadia_operator::api::{self, AcceptPolicy, DriftPhase, SagaKind, SagaPhase, annotations, events, labels};
 use arcadia_operator::config::Cli;
-use arcadia_operator::digitalocean::revert::Class;
+use arcadia_operator::digitalocean::{kinds, revert::Class};
 use clap::CommandFactory as _;
 use schemars::JsonSchema;
 use serde_json::{Value, json};
@@ -33,6 +33,7 @@ pub(super) fn files() -> Result<Vec<Generated>, Error> {
             "annotations.md",
             &[("annotations", terms("annotation", annotations::ALL)), ("labels", terms("label", labels::ALL))],
         )?,
+        page("comparison.md", &[("defaults", kinds::reference_of_defaults())])?,
         page(
             "conditions.md",
             &[
