@@ -393,7 +393,7 @@ fn node_count(site: Site<'_>, path: &[String], expected: &mut Value, live: &Valu
     let live_at = |key: &str| at(site.document, &beside(key).join("."));
     let bound = |key: &str| live_at(key).and_then(Value::as_u64).unwrap_or_default();
     let scales = |value: Option<&Value>| value.is_some_and(|on| text(on) == "true");
-    // Without the record's word, a pool that began to scale on its own is a change.
+    // If the record does not set `auto_scale`, a pool that scales is a change.
     if !scales(live_at("auto_scale")) || !scales(site.beside.recorded(&beside("auto_scale"))) {
         return;
     }

@@ -27,7 +27,7 @@ const LOOKS: [&str; 4] = [
 
 /// Where the canaries of a pass are.
 #[derive(Clone, Copy, PartialEq)]
-enum Place {
+enum Canaries {
     /// In every string, in a form that looks like a credential.
     Everywhere(&'static str),
     /// Bare, at the paths of credentials.
@@ -49,23 +49,23 @@ fn is_credential(path: &[String]) -> bool {
 }
 
 /// Replaces strings by credentials. Returns their number.
-fn plant(value: &mut Value, path: &mut Vec<String>, place: Place) -> usize {
+fn plant(value: &mut Value, path: &mut Vec<String>, canaries: Canaries) -> usize {
     match value {
         Value::String(text) => {
-            let planted = match place {
-                Place::Everywhere(look) => Some(format!("{}/{text}", look.replace("{}", CANARY))),
-                Place::AtCredentials if is_credential(path) => Some(CANARY.to_owned()),
-                Place::AtCredentials => None,
+            let planted = match canaries {
+                Canaries::Everywhere(look) => Some(format!("{}/{text}", look.replace("{}", CANARY))),
+                Canaries::AtCredentials if is_credential(path) => Some(CANARY.to_owned()),
+                Canaries::AtCredentials => None,
             };
             let count = usize::from(planted.is_some());
             planted.into_iter().for_each(|planted| *text = planted);
             count
         }
-        Value::Array(items) => items.iter_mut().map(|item| plant(item, path, place)).sum(),
+        Value::Array(items) => items.iter_mut().map(|item| plant(item, path, canaries)).sum(),
         Value::Object(entries) => {
             let below = entries.iter_mut().map(|(key, value)| {
                 path.push(key.clone());
-                let count = plant(value, path, place);
+                let count = plant(value, path, canaries);
                 path.pop();
                 count
             });
@@ -82,7 +82,7 @@ async fn the_operator_writes_no_credential_of_any_document() {
     let places = places();
     put_parents(&world.cloud, &places).await;
     let mut records = Vec::new();
-    let passes = LOOKS.into_iter().map(Place::Everywhere).chain([Place::AtCredentials]);
+    let passes = LOOKS.into_iter().map(Canaries::Everywhere).chain([Canaries::AtCredentials]);
     for (pass, canaries) in passes.enumerate() {
         for (number, kind) in Kind::all().enumerate() {
             let place = &places[kind.name()];
