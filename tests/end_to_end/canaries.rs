@@ -28,8 +28,8 @@ const LOOKS: [&str; 4] = [
 /// Where the canaries of a pass are.
 #[derive(Clone, Copy, PartialEq)]
 enum Canaries {
-    /// In every string, in a form that looks like a credential.
-    Everywhere(&'static str),
+    /// In every string, in turn in each form that looks like a credential.
+    Everywhere,
     /// Bare, at the paths of credentials.
     AtCredentials,
 }
@@ -48,30 +48,31 @@ fn is_credential(path: &[String]) -> bool {
     }
 }
 
-/// Replaces strings by credentials. Returns their number.
-fn plant(value: &mut Value, path: &mut Vec<String>, canaries: Canaries) -> usize {
+/// Replaces strings by credentials, and counts them.
+fn plant(value: &mut Value, path: &mut Vec<String>, canaries: Canaries, count: &mut usize) {
     match value {
         Value::String(text) => {
             let planted = match canaries {
-                Canaries::Everywhere(look) => Some(format!("{}/{text}", look.replace("{}", CANARY))),
-                Canaries::AtCredentials if is_credential(path) => Some(CANARY.to_owned()),
-                Canaries::AtCredentials => None,
+                Canaries::Everywhere => {
+                    let look = LOOKS[*count % LOOKS.len()].replace("{}", CANARY);
+                    Some(format!("{look}/{text}"))
+                }
+                Canaries::AtCredentials => is_credential(path).then(|| CANARY.to_owned()),
             };
-            let count = usize::from(planted.is_some());
-            planted.into_iter().for_each(|planted| *text = planted);
-            count
+            if let Some(planted) = planted {
+                *text = planted;
+                *count += 1;
+            }
         }
-        Value::Array(items) => items.iter_mut().map(|item| plant(item, path, canaries)).sum(),
+        Value::Array(items) => items.iter_mut().for_each(|item| plant(item, path, canaries, count)),
         Value::Object(entries) => {
-            let below = entries.iter_mut().map(|(key, value)| {
+            for (key, value) in entries {
                 path.push(key.clone());
-                let count = plant(value, path, canaries);
+                plant(value, path, canaries, count);
                 path.pop();
-                count
-            });
-            below.sum()
+            }
         }
-        _ => 0,
+        _ => {}
     }
 }
 
@@ -82,13 +83,14 @@ async fn the_operator_writes_no_credential_of_any_document() {
     let places = places();
     put_parents(&world.cloud, &places).await;
     let mut records = Vec::new();
-    let passes = LOOKS.into_iter().map(Canaries::Everywhere).chain([Canaries::AtCredentials]);
-    for (pass, canaries) in passes.enumerate() {
+    for (pass, canaries) in [Canaries::Everywhere, Canaries::AtCredentials].into_iter().enumerate() {
         for (number, kind) in Kind::all().enumerate() {
             let place = &places[kind.name()];
             let original = examples::full_document(&place.get.path, &place.get.key);
             let mut planted = original.clone();
-            if plant(&mut planted, &mut Vec::new(), canaries) == 0 {
+            let mut count = 0;
+            plant(&mut planted, &mut Vec::new(), canaries, &mut count);
+            if count == 0 {
                 continue;
             }
             // Both the recorded side and the live side contain them.
@@ -114,10 +116,11 @@ async fn the_operator_writes_no_credential_of_any_document() {
         |records: &[Value]| records.iter().map(|it| it["metadata"]["name"].to_string()).collect::<BTreeSet<_>>();
     // A field of which each part is a credential that the API never returns has no drift.
     let recorded = names(&records);
-    assert!(recorded.iter().any(|name| name.contains("-4-app")), "{recorded:?}");
+    assert!(recorded.iter().any(|name| name.contains("-1-app")), "{recorded:?}");
     let list = json!({ "apiVersion": "v1", "kind": "List", "items": records });
     world.kubectl().run_with_input(&["create", "-f", "-"], &list.to_string()).await.unwrap();
-    world.start_operator(&["--sync-schedule", "2s"]);
+    // Without a lease: on a loaded machine so many large documents may delay its renewal.
+    world.start_operator(&["--sync-schedule", "2s", "--leader-elect=false"]);
 
     eventually("a verdict about every record, with drifts", || async {
         let drifts = world.list("drifts").await;
@@ -140,5 +143,5 @@ async fn the_operator_writes_no_credential_of_any_document() {
 
 /// Returns true if all credentials of the kind are in fields that are not compared at all.
 fn is_unreadable(name: &str) -> bool {
-    name.contains("-4-database")
+    name.contains("-1-database")
 }
