@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
 };
 
 use jiff::Timestamp;
@@ -33,7 +34,7 @@ pub struct StatusSummary {
     /// True if a version without `firstSeenAt` wrote it after a comparison.
     was_compared_before: bool,
     /// The names of recorded certificates by id; most records mention none.
-    certificates: Option<Box<BTreeMap<String, String>>>,
+    certificates: Option<Arc<BTreeMap<String, String>>>,
     /// The last completed `arcadia.cloud/sync-requested-at`.
     pub last_handled_sync: Option<Box<str>>,
 }
@@ -57,7 +58,7 @@ impl StatusSummary {
                     .map(|it| (ConditionStatus::read(&it.status), Second::of(it.last_transition_time.0)))
             }),
             is_stale: stale.is_some(),
-            certificates: (!status.certificates.is_empty()).then(|| Box::new(status.certificates.clone())),
+            certificates: (!status.certificates.is_empty()).then(|| Arc::new(status.certificates.clone())),
             last_handled_sync: status.last_handled_sync_at.as_deref().map(Into::into),
         }
     }
