@@ -14,6 +14,7 @@ pub struct Case {
     pub name: String,
     pub kind: Kind,
     #[serde(default)]
+    #[allow(dead_code, reason = "a running operator needs resources with different ids")]
     pub id: Option<String>,
     pub field: String,
     pub recorded: Value,
