@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 use super::{
     Error, Exit,
     cluster::{Cluster, Noun},
-    drift::{Class, DriftView},
+    drift::{Class, DriftView, PLAN, Pending},
     prompt::{Input, confirm},
     select::SIDE_BY_SIDE,
     text,
@@ -26,18 +26,18 @@ use crate::{
     schedule,
 };
 
-pub(super) use verdict::Verb;
-use verdict::{Outcome, Verdict};
+use verdict::Outcome;
+pub(super) use verdict::{Verb, Verdict};
 pub(super) use view::{plan, question};
 
 /// The number of tries to store a decision while other parts of the object change.
 const TRIES: usize = 5;
 /// The value of the annotation that accepts the value that the drift shows.
 pub(super) const SHOWN_VALUE: &str = "true";
-/// The value of the annotation that only shows the steps of a revert.
-pub(super) const PLAN: &str = "plan";
 /// The interval of reading a drift that a decision waits for.
 const POLL: Duration = Duration::from_millis(500);
+/// The longest wait for the plan of a revert on the screen.
+const PLANNING: Duration = Duration::from_secs(15);
 
 /// The flags of every decision.
 #[derive(Clone, Debug, Args)]
@@ -91,6 +91,11 @@ impl DecideArgs {
 }
 
 impl Decision {
+    /// A decision that a person confirmed on the screen.
+    fn confirmed(verb: Verb, annotations: Annotations) -> Self {
+        Self { verb, annotations, drifts: Vec::new(), input: Input::Used, effect: None, exit: Exit::Done }
+    }
+
     /// Requests a confirmation, writes and waits. Drifts that cannot be decided are reported, and make the exit code 1.
     pub(super) async fn carry_out(mut self, cluster: &Cluster, args: &DecideArgs) -> Result<Exit, Error> {
         let is_dry = args.dry_run == DryRun::Server;
@@ -132,7 +137,8 @@ impl Decision {
             return Ok(exit);
         }
         let until = Instant::now() + args.timeout;
-        let waits = decided.iter().map(|drift| async move { (drift, this.wait(cluster, drift, until).await) });
+        let waits =
+            decided.iter().map(|drift| async move { (drift, this.wait(cluster, drift, until, text::note).await) });
         let mut waits = stream::iter(waits).buffered(SIDE_BY_SIDE);
         while let Some((drift, verdict)) = waits.next().await {
             let verdict = verdict?;
@@ -171,7 +177,14 @@ impl Decision {
         Ok(Outcome::Refused("the object changes too often; repeat the command".to_owned()))
     }
 
-    async fn wait(&self, cluster: &Cluster, drift: &DriftView, until: Instant) -> Result<Verdict, Error> {
+    /// Waits for the operator's answer. Reports each progress.
+    async fn wait(
+        &self,
+        cluster: &Cluster,
+        drift: &DriftView,
+        until: Instant,
+        tell: impl Fn(&str),
+    ) -> Result<Verdict, Error> {
         let mut told = None;
         loop {
             let object = cluster.find(Noun::Drift, &drift.namespace, &drift.name).await?;
@@ -183,7 +196,7 @@ impl Decision {
             if let Some(now) = &now {
                 let progress = view::progress(now, saga_of(cluster, now).await.as_ref());
                 if progress.is_some() && progress != told {
-                    text::note(progress.as_deref().unwrap_or_default());
+                    tell(progress.as_deref().unwrap_or_default());
                     told = progress;
                 }
             }
@@ -260,11 +273,28 @@ pub(super) fn flag(allow: Allow) -> &'static str {
     annotation.strip_prefix("allow-").unwrap_or(annotation)
 }
 
+/// The annotations of the decision that this drift shows.
+fn restoring(drift: &DriftView) -> Annotations {
+    let mut annotations = match &drift.pending {
+        Some(Pending::Accept(value)) => accepting(value),
+        Some(Pending::Revert(permission)) => reverting(permission),
+        None => return withdrawing(),
+    };
+    if matches!(drift.pending, Some(Pending::Accept(_))) {
+        annotations.insert(annotations::ACCEPT_UNTIL, drift.until.clone());
+    }
+    annotations.insert(annotations::BECAUSE, drift.because.clone());
+    annotations
+}
+
 /// The answer to a decision on one drift that a person confirmed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Answer {
-    /// The reason why it was not stored, if so.
-    pub(super) refusal: Option<String>,
+pub(super) enum Answer {
+    Stored,
+    /// The drift is open, and is another one than the person saw.
+    Moved(Box<DriftView>),
+    /// It was not stored, for this reason.
+    Refused(String),
 }
 
 /// Stores a decision that a person has confirmed for each of these drifts, with the permission that its class needs.
@@ -276,23 +306,36 @@ pub(super) async fn decide(cluster: &Cluster, verb: Verb, drifts: &[DriftView]) 
             Verb::Revert => reverting(needed(drift).annotation()),
             Verb::Plan => reverting(PLAN),
             Verb::Withdraw => withdrawing(),
+            Verb::Restore => restoring(drift),
         };
         annotations.insert(annotations::DECIDED_BY, user.clone());
-        let decision =
-            Decision { verb, annotations, drifts: Vec::new(), input: Input::Used, effect: None, exit: Exit::Done };
+        let decision = Decision::confirmed(verb, annotations);
         async move { decision.store(cluster, drift, false).await }
     });
     let outcomes: Vec<_> = stream::iter(stored).buffered(SIDE_BY_SIDE).collect().await;
     let answer = |outcome: Result<Outcome, Error>| {
-        let refusal = match outcome? {
-            Outcome::Stored => None,
-            Outcome::Moved(_) => Some("it changed after it was read".to_owned()),
-            Outcome::Gone => Some("it was deleted meanwhile".to_owned()),
-            Outcome::Refused(message) => Some(message),
-        };
-        Ok(Answer { refusal })
+        Ok(match outcome? {
+            Outcome::Stored => Answer::Stored,
+            Outcome::Moved(now) if now.is_open() => Answer::Moved(now),
+            Outcome::Moved(now) => Answer::Refused(format!("it was resolved meanwhile, as {}", now.phase)),
+            Outcome::Gone => Answer::Refused("it was deleted meanwhile".to_owned()),
+            Outcome::Refused(message) => Answer::Refused(message),
+        })
     };
     outcomes.into_iter().map(answer).collect()
+}
+
+/// The plan of the revert of a drift, from the operator.
+pub(super) async fn plan_of(cluster: &Cluster, drift: &DriftView) -> Result<Verdict, Error> {
+    let mut annotations = reverting(PLAN);
+    annotations.insert(annotations::DECIDED_BY, cluster.user_name().await?);
+    let decision = Decision::confirmed(Verb::Plan, annotations);
+    match decision.store(cluster, drift, false).await? {
+        Outcome::Stored => decision.wait(cluster, drift, Instant::now() + PLANNING, |_| ()).await,
+        Outcome::Moved(_) => Ok(Verdict::Refused("it changed after it was read".to_owned())),
+        Outcome::Gone => Ok(Verdict::Refused("it was deleted meanwhile".to_owned())),
+        Outcome::Refused(message) => Ok(Verdict::Refused(message)),
+    }
 }
 
 /// Returns true if a drift shows the same as before. Other parts of the object may have changed.
@@ -316,7 +359,7 @@ fn verdict(verb: Verb, before: &DriftView, now: Option<&DriftView>, plan: Option
             let is_as_decided = match verb {
                 Verb::Accept => now.phase == DriftPhase::Accepted.name(),
                 Verb::Revert => now.phase != DriftPhase::Accepted.name(),
-                Verb::Plan | Verb::Withdraw => false,
+                Verb::Plan | Verb::Withdraw | Verb::Restore => false,
             };
             let text = format!("{} ({})", now.phase, now.reason);
             Some(if is_as_decided { Verdict::Done(text) } else { Verdict::Refused(format!("closed as {text}")) })
@@ -324,7 +367,7 @@ fn verdict(verb: Verb, before: &DriftView, now: Option<&DriftView>, plan: Option
         Verb::Plan if is_handled && is_planned => plan.map(|plan| Verdict::Done(view::plan(plan))),
         _ if is_handled && failures.contains(&now.reason.as_str()) => Some(Verdict::Refused(now.message.clone())),
         Verb::Plan => plan.filter(|_| is_handled).map(|plan| Verdict::Done(view::plan(plan))),
-        Verb::Accept | Verb::Revert => None,
+        Verb::Accept | Verb::Revert | Verb::Restore => None,
     }
 }
 

@@ -63,8 +63,7 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &ManifestsArgs) -> Result<E
     let files = read(args.place.paths())?;
     let cluster = Cluster::connect(cluster).await?;
     let params = ListParams::default().fields(&format!("status.phase={}", DriftPhase::Accepted.name()));
-    let drifts = cluster.list(Noun::Drift, params).await?;
-    let standing: Vec<Acceptance> = drifts.iter().filter_map(Acceptance::read).collect();
+    let standing = cluster.list(Noun::Drift, params, |drift| Acceptance::read(&drift)).await?;
     let plan = Plan::of(standing, &files, args.temporary);
     if args.place.writes() {
         for edit in &plan.edits {

@@ -5,8 +5,8 @@ use clap::{Args, ValueEnum};
 use super::{
     Error, Exit,
     cluster::{Cluster, ClusterArgs},
-    decide::{self, DecideArgs, Decision, PLAN, Verb},
-    drift::DriftView,
+    decide::{self, DecideArgs, Decision, Verb},
+    drift::{DriftView, PLAN},
     select::SelectArgs,
 };
 use crate::{api::annotations, digitalocean::revert::Allow};

@@ -2,11 +2,11 @@
 
 use std::io::{self, Write as _};
 
-use console::{Alignment, Style, measure_text_width, pad_str};
+use console::{Alignment, Style, measure_text_width, pad_str, truncate_str};
 use jiff::Timestamp;
 
 use super::Error;
-use crate::comparison::show;
+use crate::{comparison::show, nearest::nearest};
 
 /// The space between two columns, as kubectl prints it.
 const GAP: &str = "   ";
@@ -167,6 +167,20 @@ pub(super) fn one_line(text: &str) -> String {
     if text.chars().any(char::is_control) { show::escape(text).into_owned() } else { text.to_owned() }
 }
 
+/// A text within the rows and columns of a terminal, so that it can be redrawn in place. A longer text keeps its end.
+pub(super) fn fitted(text: &str, (rows, columns): (u16, u16)) -> String {
+    let all: Vec<&str> = text.lines().collect();
+    let above = all.len().saturating_sub(usize::from(rows.saturating_sub(1)).max(1));
+    let cut = |line: &&str| truncate_str(line, usize::from(columns.max(1)), "…").into_owned();
+    lines(all.iter().skip(above).map(cut))
+}
+
+/// A suggestion of names that are similar to an unknown one; empty without any.
+pub(super) fn hint<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let nearest = nearest(name, known).join(" or ");
+    if nearest.is_empty() { String::new() } else { format!("; did you mean {nearest}?") }
+}
+
 /// Each text on a separate line.
 pub(super) fn lines(lines: impl IntoIterator<Item = String>) -> String {
     lines.into_iter().fold(String::new(), |text, line| text + &line + "\n")
@@ -204,6 +218,13 @@ mod tests {
             longer-name   red      9d
         "]]
         .assert_eq(&plain);
+    }
+
+    #[test]
+    fn a_text_that_is_redrawn_fits_the_terminal() {
+        assert_eq!(fitted("one\ntwo\n", (24, 80)), "one\ntwo\n");
+        assert_eq!(fitted("one\ntwo\nthree\n", (3, 4)), "two\nthr…\n");
+        assert_eq!(fitted("日本語", (0, 3)), "日…\n");
     }
 
     #[test]

@@ -28,6 +28,7 @@ pub(in crate::cli) fn question(verb: Verb, drifts: &[DriftView], effect: Option<
         Verb::Revert => "A saga changes the resource in the cloud back to the desired value.",
         Verb::Plan => "The operator shows the steps of the revert and changes nothing.",
         Verb::Withdraw => "The decision is removed. A drift that was accepted only by it opens again.",
+        Verb::Restore => "The withdrawn decision is stored again.",
     });
     let mut rows: Vec<&DriftView> = drifts.iter().collect();
     rows.sort_by(|one, other| group(one).cmp(&group(other)));
@@ -53,6 +54,7 @@ pub(in crate::cli) fn question(verb: Verb, drifts: &[DriftView], effect: Option<
         Verb::Revert => "Revert",
         Verb::Plan => "Plan the revert of",
         Verb::Withdraw => "Withdraw the decision on",
+        Verb::Restore => "Restore the decision on",
     };
     format!("{verb} {}?\n{}{more}{effect}", count(drifts.len(), "drift"), table.render())
 }
@@ -67,6 +69,7 @@ pub(super) fn stored(verb: Verb, drift: &DriftView, is_dry: bool) -> String {
         Verb::Revert => "revert requested",
         Verb::Plan => "plan requested",
         Verb::Withdraw => "decision withdrawn",
+        Verb::Restore => "decision restored",
     };
     let dry = if is_dry { " (server dry run)" } else { "" };
     format!("drift.arcadia.cloud/{} {done}{dry}\n", drift.name)
