@@ -175,10 +175,10 @@ pub(super) fn fitted(text: &str, (rows, columns): (u16, u16)) -> String {
     lines(all.iter().skip(above).map(cut))
 }
 
-/// A suggestion of names that are similar to an unknown one; empty without any.
+/// A suggestion of the name that is most similar to an unknown one; empty without any.
 pub(super) fn hint<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
-    let nearest = nearest(name, known).join(" or ");
-    if nearest.is_empty() { String::new() } else { format!("; did you mean {nearest}?") }
+    let nearest = nearest(name, known).into_iter().next();
+    nearest.map(|nearest| format!("; did you mean {nearest}?")).unwrap_or_default()
 }
 
 /// Each text on a separate line.
