@@ -160,6 +160,7 @@ impl ImportArgs {
         survey: &Survey,
     ) -> Result<(), Error> {
         if !is_named && !self.filter.admits(found, members) {
+            writer.skipped.unselected += 1;
             return Ok(());
         }
         if recorded.contains(&found.key) {

@@ -185,6 +185,8 @@ async fn an_import_can_be_repeated_and_narrowed() {
     let one = account.arcadia.expect(0, &["import", "Droplet/3164444", "--fields", "size_slug,tags"]).await;
     let wanted = "---\napiVersion: arcadia.cloud/v1alpha1\nkind: ProvisionedResource\n";
     assert!(one.starts_with(wanted) && one.contains("size_slug: s-2vcpu-4gb") && !one.contains("region"), "{one}");
+    let none = account.arcadia.says(0, &["import", "--kind", "Droplet", "--region", "nyc33"]).await;
+    assert!(none.contains("0 records written, none of 5 resources matches the flags."), "{none}");
     let missing = account.arcadia.says(2, &["import", "Droplet/99"]).await;
     assert!(missing.contains("Droplet 99 is not in the account"), "{missing}");
 }

@@ -127,7 +127,7 @@ pub(super) fn verdict(drift: &DriftView, verdict: &Verdict, flag: &str) -> Strin
 /// The plan of a revert: its effect, steps, calls and warnings.
 pub(in crate::cli) fn plan(plan: &Value) -> String {
     let list = |pointer: &str| plan.pointer(pointer).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let effect = text(plan, "/effect").map(|effect| format!(": {effect}")).unwrap_or_default();
+    let effect = text(plan, "/effect").map(|effect| format!(": {}", effect.trim_end_matches('.'))).unwrap_or_default();
     let needs = text(plan, "/needs").and_then(|needs| needs.strip_prefix("allow-"));
     let needs = needs.map(|needs| format!("; it needs --allow {needs}")).unwrap_or_default();
     let mut lines = vec![format!("plan: {}{effect}{needs}", text(plan, "/class").unwrap_or("revert"))];
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn a_plan_has_its_effect_steps_calls_and_warnings() {
-        let steps = json!({ "class": "Disruptive", "effect": "the droplet is powered off", "needs": "allow-disruption",
+        let steps = json!({ "class": "Disruptive", "effect": "the droplet is powered off.", "needs": "allow-disruption",
             "steps": [{ "name": "off", "step": "PowerOffDroplet" }, { "name": "resize", "step": "ResizeDroplet", "irreversible": true }],
             "calls": [{ "method": "POST", "path": "/v2/droplets/1/actions", "changes": ["size: s-4 -> s-2"] }],
             "warnings": ["the address may change"] });

@@ -47,6 +47,8 @@ pub(in crate::cli) struct Writer<'a> {
 pub(super) struct Skipped {
     pub(super) recorded: usize,
     pub(super) by_kubernetes: usize,
+    /// Resources that the flags do not select.
+    pub(super) unselected: usize,
     /// Fields that could not be recorded, by kind, field and reason.
     fields: BTreeMap<String, usize>,
     /// Resources without any field that can be recorded.
@@ -149,6 +151,9 @@ impl Skipped {
                 parts.push(format!("{number} {what}"));
             }
         }
+        if written == 0 && self.recorded == 0 && self.by_kubernetes == 0 && self.unselected > 0 {
+            parts.push(format!("none of {} matches the flags", count(self.unselected, "resource")));
+        }
         let mut text = format!("{}.", parts.join(", "));
         if !self.empty.is_empty() {
             let _ = write!(text, "\nNo field can be recorded of: {}.", first(&self.empty, LISTED, ", "));
@@ -194,5 +199,8 @@ mod tests {
               Droplet tags: the token needs tag:read (5 resources)"#]]
         .assert_eq(&skipped.summary(12));
         expect!["1 record written."].assert_eq(&Skipped::default().summary(1));
+        let unselected = Skipped { unselected: 4, ..Skipped::default() };
+        expect!["0 records written, none of 4 resources matches the flags."].assert_eq(&unselected.summary(0));
+        expect!["1 record written."].assert_eq(&unselected.summary(1));
     }
 }
