@@ -166,18 +166,18 @@ fn fields() -> Vec<String> {
     fields.into_iter().map(str::to_owned).collect()
 }
 
-fn field(drift: DynamicObject) -> Option<String> {
+fn field(drift: &DynamicObject) -> Option<String> {
     text(&drift.data, "/spec/field").map(str::to_owned)
 }
 
-fn change(drift: DynamicObject) -> Option<String> {
+fn change(drift: &DynamicObject) -> Option<String> {
     drift.labels().get(labels::CHANGE).cloned()
 }
 
 /// The values of the open drifts in the namespace, each once.
-async fn values(cluster: &ClusterArgs, value: fn(DynamicObject) -> Option<String>) -> Result<Vec<String>, Error> {
+async fn values(cluster: &ClusterArgs, value: fn(&DynamicObject) -> Option<String>) -> Result<Vec<String>, Error> {
     let cluster = Cluster::connect(cluster).await?;
-    let values = cluster.list(Noun::Drift, ListParams::default().fields(OPEN), value).await?;
+    let values = cluster.list(Noun::Drift, ListParams::default().fields(OPEN), |drift| value(&drift)).await?;
     Ok(values.into_iter().collect::<BTreeSet<_>>().into_iter().collect())
 }
 

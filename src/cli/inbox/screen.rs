@@ -191,13 +191,10 @@ impl Screen {
             match answer {
                 Answer::Stored => {
                     stored += 1;
-                    match verb {
-                        Verb::Withdraw => {
-                            self.withdrawn.insert(key_of(&drift), drift);
-                        }
-                        _ => {
-                            self.withdrawn.remove(&key_of(&drift));
-                        }
+                    if verb == Verb::Withdraw {
+                        self.withdrawn.insert(key_of(&drift), drift);
+                    } else {
+                        self.withdrawn.remove(&key_of(&drift));
                     }
                 }
                 Answer::Moved(now) => moved.push(*now),
