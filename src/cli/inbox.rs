@@ -161,7 +161,12 @@ fn named(kind: &str) -> String {
 async fn watch(cluster: &Cluster, args: &InboxArgs) -> Result<Exit, Error> {
     let mut feed = Feed::open(cluster, args.labels().as_deref());
     let terminal = console::Term::stdout();
-    while let Some(news) = feed.next().await? {
+    loop {
+        let news = tokio::select! {
+            news = feed.next() => news?,
+            () = text::closed() => None,
+        };
+        let Some(news) = news else { return Ok(Exit::Done) };
         let objects = match news {
             News::Drifts(objects) => objects,
             News::Lost(why) => {
@@ -178,5 +183,4 @@ async fn watch(cluster: &Cluster, args: &InboxArgs) -> Result<Exit, Error> {
         }
         text::print(&text)?;
     }
-    Ok(Exit::Done)
 }

@@ -16,7 +16,7 @@ use super::{
     cluster::{Cluster, ClusterArgs, Noun, ObjectName},
     output::{self, Format},
     prompt::{Input, confirm},
-    text::{Paint, fitted, note, print},
+    text::{Paint, closed, fitted, note, print},
 };
 use crate::api::{SagaPhase, annotations};
 use view::SagaView;
@@ -245,7 +245,10 @@ async fn watch(cluster: &Cluster, name: &str) -> Result<Exit, Error> {
             return Ok(Exit::No);
         }
         last = Some(saga);
-        sleep(POLL).await;
+        tokio::select! {
+            () = sleep(POLL) => {}
+            () = closed() => return Ok(Exit::Done),
+        }
     }
 }
 

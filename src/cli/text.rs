@@ -1,9 +1,13 @@
 //! Text for terminals: tables, colours, ages. Pure except for [`print`].
 
 use std::io::{self, Write as _};
+#[cfg(unix)]
+use std::os::fd::AsFd as _;
 
 use console::{Alignment, Style, measure_text_width, pad_str, truncate_str};
 use jiff::Timestamp;
+#[cfg(unix)]
+use tokio::{io::Interest, net::unix::pipe};
 
 use super::Error;
 use crate::{comparison::show, nearest::nearest};
@@ -192,6 +196,19 @@ pub(super) fn print(text: &str) -> Result<(), Error> {
     out.write_all(text.as_bytes())?;
     out.flush()?;
     Ok(())
+}
+
+/// Waits until the reader of standard output has closed the pipe, for commands that print rarely.
+pub(super) async fn closed() {
+    // Other outputs have no reader that could close them. Only readiness is used: writes stay blocking.
+    #[cfg(unix)]
+    if let Ok(out) = io::stdout().as_fd().try_clone_to_owned()
+        && let Ok(pipe) = pipe::Sender::from_owned_fd_unchecked(out)
+        && pipe.ready(Interest::ERROR).await.is_ok_and(|ready| ready.is_error())
+    {
+        return;
+    }
+    std::future::pending().await
 }
 
 /// Writes a note to standard error, so that standard output contains only results.

@@ -16,7 +16,7 @@ use crate::{
     world::{DROPLET, World, eventually},
 };
 
-/// A command that runs, and what it has printed so far.
+/// A command that runs, and its output so far.
 struct Running {
     child: Child,
     out: Arc<Mutex<String>>,
@@ -58,7 +58,7 @@ impl Drop for Running {
     }
 }
 
-/// What a pipe has delivered so far.
+/// The text that a pipe has delivered so far.
 fn collected(mut pipe: impl Read + Send + 'static) -> Arc<Mutex<String>> {
     let text = Arc::new(Mutex::new(String::new()));
     let reading = Arc::clone(&text);
