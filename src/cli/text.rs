@@ -7,7 +7,10 @@ use std::os::fd::AsFd as _;
 use console::{Alignment, Style, measure_text_width, pad_str, truncate_str};
 use jiff::Timestamp;
 #[cfg(unix)]
-use tokio::{io::Interest, net::unix::pipe};
+use tokio::{
+    io::{Interest, Ready},
+    net::unix::pipe,
+};
 
 use super::Error;
 use crate::{comparison::show, nearest::nearest};
@@ -204,7 +207,7 @@ pub(super) async fn closed() {
     #[cfg(unix)]
     if let Ok(out) = io::stdout().as_fd().try_clone_to_owned()
         && let Ok(pipe) = pipe::Sender::from_owned_fd_unchecked(out)
-        && pipe.ready(Interest::ERROR).await.is_ok_and(|ready| ready.is_error())
+        && pipe.ready(Interest::ERROR).await.is_ok_and(Ready::is_error)
     {
         return;
     }
