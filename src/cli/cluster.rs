@@ -67,7 +67,7 @@ impl ClusterArgs {
         let kubeconfig = self.kubeconfig.as_ref().map(|path| ("--kubeconfig", path.display().to_string()));
         let context = self.context.clone().map(|context| ("--context", context));
         let flags = kubeconfig.into_iter().chain(context);
-        flags.map(|(flag, value)| format!(" {flag} {}", quoted(&value))).collect()
+        flags.map(|(flag, value)| [" ", flag, " ", &quoted(&value)].concat()).collect()
     }
 }
 

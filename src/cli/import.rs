@@ -136,7 +136,7 @@ impl ImportArgs {
                 if !is_named && !self.resources.is_empty() {
                     continue;
                 }
-                if let Some(found) = survey.take(key) {
+                if let Some(found) = survey.take(&key) {
                     self.record(&found, is_named, members.as_ref(), recorded, writer, &survey)?;
                 }
             }

@@ -135,9 +135,9 @@ impl Survey {
     }
 
     /// Reads a listed resource, and forgets it in the inventory. None if it cannot be read, which is a failure.
-    pub(super) fn take(&mut self, key: ResourceKey) -> Option<Found> {
-        let found = resource(&self.inventory, &key);
-        self.inventory.forget(&key);
+    pub(super) fn take(&mut self, key: &ResourceKey) -> Option<Found> {
+        let found = resource(&self.inventory, key);
+        self.inventory.forget(key);
         match found {
             Ok(found) => {
                 self.has_found = true;

@@ -211,7 +211,7 @@ pub(super) async fn closed() {
     {
         return;
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// Writes a note to standard error, so that standard output contains only results.

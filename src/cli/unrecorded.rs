@@ -84,7 +84,7 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &UnrecordedArgs) -> Result<
     let (mut unrecorded, mut in_baseline) = (Vec::new(), 0);
     while let Some(keys) = survey.next().await {
         for key in keys.into_iter().filter(|key| !recorded.contains(key)) {
-            let Some(found) = survey.take(key) else { continue };
+            let Some(found) = survey.take(&key) else { continue };
             if args.filter.leaves_to_kubernetes(&found) || !args.filter.admits(&found, members.as_ref()) {
                 continue;
             }

@@ -59,13 +59,11 @@ pub(super) fn policies(found: &Found, installation: Option<&str>) -> String {
 pub(super) fn set(found: &Found, namespace: &str, setting: &Setting, value: &str) -> String {
     let deployments = found.deployments.as_deref().unwrap_or_default();
     let deployment = deployments.iter().find(|deployment| deployment.namespace == namespace);
-    match deployment.and_then(|deployment| deployment.helm.as_ref()) {
-        Some(helm) => upgrade(found, helm, &format!("--set {}={value}", setting.value)),
-        None => {
-            let name = deployment.map_or(OPERATOR, |deployment| &deployment.name);
-            format!("kubectl edit deployment {name} -n {namespace}{}   # {}={value}", found.place_flags, setting.flag)
-        }
+    if let Some(helm) = deployment.and_then(|deployment| deployment.helm.as_ref()) {
+        return upgrade(found, helm, &format!("--set {}={value}", setting.value));
     }
+    let name = deployment.map_or(OPERATOR, |deployment| &deployment.name);
+    format!("kubectl edit deployment {name} -n {namespace}{}   # {}={value}", found.place_flags, setting.flag)
 }
 
 fn upgrade(found: &Found, Helm { release, namespace }: &Helm, set: &str) -> String {
