@@ -319,9 +319,10 @@ impl Planner<'_> {
         for mut resolved in by_field.into_values() {
             resolved.sort_by_key(|drift| drift.episode);
             let excess = resolved.len().saturating_sub(history);
-            // A drift that is being deleted waits for the finalizer of another client.
-            let excess = resolved.into_iter().take(excess).filter(|drift| !drift.deleting);
-            self.writes.extend(excess.map(|drift| Write::Prune { drift: drift.name.clone() }));
+            // A drift that is being deleted waits for the finalizer of another client, and recent reverts are counted.
+            let excess = resolved.into_iter().take(excess).filter(|drift| !drift.deleting && !self.is_recent(drift));
+            let excess: Vec<_> = excess.map(|drift| Write::Prune { drift: drift.name.clone() }).collect();
+            self.writes.extend(excess);
         }
     }
 }

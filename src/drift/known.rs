@@ -65,6 +65,8 @@ pub struct KnownDrift {
     pub revert: Option<Box<str>>,
     /// The saga that reverts it, while it is open and the outcome is not stored yet.
     pub reverting: Option<Reverting>,
+    /// The saga that reverts it, or that reverted it last.
+    pub saga: Option<Box<str>>,
     /// The time at which it was reverted.
     pub reverted_at: Option<Timestamp>,
     /// The acceptance, while it stands.
@@ -120,6 +122,7 @@ impl KnownDrift {
             because: annotation(annotations::BECAUSE),
             standing,
             reverting: reverting(&status),
+            saga: status.saga_ref.as_ref().map(|saga| saga.name.as_str().into()),
             reverted_at: (status.phase == DriftPhase::Reverted)
                 .then(|| status.resolved_at.as_ref().map(|time| time.0))
                 .flatten(),

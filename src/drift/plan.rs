@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::{known::Marks, observed::NeedsFreshRead, shown::Shown};
 use crate::{
     api::{DriftPhase, SagaSpec, conditions::reason},
+    comparison::show::visible,
     digitalocean::revert::{self, Allow},
 };
 
@@ -382,7 +383,8 @@ pub struct Compared {
 
 /// The message of a waiting decision.
 pub(crate) fn waiting(why: &str) -> String {
-    let mut message = format!("decided, and carried out once that can be done safely: {why}");
+    // As the condition stores it: the next evaluation compares the two.
+    let mut message = format!("decided, and carried out once that can be done safely: {}", visible(why));
     if message.len() > LONGEST_MESSAGE {
         let end = (0..=LONGEST_MESSAGE).rev().find(|&end| message.is_char_boundary(end)).unwrap_or_default();
         message.truncate(end);

@@ -14,7 +14,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::{api::OPERATOR, kube_ext::call};
+use crate::{api::OPERATOR, comparison::show::visible, kube_ext::call};
 
 /// The maximum number of waiting events; further ones are dropped.
 const WAITING: usize = 10_000;
@@ -158,7 +158,8 @@ async fn publish_all(
             type_: if news.is_warning { EventType::Warning } else { EventType::Normal },
             reason: news.reason.to_owned(),
             action: news.action.to_owned(),
-            note: Some(cut(news.note)),
+            // Columns show notes, and they may quote other programs.
+            note: Some(cut(visible(&news.note).into_owned())),
             secondary: news.related,
         };
         let published = recorders.publish(&event, &news.about).await;

@@ -20,7 +20,7 @@ async fn accepting_a_drift_with_a_changed_live_value_is_refused() {
     world.reaches(&object, "Resolved", "False DecisionRefused").await;
     assert_eq!(
         world.message(&object, "Resolved").await,
-        "the live value is newer-name, not web-1; look again and decide anew"
+        "the live value is newer-name, not web-1; review the drift and decide again"
     );
     // The drift stays open, shows the current value, and the old decision does not apply to it.
     world.has_drifts(&[["name", "old-name", "newer-name", "Open"]]).await;

@@ -98,13 +98,16 @@ impl Planner<'_> {
                     let (was, is) = (beside(&drift.expected, expected), brief(&shown.expected));
                     self.refuse(
                         drift,
-                        format!("the desired value is now {is}, no longer {was}; look again and decide anew"),
+                        format!("the desired value is now {is}, no longer {was}; review the drift and decide again"),
                     );
                 } else if shows(demanded, live) {
                     self.accept(drift, recorded, live, adopted);
                 } else {
                     let (is, demanded) = (brief(&shown.actual), beside(demanded, live));
-                    self.refuse(drift, format!("the live value is {is}, not {demanded}; look again and decide anew"));
+                    self.refuse(
+                        drift,
+                        format!("the live value is {is}, not {demanded}; review the drift and decide again"),
+                    );
                 }
             }
             Some(Finding::Matches { live, .. }) if self.accepted.contains_key(drift.field.as_ref()) => {
@@ -123,7 +126,10 @@ impl Planner<'_> {
                 );
             }
             Some(Finding::Moot) => {
-                self.refuse(drift, "the resource itself is the question now; see its drift on exists".to_owned());
+                self.refuse(
+                    drift,
+                    "whether the resource exists is the question now; decide its drift on exists".to_owned(),
+                );
             }
             None => self.refuse(drift, "the field is no longer compared; nothing is left to accept".to_owned()),
             Some(Finding::Unknown(why) | Finding::Invalid(why)) => self.wait(drift, why),

@@ -34,6 +34,8 @@ pub(super) struct World {
     /// The result of the last sweep.
     pub(super) swept: Swept,
     pub(super) uids: usize,
+    /// The number of resolved drifts to keep per field.
+    pub(super) history: usize,
 }
 
 /// The resource as a sweep saw it.
@@ -68,6 +70,7 @@ impl World {
             before: Some(live.clone()),
             live: Some(live),
             uids: 0,
+            history: HISTORY,
         }
     }
 
@@ -130,7 +133,7 @@ impl World {
             declared: &self.declared,
             now: self.now,
         };
-        evaluate(&recorded, Observed { seen, reading }, &self.drifts, HISTORY)
+        evaluate(&recorded, Observed { seen, reading }, &self.drifts, self.history)
     }
 
     /// The plan of one pass, with a direct request if it is needed.
@@ -214,6 +217,7 @@ impl World {
                     standing: None,
                     revert: None,
                     reverting: None,
+                    saga: None,
                     reverted_at: None,
                     decided_by: None,
                     waits: None,
@@ -316,6 +320,7 @@ impl World {
             Write::Follow { drift, saga, stuck } => {
                 let drift = self.drift(&drift);
                 drift.decided = drift.revert_decided();
+                drift.saga = Some(saga.clone());
                 drift.reverting = Some(Reverting { saga, is_stuck: stuck.is_some() });
             }
             Write::CancelRevert { saga, .. } => {
