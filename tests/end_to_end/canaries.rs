@@ -3,17 +3,14 @@
 use std::collections::BTreeSet;
 
 use arcadia_operator::digitalocean::Kind;
-use digitalocean_simulator::RateLimits;
+use digitalocean_simulator::{Effect, Fault, RateLimits};
 use serde_json::{Value, json};
 
 use crate::{
+    examples::full_document,
     places::{id, places, put, put_parents},
     world::{World, eventually},
 };
-
-#[path = "../../src/digitalocean/examples.rs"]
-#[allow(dead_code, reason = "the tests of the room need more of it")]
-mod examples;
 
 const CANARY: &str = "CANARY";
 
@@ -36,7 +33,7 @@ async fn the_operator_writes_no_credential_of_any_document() {
     let mut records = Vec::new();
     for (number, kind) in Kind::all().enumerate() {
         let place = &places[kind.name()];
-        let original = examples::full_document(&place.get.path, &place.get.key);
+        let original = full_document(&place.get.path, &place.get.key);
         let mut planted = original.clone();
         planted.as_object_mut().unwrap().values_mut().for_each(plant);
         // Both the recorded side and the live side contain them.
@@ -73,12 +70,94 @@ async fn the_operator_writes_no_credential_of_any_document() {
     })
     .await;
 
+    is_clean(&world).await;
+    let printed = world.run(&["get", "drifts", "-o", "json"]).await;
+    assert!(printed.contains("(secret, sha256:"), "a change of a credential is still visible");
+
+    // Plans.
+    decide(&world, "plan").await;
+    let planned = world.list("drifts").await.iter().filter(|drift| drift["status"]["plan"].is_object()).count();
+    assert!(planned >= 100, "{planned} plans");
+    is_clean(&world).await;
+    // The cloud refuses each change, and repeats what it was sent.
+    let message = format!("invalid value https://user:{CANARY}@example.com/, and token dop_v1_{CANARY}");
+    for method in ["PUT", "PATCH", "POST", "DELETE"] {
+        let refusal = Effect::Refuse { status: 422, message: message.clone() };
+        world.cloud.inject(Fault::new("*", refusal).method(method)).await.unwrap();
+    }
+    decide(&world, "allow-data-loss").await;
+    let ends = |phase: &'static str| {
+        let sagas = world.list("sagas");
+        async move { sagas.await.iter().filter(|saga| saga["status"]["phase"] == phase).count() }
+    };
+    let refused = ends("RolledBack").await;
+    assert!(refused >= 40, "{refused} sagas were rolled back");
+    is_clean(&world).await;
+    // The cloud makes the changes that it can, and they are undone.
+    world.cloud.clear_faults().await.unwrap();
+    decide(&world, "allow-data-loss").await;
+    let succeeded = ends("Succeeded").await;
+    assert!(succeeded >= 20, "{succeeded} sagas succeeded");
+    is_clean(&world).await;
+    let done = world.list("sagas").await;
+    let undoing = done.iter().filter(|saga| saga["status"]["phase"] == "Succeeded").map(|saga| {
+        let name = saga["metadata"]["name"].as_str().unwrap();
+        json!({
+            "apiVersion": "arcadia.cloud/v1alpha1", "kind": "Saga", "metadata": { "name": format!("undo-{name}") },
+            "spec": { "kind": "rollback", "rollbackOf": { "name": name } },
+        })
+    });
+    let list = json!({ "apiVersion": "v1", "kind": "List", "items": undoing.collect::<Vec<_>>() });
+    world.kubectl().run_with_input(&["create", "-f", "-"], &list.to_string()).await.unwrap();
+    settled(&world).await;
+    let stuck = ends("Stuck").await;
+    assert!(stuck >= 1, "a value that is not stored cannot be restored");
+    is_clean(&world).await;
+}
+
+/// Decides each open drift, and waits until all decisions are carried out, refused or have failed.
+async fn decide(world: &World, decision: &str) {
+    let drifts = world.list("drifts").await;
+    let open = drifts.iter().filter(|drift| drift["status"]["phase"] == "Open");
+    let names: Vec<_> = open.map(|drift| format!("drift/{}", drift["metadata"]["name"].as_str().unwrap())).collect();
+    let decision = format!("arcadia.cloud/revert={decision}");
+    for names in names.chunks(200) {
+        let names: Vec<_> = names.iter().map(String::as_str).collect();
+        world.run(&[&["annotate"], names.as_slice(), &[&decision]].concat()).await;
+    }
+    settled(world).await;
+}
+
+/// Waits until no decision and no saga is left to be carried out, unless it is Stuck.
+async fn settled(world: &World) {
+    eventually("the decisions to be carried out", || async {
+        let is_decided = |drift: &Value| drift["metadata"]["annotations"].get("arcadia.cloud/revert").is_some();
+        let drifts = world.list("drifts").await;
+        let waiting: Vec<_> = drifts
+            .iter()
+            .filter(|drift| drift["status"]["phase"] == "Open" && is_decided(drift))
+            .filter(|drift| drift["status"]["reason"] != "RevertStuck")
+            .map(|drift| format!("{}: {}", drift["metadata"]["name"], drift["status"]["conditions"]))
+            .collect();
+        let sagas = world.list("sagas").await;
+        let is_over = |saga: &Value| {
+            ["Succeeded", "RolledBack", "Failed", "Stuck"].iter().any(|phase| saga["status"]["phase"] == *phase)
+        };
+        let running: Vec<_> =
+            sagas.iter().filter(|saga| !is_over(saga)).map(|saga| saga["status"].to_string()).collect();
+        let few: Vec<_> = waiting.iter().chain(&running).take(5).collect();
+        if few.is_empty() { Ok(()) } else { Err(format!("{} and {}: {few:#?}", waiting.len(), running.len())) }
+    })
+    .await;
+}
+
+/// Fails if anything that the operator writes contains a canary. The specs of the records are what people wrote.
+async fn is_clean(world: &World) {
     let mut printed = world.log();
-    printed += &world.run(&["get", "drifts,sagas,events", "-o", "json"]).await;
-    printed.extend(world.list("pr").await.iter().map(|record| record["status"].to_string()));
-    printed += &world.run(&["get", "drifts,pr", "-o", "wide"]).await;
+    printed += &world.run(&["get", "drifts,sagas,events,leases", "-o", "json", "--show-managed-fields"]).await;
+    printed.extend(world.list("pr").await.iter().map(|record| format!("{}{}", record["metadata"], record["status"])));
+    printed += &world.run(&["get", "drifts,pr,sagas,events", "-o", "wide"]).await;
     printed += &world.operator.as_ref().unwrap().metrics().unwrap_or_default();
     let found = printed.find(CANARY).map(|at| printed.get(at.saturating_sub(300)..at + 100));
     assert!(found.is_none(), "{found:?}");
-    assert!(printed.contains("(secret, sha256:"), "a change of a credential is still visible");
 }
