@@ -198,8 +198,9 @@ async fn revert(world: &World, trials: &[Trial]) {
     assert_eq!(unexplained(&before, &planned, &[]), Vec::<String>::new(), "a plan changed something");
     assert_eq!(world.list("sagas").await.iter().filter(|saga| saga["status"]["phase"] == "Running").count(), 0);
 
+    let planned = drifts(world).await;
     let mut by_need: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for drift in drifts(world).await.values().filter(|drift| drift["status"]["phase"] == "Open") {
+    for drift in trials.iter().map(|trial| &planned[&trial.record]) {
         let needs = drift["status"]["plan"]["needs"].as_str().unwrap().to_owned();
         by_need.entry(needs).or_default().push(format!("drift/{}", drift["metadata"]["name"].as_str().unwrap()));
     }

@@ -15,6 +15,8 @@ pub struct Rules {
     pub fields: Vec<String>,
     /// Other controllers that own some resources of the kind, or a field of them.
     pub owners: Vec<String>,
+    /// Fields that hold credentials: they are never compared.
+    pub secret: Vec<String>,
     /// False if the operator reverts no field of the kind yet.
     pub is_supported: bool,
 }
@@ -66,5 +68,6 @@ fn rules(row: &Value) -> Rules {
     let writes = row["revert"]["writes"].as_object().into_iter().flatten();
     owners.extend(writes.filter_map(|(_, write)| write["guard"]["by"].as_str().map(str::to_owned)));
     let is_supported = row.get("revert").is_some();
-    Rules { kind: text(&row["name"]), revertible, refusals, owners, fields, is_supported }
+    let secret = texts(&row["secret"]);
+    Rules { kind: text(&row["name"]), revertible, refusals, owners, fields, secret, is_supported }
 }

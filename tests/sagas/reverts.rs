@@ -185,7 +185,7 @@ impl Subject {
             }
         }
         let document = world.cloud.get(&self.collection, self.key()).await.unwrap().unwrap();
-        let mut document: Value = serde_json::from_str(&document.to_string().replace(&self.token, "N")).unwrap();
+        let mut document: Value = serde_json::from_str(&document.to_string().replace(&self.token, "1")).unwrap();
         timeless(&mut document);
         document
     }
