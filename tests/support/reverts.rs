@@ -374,7 +374,7 @@ pub async fn store(account: &Control, case: &Case) {
             let id: u64 = case.id.parse().unwrap();
             let droplet = json!({
                 "id": id, "name": format!("web-{id}"), "size_slug": "s-2vcpu-4gb", "region": "nyc3",
-                "image": "ubuntu-24-04-x64", "tags": ["web", "prod"], "features": [],
+                "image": "ubuntu-24-04-x64", "tags": ["web", "old"], "features": [],
             });
             account.put("droplets", droplet).await.unwrap();
         }
