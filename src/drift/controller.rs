@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Api, runtime::watcher::Event};
 use tokio::time::Instant;
 use tracing::info;
@@ -171,7 +172,7 @@ async fn reconcile_record(key: &ObjectKey, context: &Arc<Context>) -> Result<Nex
     situation.refuse(outcome.messages());
     let is_about_to_be_confirmed = !has_its_turn && plan.needs_fresh_read == Some(NeedsFreshRead::Change);
     if situation != Situation::Deleting && !is_about_to_be_confirmed {
-        let request = entry.record.sync_requested.as_deref().filter(|_| is_asked_to_sync == Sync::Made);
+        let request = entry.record.sync_requested().filter(|_| is_asked_to_sync == Sync::Made);
         let status = status(&entry, &situation, request, Timestamp::now());
         if !entry.record.status.says(&status) {
             act.write_status(status).await?;
@@ -284,10 +285,10 @@ fn decide_for(
         owners: owners.as_ref().map_err(String::as_str),
         selected: Selected(&selected),
         desired: &desired,
-        ignore: &record.ignore,
+        ignore: record.ignore(),
         rests,
         was_seen: record.status.was_seen() || !entry.drifts.is_empty(),
-        last_accepted: record.last_accepted.clone(),
+        last_accepted: record.last_accepted(),
         accept: record.accept,
         declared: &record.declared,
         now: Timestamp::now(),
@@ -328,7 +329,7 @@ async fn watch_records(context: Arc<Context>) {
         }
         context.look_at(affected);
     };
-    let is_known = |key: &ObjectKey, version: &str| context.index().has_record(key, version);
+    let is_known = |object: &ObjectMeta| context.index().has_record(object);
     watch::follow(&context.process.client, &context.records, pulse, is_known, take).await;
 }
 
@@ -338,7 +339,8 @@ async fn watch_reverts(context: Arc<Context>) {
         let affected = context.reverts().take(scope, event);
         context.look_at(affected);
     };
-    watch::follow(&context.process.client, &context.sagas, pulse, |_, _| false, take).await;
+    let is_known = |object: &ObjectMeta| context.reverts().has(object);
+    watch::follow(&context.process.client, &context.sagas, pulse, is_known, take).await;
 }
 
 async fn watch_drifts(context: Arc<Context>) {
@@ -347,5 +349,5 @@ async fn watch_drifts(context: Arc<Context>) {
         let affected = context.index().take(scope, event);
         context.look_at(affected);
     };
-    watch::follow(&context.process.client, &context.drifts, pulse, |_, _| false, take).await;
+    watch::follow(&context.process.client, &context.drifts, pulse, |_| false, take).await;
 }

@@ -15,6 +15,7 @@ use crate::{
         labels,
     },
     digitalocean::Kind,
+    kube_ext::version::Version,
 };
 
 /// The cached part of a Drift.
@@ -26,7 +27,7 @@ pub struct KnownDrift {
     /// Its UID.
     pub uid: Box<str>,
     /// The version of the object that this was read from; writes are bound to it.
-    pub resource_version: Box<str>,
+    pub resource_version: Version,
     /// The time at which it was opened.
     pub created: Timestamp,
     /// True if it is being deleted.
@@ -99,7 +100,7 @@ impl KnownDrift {
         Self {
             name: drift.name_any().into(),
             uid: drift.uid().unwrap_or_default().into(),
-            resource_version: drift.resource_version().unwrap_or_default().into(),
+            resource_version: Version::of(&drift.metadata),
             created: drift.metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0),
             deleting: drift.metadata.deletion_timestamp.is_some(),
             kind: drift.spec.resource.kind,

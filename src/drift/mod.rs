@@ -21,6 +21,7 @@ pub mod ownership;
 pub mod pace;
 pub mod plan;
 pub(crate) mod record;
+mod records;
 pub mod reverts;
 mod shared;
 pub(crate) mod shown;

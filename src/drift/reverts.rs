@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Resource, ResourceExt};
 
 use crate::{
     api::{ProvisionedResource, Saga, SagaPhase, conditions, labels},
     kube_ext::{
-        cache::{Cache, Tombstones, is_newer},
+        cache::{Cache, Tombstones},
         key::ObjectKey,
+        version::Version,
         watch::{Scope, is_in},
     },
 };
@@ -39,7 +41,7 @@ pub struct Reverts {
 
 struct CachedSaga {
     saga: RevertSaga,
-    resource_version: Box<str>,
+    resource_version: Version,
     record: ObjectKey,
 }
 
@@ -51,6 +53,13 @@ impl Reverts {
         let mut found: Vec<_> = sagas.map(|known| known.saga.clone()).collect();
         found.sort_by(|one, other| one.name.cmp(&other.name));
         found
+    }
+
+    /// Whether this version of a saga is known, or a later one.
+    #[must_use]
+    pub fn has(&self, object: &ObjectMeta) -> bool {
+        let known = self.sagas.get(object.uid.as_deref().unwrap_or_default());
+        known.is_some_and(|known| !Version::of(object).is_newer(&known.resource_version))
     }
 
     fn remove(&mut self, uid: &str) -> Option<ObjectKey> {
@@ -81,8 +90,8 @@ impl Cache<Saga> for Reverts {
         let kind = ProvisionedResource::kind(&());
         let Some(owner) = object.owner_references().iter().find(|owner| owner.kind == kind) else { return Vec::new() };
         let uid: Box<str> = object.uid().unwrap_or_default().into();
-        let version = object.resource_version().unwrap_or_default();
-        if self.sagas.get(&uid).is_some_and(|known| !is_newer(&version, &known.resource_version)) {
+        let version = Version::of(&object.metadata);
+        if self.has(&object.metadata) {
             return Vec::new();
         }
         let status = object.status.as_ref();
@@ -98,7 +107,7 @@ impl Cache<Saga> for Reverts {
         let record =
             ObjectKey { namespace: object.namespace().unwrap_or_default().into(), name: owner.name.as_str().into() };
         self.by_record.entry(record.clone()).or_default().insert(uid.clone());
-        self.sagas.insert(uid, CachedSaga { saga, resource_version: version.into(), record: record.clone() });
+        self.sagas.insert(uid, CachedSaga { saga, resource_version: version, record: record.clone() });
         vec![record]
     }
 

@@ -7,9 +7,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Value, json};
 
 use super::{
-    index::{Entry, Record},
+    index::Entry,
     known::{KnownDrift, Standing},
     plan::{Compared, Situation},
+    records::Record,
     shown::{COLUMN, Shown, brief, first, named},
     summary::is_implied,
 };

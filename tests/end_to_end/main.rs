@@ -17,6 +17,7 @@ mod readability;
 mod refusals;
 mod replay;
 mod reverting;
+mod rush;
 mod sagas;
 mod smoke;
 mod standing;

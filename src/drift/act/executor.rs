@@ -14,8 +14,9 @@ use crate::{
     api::{Drift, DriftPhase, OPERATOR, ProvisionedResource, conditions::Claim, events::EventReason},
     drift::{
         context::Context,
-        index::{Entry, Orphans, Record},
+        index::{Entry, Orphans},
         known::KnownDrift,
+        records::Record,
         shown::brief,
     },
     failpoint,

@@ -59,7 +59,8 @@ impl PlannedSaga {
 
 /// The name of the saga of a decision.
 fn name_of(drift: &KnownDrift, record: &str) -> String {
-    let decision = Sha256::new().chain_update(&*drift.uid).chain_update([0]).chain_update(&*drift.resource_version);
+    let decision =
+        Sha256::new().chain_update(&*drift.uid).chain_update([0]).chain_update(drift.resource_version.to_string());
     let hash = decision.finalize().iter().take(4).fold(0_u32, |hash, byte| (hash << 8) | u32::from(*byte));
     let (record, field) = (readable(record, 100), readable(&drift.field, 40));
     format!("revert-{record}-{field}-{hash:08x}")

@@ -370,7 +370,7 @@ impl World {
 
     pub(super) fn touch(&mut self, name: &str) {
         let drift = self.drift(name);
-        drift.resource_version = format!("{}+", drift.resource_version).into();
+        drift.resource_version = format!("{}+", drift.resource_version).as_str().into();
     }
 }
 

@@ -7,7 +7,7 @@ use tokio::time::sleep;
 
 use super::effort::Effort;
 use super::operator::Operator;
-use super::report::{Report, Row, Subject, Wanted};
+use super::report::{Figure, Report, Row, Subject, Wanted};
 use super::stage::{Cluster, Stage};
 use super::usage::Memory;
 use super::{accepted, drifted, first, float, quiet, say, stored};
@@ -70,6 +70,7 @@ fn memory(resources: u32, base: Memory, [first, quiet, drifted, accepted]: [Memo
         row("resident after (e)", accepted.resident),
         row("peak after (a)", first.peak),
         row("peak over all; all that it may be: a base of 40 MiB and 4 KiB for each resource", accepted.peak)
+            .quoted_as(Figure::PeakMemory)
             .wanting(Wanted::Below((BASE_BYTES + BYTES_PER_RESOURCE * count) / 1024.0 / 1024.0)),
         Row::of(
             "memory",

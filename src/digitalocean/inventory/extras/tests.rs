@@ -128,7 +128,7 @@ async fn a_document_is_the_merge_of_what_the_list_and_a_get_say() {
     assert_eq!((world.json(ONE), world.unread(ONE)), (merged.clone(), vec![]));
     assert!(!world.look(ONE).is_confirmed, "only one list shows the project");
     let changes = world.sync(&[(ONE, fields)]).await;
-    assert_eq!((changes.changed.len(), changes.confirmed.len()), (0, 1));
+    assert_eq!((changes.changed.len(), changes.confirmed), (0, 1));
     assert!(world.look(ONE).is_confirmed);
     // A direct request keeps the parts that only the list has.
     world.inventory.fetch(&ResourceKey::new(world.kind, ONE), DAY).await;
@@ -384,7 +384,7 @@ async fn a_changed_row_is_confirmed_by_a_get_or_by_the_next_list() {
     world.sync(recorded).await;
     assert!(!world.look("mine").is_confirmed, "one list");
     let changes = world.sync(recorded).await;
-    assert_eq!((changes.changed.len(), changes.confirmed.len()), (0, 1));
+    assert_eq!((changes.changed.len(), changes.confirmed), (0, 1));
     assert!(world.look("mine").is_confirmed, "two lists");
     // A change by the cloud does not withdraw the confirmation.
     world.list(&[row("fra1", 2)]);
@@ -397,7 +397,7 @@ async fn a_changed_row_is_confirmed_by_a_get_or_by_the_next_list() {
     world.inventory.fetch(&ResourceKey::new(world.kind, "mine"), DAY).await;
     assert!(world.look("mine").is_confirmed, "a direct question");
     // The next list agrees, except for parts that only it shows.
-    assert_eq!(world.sync(recorded).await.confirmed.len(), 0);
+    assert_eq!(world.sync(recorded).await.confirmed, 0);
     assert!(world.look("mine").is_confirmed);
     // A list that is unchanged since before the GET is no news: the GET counts.
     world.single(&json!({"name": "mine", "region": "ams3"}));
@@ -484,7 +484,7 @@ async fn a_list_of_parts_that_changed_is_confirmed_by_the_part_itself_or_by_the_
     policies(4);
     world.sync(recorded).await;
     assert!(!world.look("1").is_confirmed, "the row of the droplet is the same, its policy is not");
-    assert_eq!(world.sync(recorded).await.confirmed.len(), 1);
+    assert_eq!(world.sync(recorded).await.confirmed, 1);
     assert!(world.look("1").is_confirmed, "two lists of policies");
     policies(8);
     world.sync(recorded).await;
