@@ -57,7 +57,12 @@ pub async fn run(context: Arc<Context>) {
     if !context.process.may_begin(known(&context)).await {
         return;
     }
-    let kinds = context.index().kinds();
+    let (kinds, records) = {
+        let index = context.index();
+        (index.kinds(), index.len())
+    };
+    // While the first lists are read.
+    context.process.connect(records.min(WORKERS));
     for kind in kinds {
         sweep::start(&context, kind);
     }
