@@ -29,9 +29,9 @@ const LONGEST_HOLD: Duration = Duration::from_secs(2);
 const COUNTED_FOR: Duration = Duration::from_mins(6);
 /// The interval at which idle recorders are dropped.
 const DROP_EVERY: Duration = Duration::from_mins(1);
-/// The maximum number of recorders. Beyond it, the ones that were used last stay: an equal event of the others is created
-/// again.
-const RECORDERS: usize = 1000;
+/// The maximum number of recorders, which take about 10 KiB each. Beyond it, the ones that were used last stay: an equal
+/// event of the others is created again.
+const RECORDERS: usize = 250;
 
 /// An event about an object.
 #[derive(Debug)]
