@@ -40,6 +40,15 @@ impl Process {
         }
     }
 
+    /// Opens this many connections to the API server, before as many concurrent writes need them.
+    pub fn connect(&self, count: usize) {
+        for _ in 0..count {
+            let client = self.client.clone();
+            // A connection that cannot be opened now is opened by the first write.
+            tokio::spawn(async move { client.apiserver_version().await.map(drop) });
+        }
+    }
+
     /// Waits until a controller's cache is complete and this process leads. Returns false at shutdown.
     pub async fn may_begin(&self, known: impl Future<Output = ()>) -> bool {
         let ready = async {

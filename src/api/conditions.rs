@@ -4,6 +4,8 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use strum::{EnumString, IntoStaticStr};
 
+use crate::comparison::show::visible;
+
 /// The meaning of a condition on one kind of object. An empty text marks a status that the condition never has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Meaning {
@@ -251,14 +253,15 @@ impl<R: Into<String>> Claim<R> {
         self.since(since, generation)
     }
 
-    /// The condition, with the time at which its status last changed.
+    /// The condition, with the time at which its status last changed. Columns show its message, which may quote other
+    /// programs: invisible characters are escaped.
     #[must_use]
     pub fn since(self, transition: Timestamp, generation: i64) -> Condition {
         Condition {
             type_: self.kind.to_owned(),
             status: self.status.text().to_owned(),
             reason: self.reason.into(),
-            message: self.message,
+            message: visible(&self.message).into_owned(),
             last_transition_time: Time(transition),
             observed_generation: Some(generation),
         }

@@ -43,6 +43,13 @@ use super::{
         priority = 1,
         description = "The fields that have an open Drift, in short form"
     ),
+    printcolumn(
+        name = "Difference",
+        type_ = "string",
+        json_path = ".status.differenceShort",
+        priority = 1,
+        description = "The first of these fields with both values, in short form"
+    ),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
     printcolumn(
         name = "Reason",
@@ -153,6 +160,11 @@ pub struct ProvisionedResourceStatus {
     #[schemars(length(max = 256))]
     pub drifted_fields_short: String,
 
+    /// The first drifted field with its desired and its live value, in at most 60 columns, for lists of records.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 512))]
+    pub difference_short: String,
+
     /// The reason of `InSync` or, unless `Ready` is True, of `Ready`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
@@ -170,6 +182,10 @@ pub struct ProvisionedResourceStatus {
     /// The last value of `arcadia.cloud/sync-requested-at` that was handled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_sync_at: Option<String>,
+
+    /// The name of each certificate that the record mentions by its id. A renewal replaces the id and keeps the name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub certificates: BTreeMap<String, String>,
 
     /// The acceptances that stand in for what a manifest declares.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -1,6 +1,6 @@
 //! The connection to the cluster, as the user of the kubeconfig, and the calls that commands share.
 
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
 use clap::Args;
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
@@ -52,6 +52,32 @@ impl ClusterArgs {
     pub(super) fn given_namespace(&self) -> Option<&str> {
         self.namespace.as_deref()
     }
+
+    /// The contexts of the kubeconfig; none if it cannot be read.
+    pub(super) fn contexts(&self) -> Vec<String> {
+        let read = match &self.kubeconfig {
+            Some(path) => Kubeconfig::read_from(path),
+            None => Kubeconfig::read(),
+        };
+        read.map(|config| config.contexts.into_iter().map(|context| context.name).collect()).unwrap_or_default()
+    }
+
+    /// The given kubeconfig and context as flags, with a leading space.
+    fn place_flags(&self) -> String {
+        let kubeconfig = self.kubeconfig.as_ref().map(|path| ("--kubeconfig", path.display().to_string()));
+        let context = self.context.clone().map(|context| ("--context", context));
+        let flags = kubeconfig.into_iter().chain(context);
+        flags.map(|(flag, value)| [" ", flag, " ", &quoted(&value)].concat()).collect()
+    }
+}
+
+/// A word for a shell, in quotes if it needs them.
+pub(super) fn quoted(word: &str) -> String {
+    let is_plain = |sign: char| sign.is_ascii_alphanumeric() || "-_./:@%+=,~".contains(sign);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 /// The custom resources of this project, read without their types: an operator of another version may have more fields.
@@ -116,6 +142,8 @@ pub(super) struct UserCluster {
     namespace: String,
     is_default: bool,
     all: bool,
+    /// The flags that select the same cluster in another command, with a leading space.
+    place_flags: String,
 }
 
 impl UserCluster {
@@ -142,7 +170,8 @@ impl UserCluster {
                 "{namespace:?} is not the name of a namespace; list them with: kubectl get namespaces"
             )));
         }
-        Ok(Self { client, config, is_default: namespace == default, namespace, all: args.all_namespaces })
+        let is_default = namespace == default;
+        Ok(Self { client, config, is_default, namespace, all: args.all_namespaces, place_flags: args.place_flags() })
     }
 
     /// The same cluster, for calls about one namespace.
@@ -177,14 +206,21 @@ impl UserCluster {
         self.all
     }
 
-    /// The flag that selects this object's namespace in another command, with a leading space.
+    /// The flags that select this object's namespace in another command, with a leading space.
     pub(super) fn flag_for(&self, namespace: &str) -> String {
-        if self.is_default && namespace == self.namespace { String::new() } else { format!(" -n {namespace}") }
+        let is_selected = self.is_default && namespace == self.namespace;
+        let namespace = if is_selected { String::new() } else { format!(" -n {namespace}") };
+        namespace + &self.place_flags
     }
 
-    /// The flag that selects the same namespaces in another command, with a leading space.
+    /// The flags that select the same namespaces in another command, with a leading space.
     pub(super) fn flag(&self) -> String {
-        if self.all { " -A".to_owned() } else { self.flag_for(&self.namespace) }
+        if self.all { format!(" -A{}", self.place_flags) } else { self.flag_for(&self.namespace) }
+    }
+
+    /// The flags that select the same cluster in another command, with a leading space.
+    pub(super) fn place_flags(&self) -> &str {
+        &self.place_flags
     }
 
     /// The command's namespaces, in words.
@@ -202,9 +238,24 @@ impl UserCluster {
         if self.all { Api::all_with(self.client(), &noun.resource()) } else { self.api(noun, &self.namespace) }
     }
 
-    /// Lists all objects of the command's namespaces, page by page.
-    pub(super) async fn list(&self, noun: Noun, params: ListParams) -> Result<Vec<DynamicObject>, Error> {
-        list(&self.scope(noun), &format!("listing {} in {}", noun.plural(), self.place()), params).await
+    /// Lists all objects of the command's namespaces, page by page, and keeps what `read` returns of each.
+    pub(super) async fn list<T>(
+        &self,
+        noun: Noun,
+        params: ListParams,
+        read: impl Fn(DynamicObject) -> Option<T>,
+    ) -> Result<Vec<T>, Error> {
+        list(&self.scope(noun), &format!("listing {} in {}", noun.plural(), self.place()), params, read).await
+    }
+
+    /// Returns true if the command's namespaces have such an object. Reads no page.
+    pub(super) async fn has_any(&self, noun: Noun, params: ListParams) -> Result<bool, Error> {
+        let doing = format!("listing {} in {}", noun.plural(), self.place());
+        let page = bounded(&doing, self.scope(noun).list(&params.limit(1))).await;
+        match page {
+            Err(call::Error::NotFound { doing }) => Err(Error::NotInstalled { doing }),
+            page => Ok(!page?.items.is_empty()),
+        }
     }
 
     /// One object; none if it does not exist.
@@ -252,7 +303,24 @@ impl UserCluster {
         match bounded(&doing, self.api(noun, &self.namespace).create(&params, &object)).await {
             Ok(_) => Ok(true),
             Err(call::Error::AlreadyExists { .. }) => Ok(false),
-            Err(call::Error::NotFound { doing }) => Err(Error::NotInstalled { doing }),
+            // Either the namespace or the definition is missing.
+            Err(call::Error::NotFound { doing }) => match self.served().await? {
+                Some(plurals) if plurals.contains(&noun.plural()) => Err(Error::NoNamespace {
+                    doing,
+                    next: format!("kubectl create namespace {}{}", self.namespace, self.place_flags),
+                }),
+                _ => Err(Error::NotInstalled { doing }),
+            },
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The plurals of the group that the cluster serves; none if it does not serve the group.
+    pub(super) async fn served(&self) -> Result<Option<BTreeSet<String>>, Error> {
+        let version = &Noun::Drift.resource().api_version;
+        match bounded("listing the resources of arcadia.cloud", self.client.list_api_group_resources(version)).await {
+            Ok(list) => Ok(Some(list.resources.into_iter().map(|resource| resource.name).collect())),
+            Err(call::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
@@ -274,39 +342,55 @@ impl UserCluster {
 }
 
 /// Returns true if objects can have this name.
-fn is_name(text: &str) -> bool {
+pub(super) fn is_name(text: &str) -> bool {
     let is_sign = |sign: char| sign.is_ascii_lowercase() || sign.is_ascii_digit() || sign == '-';
     let is_part = |part: &str| !part.is_empty() && part.chars().all(is_sign);
     text.len() <= 253 && text.split('.').all(is_part)
 }
 
-/// Lists all objects, page by page. A list whose continuation has expired is read once more from the start.
-pub(super) async fn list<K>(api: &Api<K>, doing: &str, params: ListParams) -> Result<Vec<K>, Error>
+/// Lists all objects, page by page, and keeps what `read` returns of each. A list whose continuation has expired is read
+/// once more from the start.
+pub(super) async fn list<K, T>(
+    api: &Api<K>,
+    doing: &str,
+    params: ListParams,
+    read: impl Fn(K) -> Option<T>,
+) -> Result<Vec<T>, Error>
 where
     K: Resource + Clone + serde::de::DeserializeOwned + std::fmt::Debug,
 {
-    match pages(api, doing, &params).await {
+    match pages(api, doing, &params, &read).await {
         Err(call::Error::Refused { .. }) => {}
         Err(call::Error::NotFound { doing }) => return Err(Error::NotInstalled { doing }),
         outcome => return Ok(outcome?),
     }
-    Ok(pages(api, doing, &params).await?)
+    Ok(pages(api, doing, &params, &read).await?)
 }
 
-async fn pages<K>(api: &Api<K>, doing: &str, params: &ListParams) -> Result<Vec<K>, call::Error>
+async fn pages<K, T>(
+    api: &Api<K>,
+    doing: &str,
+    params: &ListParams,
+    read: impl Fn(K) -> Option<T>,
+) -> Result<Vec<T>, call::Error>
 where
     K: Resource + Clone + serde::de::DeserializeOwned + std::fmt::Debug,
 {
     let mut params = params.clone().limit(PAGE);
-    let mut objects = Vec::new();
+    let mut kept = Vec::new();
     loop {
         let page = bounded(doing, api.list(&params)).await?;
-        objects.extend(page.items);
+        kept.extend(page.items.into_iter().filter_map(&read));
         match page.metadata.continue_.filter(|token| !token.is_empty()) {
             Some(token) => params = params.continue_token(&token),
-            None => return Ok(objects),
+            None => return Ok(kept),
         }
     }
+}
+
+/// A value in a field selector.
+pub(super) fn selected(value: &str) -> String {
+    value.replace('\\', r"\\").replace(',', r"\,").replace('=', r"\=")
 }
 
 #[cfg(test)]
@@ -321,6 +405,23 @@ mod tests {
             assert_eq!(read(text), name(None), "{text}");
         }
         assert_eq!(read("team-a/d"), name(Some("team-a")));
+    }
+
+    #[test]
+    fn commands_to_type_select_the_same_cluster() {
+        let args = ClusterArgs {
+            kubeconfig: Some("/home/jane/my config".into()),
+            context: Some("prod".to_owned()),
+            ..ClusterArgs::default()
+        };
+        assert_eq!(args.place_flags(), " --kubeconfig '/home/jane/my config' --context prod");
+        assert_eq!(ClusterArgs::default().place_flags(), "");
+        assert_eq!([quoted("a.b/c:d"), quoted(""), quoted("it's")], ["a.b/c:d", "''", r"'it'\''s'"]);
+    }
+
+    #[test]
+    fn a_value_of_a_field_selector_adds_no_other_selector() {
+        assert_eq!(selected(r"a,status.phase=Open\"), r"a\,status.phase\=Open\\");
     }
 
     #[test]

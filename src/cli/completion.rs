@@ -3,15 +3,23 @@
 //! kubectl completes `kubectl arcadia ...` by running `kubectl_complete-arcadia` with the words so far. It expects one
 //! candidate per line, and a last line with a directive.
 
+use std::collections::BTreeSet;
+
 use clap::{Args, Command, FromArgMatches as _};
-use kube::api::ListParams;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{
+    Api, ResourceExt as _,
+    api::{DynamicObject, ListParams},
+};
 
 use super::{
     Error, Exit,
-    cluster::{ClusterArgs, Noun, UserCluster},
+    cluster::{self, ClusterArgs, Noun, UserCluster},
+    decide::OPEN,
+    drift::text,
     text::{lines, print},
 };
-use crate::digitalocean::Kind;
+use crate::{api::labels, digitalocean::Kind};
 
 /// The script. It is short, so that it needs no updates.
 const SCRIPT: &str = "#!/usr/bin/env sh
@@ -37,6 +45,14 @@ enum Completion {
     Words(Vec<String>),
     /// The name of an object.
     Names(&'static [Noun]),
+    /// A recorded field of an open drift.
+    Fields,
+    /// A change of open drifts.
+    Changes,
+    /// The name of a namespace.
+    Namespaces,
+    /// The name of a context of the kubeconfig.
+    Contexts,
     /// A path, or any text.
     Free,
 }
@@ -51,6 +67,10 @@ pub(super) async fn complete(command: &Command, args: &CompleteArgs) -> Result<E
     let (candidates, directive) = match place(command, before, last) {
         Completion::Words(words) => (words, NO_FILES),
         Completion::Names(nouns) => (names(&cluster_of(command, before), nouns).await.unwrap_or_default(), NO_FILES),
+        Completion::Fields => (values(&cluster_of(command, before), field).await.unwrap_or_default(), NO_FILES),
+        Completion::Changes => (values(&cluster_of(command, before), change).await.unwrap_or_default(), NO_FILES),
+        Completion::Namespaces => (namespaces(&cluster_of(command, before)).await.unwrap_or_default(), NO_FILES),
+        Completion::Contexts => (cluster_of(command, before).contexts(), NO_FILES),
         Completion::Free => (Vec::new(), FILES),
     };
     let fitting = candidates.into_iter().filter(|candidate| candidate.starts_with(last));
@@ -129,10 +149,42 @@ fn value_of(argument: &clap::Arg) -> Completion {
         (Some("DRIFT"), _) => Completion::Names(&[Noun::Drift]),
         (Some("RECORD"), _) | (_, "record") => Completion::Names(&[Noun::Record]),
         (Some("SAGA"), _) => Completion::Names(&[Noun::Saga]),
+        (_, "namespace") => Completion::Namespaces,
+        (_, "context") => Completion::Contexts,
+        (Some("HASH"), _) => Completion::Changes,
+        (Some("FIELD"), _) => Completion::Fields,
+        (Some("FIELD,..."), _) => Completion::Words(fields()),
         (Some("NAME"), "name") => Completion::Names(&[Noun::Drift, Noun::Record]),
         (Some("KIND"), _) => Completion::Words(Kind::all().map(|kind| kind.name().to_owned()).collect()),
         _ => Completion::Free,
     }
+}
+
+/// The top-level fields of all kinds.
+fn fields() -> Vec<String> {
+    let fields: BTreeSet<&str> = Kind::all().flat_map(Kind::fields).collect();
+    fields.into_iter().map(str::to_owned).collect()
+}
+
+fn field(drift: &DynamicObject) -> Option<String> {
+    text(&drift.data, "/spec/field").map(str::to_owned)
+}
+
+fn change(drift: &DynamicObject) -> Option<String> {
+    drift.labels().get(labels::CHANGE).cloned()
+}
+
+/// The values of the open drifts in the namespace, each once.
+async fn values(cluster: &ClusterArgs, value: fn(&DynamicObject) -> Option<String>) -> Result<Vec<String>, Error> {
+    let cluster = UserCluster::connect(cluster).await?;
+    let values = cluster.list(Noun::Drift, ListParams::default().fields(OPEN), |drift| value(&drift)).await?;
+    Ok(values.into_iter().collect::<BTreeSet<_>>().into_iter().collect())
+}
+
+async fn namespaces(cluster: &ClusterArgs) -> Result<Vec<String>, Error> {
+    let cluster = UserCluster::connect(cluster).await?;
+    let name = |namespace: Namespace| Some(namespace.name_any());
+    cluster::list(&Api::all(cluster.client()), "listing namespaces", ListParams::default(), name).await
 }
 
 /// The names of objects in the namespace; open drifts only.
@@ -140,9 +192,9 @@ async fn names(cluster: &ClusterArgs, nouns: &[Noun]) -> Result<Vec<String>, Err
     let cluster = UserCluster::connect(cluster).await?;
     let mut names = Vec::new();
     for noun in nouns {
-        let fields = if *noun == Noun::Drift { "status.phase=Open" } else { "" };
-        let objects = cluster.list(*noun, ListParams::default().fields(fields)).await?;
-        names.extend(objects.iter().map(kube::ResourceExt::name_any));
+        let fields = if *noun == Noun::Drift { OPEN } else { "" };
+        names
+            .extend(cluster.list(*noun, ListParams::default().fields(fields), |object| Some(object.name_any())).await?);
     }
     Ok(names)
 }
@@ -172,6 +224,11 @@ mod tests {
             ("history ", Completion::Names(&[Noun::Record])),
             ("show ", Completion::Names(&[Noun::Drift, Noun::Record])),
             ("saga watch ", Completion::Names(&[Noun::Saga])),
+            ("accept --change ", Completion::Changes),
+            ("inbox --field ", Completion::Fields),
+            ("history web-1 ", Completion::Fields),
+            ("inbox -n ", Completion::Namespaces),
+            ("inbox --context ", Completion::Contexts),
             ("accept --because ", Completion::Free),
             ("verify -f ", Completion::Free),
             ("accept --dry-run ", Completion::Words(vec!["none".into(), "server".into()])),
@@ -188,5 +245,6 @@ mod tests {
         );
         assert!(words("import --kind ").contains(&"Droplet".to_owned()));
         assert!(words("saga ").contains(&"abandon".to_owned()));
+        assert!(words("import --fields ").contains(&"size_slug".to_owned()));
     }
 }

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 use super::{
     Error, Exit,
     cluster::{Noun, UserCluster},
-    drift::{ClassText, DriftView},
+    drift::{ClassText, DriftView, PLAN, Pending},
     prompt::{Input, confirm},
     select::SIDE_BY_SIDE,
     text,
@@ -25,19 +25,19 @@ use crate::{
     kube_ext::call,
     schedule,
 };
-use verdict::{PatchResponse, Verdict};
+use verdict::PatchResponse;
 
-pub(super) use verdict::DecisionKind;
+pub(super) use verdict::{DecisionKind, Verdict};
 pub(super) use view::{plan, question};
 
 /// The number of tries to store a decision while other parts of the object change.
 const TRIES: usize = 5;
 /// The value of the annotation that accepts the value that the drift shows.
 pub(super) const SHOWN_VALUE: &str = "true";
-/// The value of the annotation that only shows the steps of a revert.
-pub(super) const PLAN: &str = "plan";
 /// The interval of reading a drift that a decision waits for.
 const POLL: Duration = Duration::from_millis(500);
+/// The longest wait for the plan of a revert on the screen.
+const PLANNING: Duration = Duration::from_secs(15);
 
 /// The flags of every decision.
 #[derive(Clone, Debug, Args)]
@@ -91,6 +91,11 @@ impl DecideArgs {
 }
 
 impl DecisionRequest {
+    /// A decision that a person confirmed on the screen.
+    fn confirmed(verb: DecisionKind, annotations: Annotations) -> Self {
+        Self { verb, annotations, drifts: Vec::new(), input: Input::Used, effect: None, exit: Exit::Done }
+    }
+
     /// Requests a confirmation, writes and waits. Drifts that cannot be decided are reported, and make the exit code 1.
     pub(super) async fn carry_out(mut self, cluster: &UserCluster, args: &DecideArgs) -> Result<Exit, Error> {
         let is_dry = args.dry_run == DryRun::Server;
@@ -134,7 +139,8 @@ impl DecisionRequest {
             return Ok(exit);
         }
         let until = Instant::now() + args.timeout;
-        let waits = decided.iter().map(|drift| async move { (drift, this.wait(cluster, drift, until).await) });
+        let waits =
+            decided.iter().map(|drift| async move { (drift, this.wait(cluster, drift, until, text::note).await) });
         let mut waits = stream::iter(waits).buffered(SIDE_BY_SIDE);
         while let Some((drift, verdict)) = waits.next().await {
             let verdict = verdict?;
@@ -173,7 +179,14 @@ impl DecisionRequest {
         Ok(PatchResponse::Refused("the object changes too often; repeat the command".to_owned()))
     }
 
-    async fn wait(&self, cluster: &UserCluster, drift: &DriftView, until: Instant) -> Result<Verdict, Error> {
+    /// Waits for the operator's answer. Reports each progress.
+    async fn wait(
+        &self,
+        cluster: &UserCluster,
+        drift: &DriftView,
+        until: Instant,
+        tell: impl Fn(&str),
+    ) -> Result<Verdict, Error> {
         let mut told = None;
         loop {
             let object = cluster.find(Noun::Drift, &drift.namespace, &drift.name).await?;
@@ -185,7 +198,7 @@ impl DecisionRequest {
             if let Some(now) = &now {
                 let progress = view::progress(now, saga_of(cluster, now).await.as_ref());
                 if progress.is_some() && progress != told {
-                    text::note(progress.as_deref().unwrap_or_default());
+                    tell(progress.as_deref().unwrap_or_default());
                     told = progress;
                 }
             }
@@ -262,11 +275,28 @@ pub(super) fn flag(allow: Allow) -> &'static str {
     annotation.strip_prefix("allow-").unwrap_or(annotation)
 }
 
+/// The annotations of the decision that this drift shows.
+fn restoring(drift: &DriftView) -> Annotations {
+    let mut annotations = match &drift.pending {
+        Some(Pending::Accept(value)) => accepting(value),
+        Some(Pending::Revert(permission)) => reverting(permission),
+        None => return withdrawing(),
+    };
+    if matches!(drift.pending, Some(Pending::Accept(_))) {
+        annotations.insert(annotations::ACCEPT_UNTIL, drift.until.clone());
+    }
+    annotations.insert(annotations::BECAUSE, drift.because.clone());
+    annotations
+}
+
 /// The answer to a decision on one drift that a person confirmed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct DecisionResult {
-    /// The reason why it was not stored, if so.
-    pub(super) refusal: Option<String>,
+pub(super) enum DecisionResult {
+    Stored,
+    /// The drift is open, and is another one than the person saw.
+    Moved(Box<DriftView>),
+    /// It was not stored, for this reason.
+    Refused(String),
 }
 
 /// Stores a decision that a person has confirmed for each of these drifts, with the permission that its class needs.
@@ -282,29 +312,38 @@ pub(super) async fn decide(
             DecisionKind::Revert => reverting(needed(drift).annotation()),
             DecisionKind::Plan => reverting(PLAN),
             DecisionKind::Withdraw => withdrawing(),
+            DecisionKind::Restore => restoring(drift),
         };
         annotations.insert(annotations::DECIDED_BY, user.clone());
-        let decision = DecisionRequest {
-            verb,
-            annotations,
-            drifts: Vec::new(),
-            input: Input::Used,
-            effect: None,
-            exit: Exit::Done,
-        };
+        let decision = DecisionRequest::confirmed(verb, annotations);
         async move { decision.store(cluster, drift, false).await }
     });
     let outcomes: Vec<_> = stream::iter(stored).buffered(SIDE_BY_SIDE).collect().await;
     let answer = |outcome: Result<PatchResponse, Error>| {
-        let refusal = match outcome? {
-            PatchResponse::Stored => None,
-            PatchResponse::Moved(_) => Some("it changed after it was read".to_owned()),
-            PatchResponse::Gone => Some("it was deleted meanwhile".to_owned()),
-            PatchResponse::Refused(message) => Some(message),
-        };
-        Ok(DecisionResult { refusal })
+        Ok(match outcome? {
+            PatchResponse::Stored => DecisionResult::Stored,
+            PatchResponse::Moved(now) if now.is_open() => DecisionResult::Moved(now),
+            PatchResponse::Moved(now) => {
+                DecisionResult::Refused(format!("it was resolved meanwhile, as {}", now.phase))
+            }
+            PatchResponse::Gone => DecisionResult::Refused("it was deleted meanwhile".to_owned()),
+            PatchResponse::Refused(message) => DecisionResult::Refused(message),
+        })
     };
     outcomes.into_iter().map(answer).collect()
+}
+
+/// The plan of the revert of a drift, from the operator.
+pub(super) async fn plan_of(cluster: &UserCluster, drift: &DriftView) -> Result<Verdict, Error> {
+    let mut annotations = reverting(PLAN);
+    annotations.insert(annotations::DECIDED_BY, cluster.user_name().await?);
+    let decision = DecisionRequest::confirmed(DecisionKind::Plan, annotations);
+    match decision.store(cluster, drift, false).await? {
+        PatchResponse::Stored => decision.wait(cluster, drift, Instant::now() + PLANNING, |_| ()).await,
+        PatchResponse::Moved(_) => Ok(Verdict::Refused("it changed after it was read".to_owned())),
+        PatchResponse::Gone => Ok(Verdict::Refused("it was deleted meanwhile".to_owned())),
+        PatchResponse::Refused(message) => Ok(Verdict::Refused(message)),
+    }
 }
 
 /// Returns true if a drift shows the same as before. Other parts of the object may have changed.
@@ -328,7 +367,7 @@ fn verdict(verb: DecisionKind, before: &DriftView, now: Option<&DriftView>, plan
             let is_as_decided = match verb {
                 DecisionKind::Accept => now.phase == DriftPhase::Accepted.name(),
                 DecisionKind::Revert => now.phase != DriftPhase::Accepted.name(),
-                DecisionKind::Plan | DecisionKind::Withdraw => false,
+                DecisionKind::Plan | DecisionKind::Withdraw | DecisionKind::Restore => false,
             };
             let text = format!("{} ({})", now.phase, now.reason);
             Some(if is_as_decided { Verdict::Done(text) } else { Verdict::Refused(format!("closed as {text}")) })
@@ -336,7 +375,7 @@ fn verdict(verb: DecisionKind, before: &DriftView, now: Option<&DriftView>, plan
         DecisionKind::Plan if is_handled && is_planned => plan.map(|plan| Verdict::Done(view::plan(plan))),
         _ if is_handled && failures.contains(&now.reason.as_str()) => Some(Verdict::Refused(now.message.clone())),
         DecisionKind::Plan => plan.filter(|_| is_handled).map(|plan| Verdict::Done(view::plan(plan))),
-        DecisionKind::Accept | DecisionKind::Revert => None,
+        DecisionKind::Accept | DecisionKind::Revert | DecisionKind::Restore => None,
     }
 }
 

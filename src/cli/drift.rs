@@ -12,6 +12,8 @@ use crate::{
     digitalocean::revert::{self, Allow},
 };
 
+/// The value of the annotation that only shows the steps of a revert.
+pub(super) const PLAN: &str = "plan";
 /// The columns of a value in a list of drifts.
 const COLUMN: usize = 40;
 
@@ -71,6 +73,17 @@ pub(super) struct DriftView {
 pub(super) enum Pending {
     Accept(String),
     Revert(String),
+}
+
+impl Pending {
+    /// The decision in one word.
+    pub(super) fn word(&self) -> &'static str {
+        match self {
+            Self::Accept(_) => "accept",
+            Self::Revert(permission) if permission == PLAN => "plan",
+            Self::Revert(_) => "revert",
+        }
+    }
 }
 
 /// The class of a revert.
@@ -199,6 +212,21 @@ impl DriftView {
     /// Returns true if the drift is about a deleted resource.
     pub(super) fn is_about_existence(&self) -> bool {
         self.field == EXISTS
+    }
+
+    /// Takes the decision that an earlier state of the drift shows.
+    pub(super) fn clone_decision(&mut self, earlier: &Self) {
+        self.pending.clone_from(&earlier.pending);
+        self.until.clone_from(&earlier.until);
+        self.because.clone_from(&earlier.because);
+    }
+
+    /// The places that differ, unless the change in short says it all.
+    pub(super) fn differing_parts(&self) -> &[String] {
+        match self.differences.as_slice() {
+            [one] if *one == self.change_in_short() => &[],
+            parts => parts,
+        }
     }
 
     /// The first difference in one line: `s-2vcpu-4gb -> s-4vcpu-8gb`.

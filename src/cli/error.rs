@@ -55,6 +55,14 @@ pub(super) enum Error {
         /// The operation and its object.
         doing: String,
     },
+    /// The namespace of a new object does not exist.
+    #[error("{doing}: the namespace does not exist; create it with: {next}")]
+    NoNamespace {
+        /// The operation and its object.
+        doing: String,
+        /// The command to type next.
+        next: String,
+    },
     /// An object does not exist.
     #[error("{object} does not exist in namespace {namespace}; list existing objects with: {next}")]
     NotFound {

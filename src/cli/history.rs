@@ -2,17 +2,24 @@
 
 mod view;
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 use jiff::Timestamp;
-use kube::api::{DynamicObject, ListParams};
+use kube::{
+    ResourceExt as _,
+    api::{DynamicObject, ListParams},
+};
+use serde_json::Value;
 
 use super::{
     Error, Exit,
-    cluster::{ClusterArgs, Noun, ObjectName, UserCluster},
+    cluster::{ClusterArgs, Noun, ObjectName, UserCluster, selected},
     drift::DriftView,
     output::{self, Format},
-    text::{self, Paint},
+    text::{self, Paint, hint},
 };
+use crate::api::drift::EXISTS;
 
 pub(super) use view::drifts as render;
 
@@ -38,8 +45,11 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &HistoryArgs) -> Result<Exi
     let place = name.namespace.as_deref().map_or_else(|| cluster.clone(), |namespace| cluster.within(namespace));
     let objects = objects(&place, &name.name, args.field.as_deref()).await?;
     if objects.is_empty() {
-        // A missing record is an error, a record without drifts is not.
-        cluster.get(Noun::Record, &name).await?;
+        // A missing record or field is an error, one without drifts is not.
+        let record = cluster.get(Noun::Record, &name).await?;
+        if let Some(field) = &args.field {
+            known(&place, &record, field).await?;
+        }
     }
     if let Some(format) = args.output {
         text::print(&format.write(&output::list(&objects))?)?;
@@ -50,13 +60,32 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &HistoryArgs) -> Result<Exi
     Ok(Exit::Done)
 }
 
+/// Refuses a field that the record does not have and never drifted from.
+async fn known(cluster: &UserCluster, record: &DynamicObject, field: &str) -> Result<(), Error> {
+    let desired = record.data.pointer("/spec/desired").and_then(Value::as_object);
+    let mut fields: BTreeSet<String> = desired.into_iter().flatten().map(|(field, _)| field.clone()).collect();
+    fields.insert(EXISTS.to_owned());
+    if fields.contains(field) {
+        return Ok(());
+    }
+    fields.extend(of_record(cluster, &record.name_any(), None).await?.into_iter().map(|drift| drift.field_name));
+    let hint = hint(field, fields.iter().map(String::as_str));
+    Err(Error::usage(format!(
+        "record {} has no field {field:?}{hint}; list its drifts with: kubectl arcadia history {}{}",
+        record.name_any(),
+        record.name_any(),
+        cluster.flag_for(&record.namespace().unwrap_or_default())
+    )))
+}
+
 /// The drifts of a record, or of one of its fields.
 pub(super) async fn of_record(
     cluster: &UserCluster,
     record: &str,
     field: Option<&str>,
 ) -> Result<Vec<DriftView>, Error> {
-    Ok(objects(cluster, record, field).await?.iter().map(DriftView::read).collect())
+    let params = of(record, field);
+    cluster.list(Noun::Drift, params, |object| Some(DriftView::read(&object))).await
 }
 
 /// The objects behind [`of_record`].
@@ -65,7 +94,11 @@ pub(super) async fn objects(
     record: &str,
     field: Option<&str>,
 ) -> Result<Vec<DynamicObject>, Error> {
-    let field = field.map(|field| format!(",spec.field={field}")).unwrap_or_default();
-    let params = ListParams::default().fields(&format!("spec.resourceRef.name={record}{field}"));
-    cluster.list(Noun::Drift, params).await
+    cluster.list(Noun::Drift, of(record, field), Some).await
+}
+
+/// Selects the drifts of a record, or of one of its fields.
+fn of(record: &str, field: Option<&str>) -> ListParams {
+    let field = field.map(|field| format!(",spec.field={}", selected(field))).unwrap_or_default();
+    ListParams::default().fields(&format!("spec.resourceRef.name={}{field}", selected(record)))
 }

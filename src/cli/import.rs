@@ -4,40 +4,34 @@ mod filter;
 mod folder;
 mod project;
 mod record;
+mod target;
 mod terraform;
+mod writer;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt::Write as _,
+    collections::BTreeSet,
     path::{Path, PathBuf},
 };
 
 use clap::Args;
-use futures::{StreamExt as _, stream};
-use kube::api::ListParams;
-use serde_json::Value;
+use kube::api::{DynamicObject, ListParams};
 
 use super::{
     Error, Exit,
-    cloud::{self, CloudArgs},
+    cloud::CloudArgs,
     cluster::{ClusterArgs, Noun, UserCluster},
     drift::text,
-    files, output,
-    select::SIDE_BY_SIDE,
-    survey::{self, SurveyedResource},
-    text::{count, note, print},
+    files,
+    survey::{self, Survey, SurveyedResource},
+    text::{note, print},
     verify,
 };
-use crate::{
-    digitalocean::{FieldSet, Kind, Pinned, ResourceKey},
-    drift::shown::first,
-};
+use crate::digitalocean::{FieldSet, Kind, ResourceKey};
 use project::Members;
 
 pub(super) use filter::Filter;
-
-/// The number of reasons and objects that a note lists.
-const LISTED: usize = 5;
+pub(super) use target::TargetArgs;
+pub(super) use writer::Writer;
 
 /// The flags of `import`.
 #[derive(Clone, Debug, Args)]
@@ -69,38 +63,8 @@ pub(super) struct ImportArgs {
     cloud: CloudArgs,
 }
 
-/// The recorded fields of each resource, and their place.
-#[derive(Clone, Debug, Args)]
-pub(super) struct TargetArgs {
-    /// Fields to record [default: per kind, what a person would pin; see the reference of kinds]
-    #[arg(long, value_name = "FIELD,...", value_delimiter = ',')]
-    pub(super) fields: Vec<String>,
-
-    /// Write one file per record into this folder, and a kustomization; resources that a file there records are skipped
-    #[arg(long, value_name = "FOLDER", conflicts_with = "apply")]
-    pub(super) folder: Option<PathBuf>,
-
-    /// Create the records in the cluster; resources that the cluster records are skipped
-    #[arg(long)]
-    pub(super) apply: bool,
-}
-
-/// The resources and fields that are left out, for the summary.
-#[derive(Debug, Default)]
-pub(super) struct Skipped {
-    recorded: usize,
-    by_kubernetes: usize,
-    /// Fields that could not be recorded, by kind, field and reason.
-    fields: BTreeMap<String, usize>,
-    /// Resources without any field that can be recorded.
-    empty: Vec<String>,
-    /// Types of a state without a kind.
-    unmapped: Vec<String>,
-    /// Resources of a state that cannot be recorded, with the reason.
-    refused: Vec<String>,
-}
-
 pub(super) async fn run(cluster_args: &ClusterArgs, args: &ImportArgs) -> Result<Exit, Error> {
+    args.target.check(&args.kinds())?;
     let cluster =
         if args.target.apply || args.skip_recorded { Some(UserCluster::connect(cluster_args).await?) } else { None };
     let recorded = match (&cluster, &args.target.folder) {
@@ -110,13 +74,12 @@ pub(super) async fn run(cluster_args: &ClusterArgs, args: &ImportArgs) -> Result
         }
         (None, _) => BTreeSet::new(),
     };
-    let namespace = cluster_args.given_namespace();
-    let mut skipped = Skipped::default();
-    let (records, exit) = match &args.from_terraform {
-        Some(path) => (args.of_state(&state(path).await?, &recorded, namespace, &mut skipped), Exit::Done),
-        None => args.of_account(&recorded, namespace, &mut skipped).await?,
+    let mut writer = Writer::new(&args.target, cluster.filter(|_| args.target.apply), cluster_args.given_namespace())?;
+    let exit = match &args.from_terraform {
+        Some(path) => args.of_state(&state(path).await?, &recorded, &mut writer).await?,
+        None => args.of_account(&recorded, &mut writer).await?,
     };
-    args.target.write(cluster.as_ref(), &records, skipped).await?;
+    writer.end()?;
     Ok(exit)
 }
 
@@ -128,191 +91,102 @@ async fn state(path: &Path) -> Result<terraform::TerraformState, Error> {
     terraform::read(&state).map_err(contents)
 }
 
-impl TargetArgs {
-    /// The fields that are recorded of this kind.
-    pub(super) fn fields_of(&self, kind: Kind) -> impl Iterator<Item = &str> {
-        let fields = if self.fields.is_empty() { kind.pins() } else { &self.fields };
-        fields.iter().map(String::as_str)
-    }
-
-    /// The manifest of a resource; none if no field can be recorded.
-    pub(super) fn manifest(
-        &self,
-        found: &SurveyedResource,
-        namespace: Option<&str>,
-        skipped: &mut Skipped,
-    ) -> Option<Value> {
-        let kind = found.key.kind;
-        let pinned = Pinned::of(kind, &found.live, self.fields_of(kind));
-        for (field, why) in &pinned.left_out {
-            *skipped.fields.entry(format!("{kind} {field}: {why}")).or_default() += 1;
-        }
-        if pinned.desired.is_empty() {
-            skipped.empty.push(found.address());
-            return None;
-        }
-        Some(record::manifest(&found.key, found.name(), &pinned.desired, namespace))
-    }
-
-    /// Writes the records to the cluster, a folder or standard output, and prints the resources that were left out.
-    pub(super) async fn write(
-        &self,
-        cluster: Option<&UserCluster>,
-        records: &[Value],
-        mut skipped: Skipped,
-    ) -> Result<(), Error> {
-        let written = match (cluster, &self.folder) {
-            (Some(cluster), _) if self.apply => create(cluster, records).await?,
-            (_, Some(folder)) => folder::write(folder, records)?,
-            _ => {
-                for record in records {
-                    print(&format!("---\n{}", output::yaml(record)?))?;
-                }
-                records.len()
-            }
-        };
-        skipped.recorded += records.len().saturating_sub(written);
-        note(&skipped.summary(written));
-        Ok(())
-    }
-}
-
 impl ImportArgs {
-    /// The records of a state.
-    fn of_state(
+    /// The kinds to list, or to take from a state.
+    fn kinds(&self) -> BTreeSet<Kind> {
+        if self.resources.is_empty() {
+            survey::kinds(&self.kind)
+        } else {
+            self.resources.iter().map(|key| key.kind).collect()
+        }
+    }
+
+    /// Records the resources of a state.
+    async fn of_state(
         &self,
         state: &terraform::TerraformState,
         recorded: &BTreeSet<ResourceKey>,
-        namespace: Option<&str>,
-        skipped: &mut Skipped,
-    ) -> Vec<Value> {
-        skipped.unmapped.extend(state.unmapped.iter().cloned());
-        skipped.refused.extend(state.refused.iter().cloned());
-        let mut records = Vec::new();
+        writer: &mut Writer<'_>,
+    ) -> Result<Exit, Error> {
+        writer.skipped.unmapped.extend(state.unmapped.iter().cloned());
+        writer.skipped.refused.extend(state.refused.iter().cloned());
         for declared in &state.resources {
             if !self.kind.is_empty() && !self.kind.contains(&declared.key.kind) {
                 continue;
             }
             if recorded.contains(&declared.key) {
-                skipped.recorded += 1;
+                writer.skipped.recorded += 1;
                 continue;
             }
-            records.push(record::manifest(&declared.key, declared.name.as_deref(), &declared.desired, namespace));
+            writer.add(&declared.key, declared.name.as_deref(), &declared.desired, print)?;
         }
-        records
+        writer.flush().await?;
+        Ok(Exit::Done)
     }
 
-    /// The records of the account.
-    async fn of_account(
-        &self,
-        recorded: &BTreeSet<ResourceKey>,
-        namespace: Option<&str>,
-        skipped: &mut Skipped,
-    ) -> Result<(Vec<Value>, Exit), Error> {
+    /// Records the selected resources of the account, kind by kind.
+    async fn of_account(&self, recorded: &BTreeSet<ResourceKey>, writer: &mut Writer<'_>) -> Result<Exit, Error> {
         let client = self.cloud.client()?;
         let members = self.filter.members(&client).await?;
-        let inventory = cloud::inventory(client);
-        let kinds = if self.resources.is_empty() {
-            survey::kinds(&self.kind)
-        } else {
-            self.resources.iter().map(|key| key.kind).collect()
-        };
-        let survey = survey::survey(&inventory, &kinds, |kind| FieldSet::of(kind, self.target.fields_of(kind))).await;
-        survey::tell_failures(&survey);
-        survey::unless_all_failed(&survey)?;
-        let mut exit = if survey.failures.is_empty() { Exit::Done } else { Exit::Failed };
-        for missing in self.resources.iter().filter(|key| !survey.resources.iter().any(|found| found.key == **key)) {
-            note(&format!("error: {missing} is not in the account; list the account with: kubectl arcadia unrecorded"));
-            exit = Exit::Failed;
+        let fields = |kind| FieldSet::of(kind, self.target.fields_of(kind));
+        let mut survey = Survey::start(client, &self.kinds(), fields);
+        let mut missing: BTreeSet<&ResourceKey> = self.resources.iter().collect();
+        while let Some(keys) = survey.next().await {
+            for key in keys {
+                let is_named = missing.remove(&key);
+                if !is_named && !self.resources.is_empty() {
+                    continue;
+                }
+                if let Some(found) = survey.take(&key) {
+                    self.record(&found, is_named, members.as_ref(), recorded, writer, &survey)?;
+                }
+            }
+            writer.flush().await?;
         }
-        Ok((self.records(survey.resources, members.as_ref(), recorded, namespace, skipped), exit))
+        let is_complete = survey.end()?;
+        for missing in &missing {
+            note(&format!("error: {missing} is not in the account; list the account with: kubectl arcadia unrecorded"));
+        }
+        Ok(if is_complete && missing.is_empty() { Exit::Done } else { Exit::Failed })
     }
 
-    /// The manifests of the selected resources that are not recorded.
-    fn records(
+    /// Records a resource, if it is selected and not recorded yet.
+    fn record(
         &self,
-        resources: Vec<SurveyedResource>,
+        found: &SurveyedResource,
+        is_named: bool,
         members: Option<&Members>,
         recorded: &BTreeSet<ResourceKey>,
-        namespace: Option<&str>,
-        skipped: &mut Skipped,
-    ) -> Vec<Value> {
-        let mut records = Vec::new();
-        for found in resources {
-            let is_named = self.resources.contains(&found.key);
-            if !is_named && (!self.resources.is_empty() || !self.filter.admits(&found, members)) {
-                continue;
-            }
-            if recorded.contains(&found.key) {
-                skipped.recorded += 1;
-                continue;
-            }
-            if !is_named && !self.filter.includes_kubernetes() && found.is_made_by_kubernetes() {
-                skipped.by_kubernetes += 1;
-                continue;
-            }
-            records.extend(self.target.manifest(&found, namespace, skipped));
+        writer: &mut Writer<'_>,
+        survey: &Survey,
+    ) -> Result<(), Error> {
+        if !is_named && !self.filter.admits(found, members) {
+            writer.skipped.unselected += 1;
+            return Ok(());
         }
-        records
-    }
-}
-
-impl Skipped {
-    fn summary(&self, written: usize) -> String {
-        let mut parts = vec![format!("{} written", count(written, "record"))];
-        for (number, what) in [
-            (self.recorded, "recorded already"),
-            (self.by_kubernetes, "made by Kubernetes (--include-kubernetes records them too)"),
-        ] {
-            if number > 0 {
-                parts.push(format!("{number} {what}"));
-            }
+        if recorded.contains(&found.key) {
+            writer.skipped.recorded += 1;
+            return Ok(());
         }
-        let mut text = format!("{}.", parts.join(", "));
-        if !self.empty.is_empty() {
-            let _ = write!(text, "\nNo field can be recorded of: {}.", first(&self.empty, LISTED, ", "));
+        if !is_named && self.filter.leaves_to_kubernetes(found) {
+            writer.skipped.by_kubernetes += 1;
+            return Ok(());
         }
-        if !self.unmapped.is_empty() {
-            let _ = write!(text, "\nTypes without a kind: {}.", self.unmapped.join(", "));
-        }
-        for refused in &self.refused {
-            let _ = write!(text, "\nNot recorded: {refused}.");
-        }
-        if !self.fields.is_empty() {
-            let reasons: Vec<String> = self
-                .fields
-                .iter()
-                .map(|(reason, number)| format!("  {reason} ({})", count(*number, "resource")))
-                .collect();
-            let _ = write!(text, "\nLeft out:\n{}", first(&reasons, LISTED, "\n"));
-        }
-        text
+        writer.record(found, survey)
     }
 }
 
 /// The resources that the cluster records, in all namespaces that the user can read.
 async fn recorded_in(cluster: &UserCluster) -> Result<BTreeSet<ResourceKey>, Error> {
-    let records = match cluster.everywhere().list(Noun::Record, ListParams::default()).await {
-        Err(Error::Forbidden { .. }) => cluster.list(Noun::Record, ListParams::default()).await?,
-        records => records?,
+    let key = |record: DynamicObject| {
+        let kind = Kind::named(text(&record.data, "/spec/resource/kind")?)?;
+        Some(ResourceKey::new(kind, text(&record.data, "/spec/resource/id")?))
     };
-    let key = |data: &Value| {
-        let kind = Kind::named(text(data, "/spec/resource/kind")?)?;
-        Some(ResourceKey::new(kind, text(data, "/spec/resource/id")?))
+    let keys = match cluster.everywhere().list(Noun::Record, ListParams::default(), key).await {
+        Err(Error::Forbidden { .. }) => cluster.list(Noun::Record, ListParams::default(), key).await?,
+        keys => keys?,
     };
-    Ok(records.iter().filter_map(|record| key(&record.data)).collect())
-}
-
-/// Creates the records, and returns the number of new ones. It does not apply them: the operator treats the fields of
-/// an apply as declared by a manifest.
-async fn create(cluster: &UserCluster, records: &[Value]) -> Result<usize, Error> {
-    let creations = records.iter().map(|record| cluster.create(Noun::Record, record));
-    let mut creations = stream::iter(creations).buffered(SIDE_BY_SIDE);
-    let mut created = 0;
-    while let Some(is_new) = creations.next().await {
-        created += usize::from(is_new?);
-    }
-    Ok(created)
+    Ok(keys.into_iter().collect())
 }
 
 /// The resources that manifests or the cluster record.
@@ -325,29 +199,4 @@ pub(super) async fn recorded(cluster: &ClusterArgs, paths: &[PathBuf]) -> Result
         keys.extend(files::read(path).await?.iter().map(files::RecordManifest::key));
     }
     Ok(keys)
-}
-
-#[cfg(test)]
-mod tests {
-    use expect_test::expect;
-
-    use super::*;
-
-    #[test]
-    fn a_summary_says_what_was_left_out() {
-        let skipped = Skipped {
-            recorded: 3,
-            by_kubernetes: 2,
-            fields: [("Droplet tags: the token needs tag:read".to_owned(), 5)].into(),
-            empty: vec!["Certificate/1".to_owned()],
-            ..Skipped::default()
-        };
-        expect![[r#"
-            12 records written, 3 recorded already, 2 made by Kubernetes (--include-kubernetes records them too).
-            No field can be recorded of: Certificate/1.
-            Left out:
-              Droplet tags: the token needs tag:read (5 resources)"#]]
-        .assert_eq(&skipped.summary(12));
-        expect!["1 record written."].assert_eq(&Skipped::default().summary(1));
-    }
 }

@@ -19,8 +19,11 @@ use super::{
     text::{self, Paint},
     verify,
 };
-use crate::api::labels;
-use feed::Feed;
+use crate::{
+    api::{drift::EXISTS, labels},
+    digitalocean::Kind,
+};
+use feed::{Feed, News};
 
 /// The flags of `inbox`.
 #[derive(Clone, Debug, Default, Args)]
@@ -61,6 +64,7 @@ enum InboxFormat {
 
 pub(super) async fn run(cluster: &ClusterArgs, args: &InboxArgs) -> Result<Exit, Error> {
     let cluster = UserCluster::connect(cluster).await?;
+    args.check(&cluster).await?;
     if args.interactive {
         let feed = Feed::open(&cluster, args.labels().as_deref());
         return interactive::run(&cluster, feed).await;
@@ -70,9 +74,25 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &InboxArgs) -> Result<Exit,
     }
     let mut params = ListParams::default().fields(OPEN);
     params.label_selector = args.labels();
-    let drifts = cluster.list(Noun::Drift, params).await?;
-    text::print(&args.render(&cluster, &drifts, Paint::of_stdout())?)?;
+    let text = match args.output {
+        // As the API server has them.
+        Some(format @ (InboxFormat::Json | InboxFormat::Yaml)) => {
+            let objects = cluster.list(Noun::Drift, params, Some).await?;
+            format.of_objects(&objects)?
+        }
+        None | Some(InboxFormat::Wide | InboxFormat::Name) => {
+            let drifts = cluster.list(Noun::Drift, params, |object| Some(DriftView::read(&object))).await?;
+            args.render(&cluster, &drifts, Paint::of_stdout())
+        }
+    };
+    text::print(&text)?;
     Ok(Exit::Done)
+}
+
+impl InboxFormat {
+    fn of_objects(self, objects: &[DynamicObject]) -> Result<String, Error> {
+        if self == Self::Yaml { output::yaml(&output::list(objects)) } else { output::json(&output::list(objects)) }
+    }
 }
 
 impl InboxArgs {
@@ -81,29 +101,53 @@ impl InboxArgs {
         let one_of = |label: &str, values: Vec<String>| {
             (!values.is_empty()).then(|| format!("{label} in ({})", values.join(",")))
         };
-        let kinds = self.kind.iter().map(|kind| named(kind)).collect();
+        let kinds = self.kind.iter().map(|kind| labels::value(&named(kind))).collect();
         let fields = self.field.iter().map(|field| labels::value(field)).collect();
         let parts = [self.selector.clone(), one_of(labels::KIND, kinds), one_of(labels::FIELD, fields)];
         let parts: Vec<String> = parts.into_iter().flatten().collect();
         (!parts.is_empty()).then(|| parts.join(","))
     }
 
-    fn render(&self, cluster: &UserCluster, objects: &[DynamicObject], paint: Paint) -> Result<String, Error> {
-        let drifts = || objects.iter().map(DriftView::read).collect::<Vec<_>>();
+    /// Refuses a kind or a field that neither this version knows nor a drift has: an operator of a later version may
+    /// have more of them.
+    async fn check(&self, cluster: &UserCluster) -> Result<(), Error> {
+        let kinds: Vec<Kind> = self.kind.iter().filter_map(|kind| verify::kind(kind).ok()).collect();
+        let all = || Kind::all().filter(|kind| self.kind.is_empty() || kinds.contains(kind));
+        for kind in &self.kind {
+            let label = format!("{}={}", labels::KIND, labels::value(kind));
+            if let Err(why) = verify::kind(kind)
+                && !cluster.has_any(Noun::Drift, ListParams::default().labels(&label)).await?
+            {
+                return Err(Error::Usage(why));
+            }
+        }
+        for field in &self.field {
+            let root = field.split('.').next().unwrap_or_default();
+            let known = || all().flat_map(Kind::fields).chain([EXISTS]);
+            let label = format!("{}={}", labels::FIELD, labels::value(field));
+            if !known().any(|known| known == root)
+                && !cluster.has_any(Noun::Drift, ListParams::default().labels(&label)).await?
+            {
+                return Err(Error::usage(format!("there is no field {field:?}{}", text::hint(root, known()))));
+            }
+        }
+        Ok(())
+    }
+
+    fn render(&self, cluster: &UserCluster, drifts: &[DriftView], paint: Paint) -> String {
         let now = Timestamp::now();
         let is_filtered = self.labels().is_some();
         let scope = view::InboxScope {
             all: cluster.is_all(),
             namespace: cluster.namespace(),
             flag: &cluster.flag(),
+            place_flags: cluster.place_flags(),
             is_filtered,
         };
         match self.output {
-            None => Ok(view::groups(&drifts(), &scope, now, paint, text::width())),
-            Some(InboxFormat::Wide) => Ok(view::wide(&drifts(), &scope, now, paint)),
-            Some(InboxFormat::Name) => Ok(view::names(&drifts(), &scope)),
-            Some(InboxFormat::Json) => output::json(&output::list(objects)),
-            Some(InboxFormat::Yaml) => output::yaml(&output::list(objects)),
+            Some(InboxFormat::Wide) => view::wide(drifts, &scope, now, paint),
+            Some(InboxFormat::Name) => view::names(drifts, &scope),
+            _ => view::groups(drifts, &scope, now, paint, text::width()),
         }
     }
 }
@@ -117,12 +161,26 @@ fn named(kind: &str) -> String {
 async fn watch(cluster: &UserCluster, args: &InboxArgs) -> Result<Exit, Error> {
     let mut feed = Feed::open(cluster, args.labels().as_deref());
     let terminal = console::Term::stdout();
-    while let Some(drifts) = feed.next().await? {
-        let text = args.render(cluster, &drifts, Paint::of_stdout())?;
+    loop {
+        let news = tokio::select! {
+            news = feed.next() => news?,
+            () = text::closed() => None,
+        };
+        let Some(news) = news else { return Ok(Exit::Done) };
+        let objects = match news {
+            News::Drifts(objects) => objects,
+            News::Lost(why) => {
+                text::note(&format!("the connection to the API server was lost: {why}; connecting again"));
+                continue;
+            }
+        };
+        let text = match args.output {
+            Some(format @ (InboxFormat::Json | InboxFormat::Yaml)) => format.of_objects(&objects)?,
+            _ => args.render(cluster, &objects.iter().map(DriftView::read).collect::<Vec<_>>(), Paint::of_stdout()),
+        };
         if terminal.is_term() {
             terminal.clear_screen()?;
         }
         text::print(&text)?;
     }
-    Ok(Exit::Done)
 }

@@ -63,8 +63,7 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &ManifestsArgs) -> Result<E
     let files = read(args.place.paths())?;
     let cluster = UserCluster::connect(cluster).await?;
     let params = ListParams::default().fields(&format!("status.phase={}", DriftPhase::Accepted.name()));
-    let drifts = cluster.list(Noun::Drift, params).await?;
-    let standing: Vec<StandingDrift> = drifts.iter().filter_map(StandingDrift::read).collect();
+    let standing = cluster.list(Noun::Drift, params, |drift| StandingDrift::read(&drift)).await?;
     let plan = ManifestEdits::of(standing, &files, args.temporary);
     if args.place.writes() {
         for edit in &plan.edits {

@@ -5,8 +5,8 @@ use clap::{Args, ValueEnum};
 use super::{
     Error, Exit,
     cluster::{ClusterArgs, UserCluster},
-    decide::{self, DecideArgs, DecisionKind, DecisionRequest, PLAN},
-    drift::DriftView,
+    decide::{self, DecideArgs, DecisionKind, DecisionRequest},
+    drift::{DriftView, PLAN},
     select::SelectArgs,
 };
 use crate::{api::annotations, digitalocean::revert::Allow};

@@ -16,7 +16,7 @@ use super::{
     cluster::{ClusterArgs, Noun, ObjectName, UserCluster},
     output::{self, Format},
     prompt::{Input, confirm},
-    text::{Paint, print},
+    text::{Paint, closed, fitted, note, print},
 };
 use crate::api::{SagaPhase, annotations};
 use view::SagaRow;
@@ -34,6 +34,10 @@ pub(super) struct SagaArgs {
 #[derive(Clone, Debug, Subcommand)]
 enum SagaCommand {
     /// Show the journal of a saga as a tree; without a name, of all that are not finished
+    #[command(after_help = "Examples:
+  kubectl arcadia saga tree
+  kubectl arcadia saga tree provision-web-3
+  kubectl arcadia saga tree -A -o json")]
     Tree {
         /// Name of the saga
         #[arg(value_name = "SAGA")]
@@ -43,18 +47,29 @@ enum SagaCommand {
         output: Option<Format>,
     },
     /// Show the journal until the saga has ended; exit code 1 unless it succeeded
+    #[command(after_help = "Examples:
+  kubectl arcadia saga watch provision-web-3
+  kubectl arcadia saga watch provision-web-3 && kubectl apply -f next.yaml")]
     Watch {
         /// Name of the saga
         #[arg(value_name = "SAGA")]
         name: String,
     },
     /// Retry the step, or the undo of the step, of a saga that is Stuck
+    #[command(after_help = "Examples:
+  kubectl arcadia saga retry provision-web-3 --because 'quota raised'")]
     Retry(Resolve),
     /// Continue a saga that is Stuck without the step, or leave the step as it is
+    #[command(after_help = "Examples:
+  kubectl arcadia saga skip provision-web-3 --because 'done by hand' --yes")]
     Skip(Resolve),
     /// Give a saga up that is Stuck; steps that are done stay done
+    #[command(after_help = "Examples:
+  kubectl arcadia saga abandon provision-web-3 --because 'no longer needed'")]
     Abandon(Resolve),
     /// Name the right resource, where several may be the result of the step
+    #[command(after_help = "Examples:
+  kubectl arcadia saga adopt 3164444 provision-web-3")]
     Adopt {
         /// Id of the resource
         #[arg(value_name = "ID")]
@@ -63,6 +78,9 @@ enum SagaCommand {
         resolve: Resolve,
     },
     /// Approve a step that waits for a person
+    #[command(after_help = "Examples:
+  kubectl arcadia saga approve provision-web-3
+  kubectl arcadia saga approve provision-web-3 before-the-move")]
     Approve {
         /// Name of the saga
         #[arg(value_name = "SAGA")]
@@ -72,6 +90,9 @@ enum SagaCommand {
         step: Option<String>,
     },
     /// Stop a saga at the next safe point and roll it back
+    #[command(after_help = "Examples:
+  kubectl arcadia saga cancel provision-web-3
+  kubectl arcadia saga cancel provision-web-3 --yes && kubectl arcadia saga watch provision-web-3")]
     Cancel {
         /// Name of the saga
         #[arg(value_name = "SAGA")]
@@ -81,12 +102,16 @@ enum SagaCommand {
         yes: bool,
     },
     /// Pause a saga in every phase
+    #[command(after_help = "Examples:
+  kubectl arcadia saga suspend provision-web-3")]
     Suspend {
         /// Name of the saga
         #[arg(value_name = "SAGA")]
         name: String,
     },
     /// Continue a saga that is suspended
+    #[command(after_help = "Examples:
+  kubectl arcadia saga resume provision-web-3")]
     Resume {
         /// Name of the saga
         #[arg(value_name = "SAGA")]
@@ -167,7 +192,7 @@ async fn find(cluster: &UserCluster, name: &str) -> Result<SagaRow, Error> {
 async fn trees(cluster: &UserCluster, format: Option<Format>) -> Result<Exit, Error> {
     let finished = SagaPhase::VARIANTS.iter().copied().filter(|phase| phase.is_finished());
     let fields: Vec<_> = finished.map(|phase| format!("status.phase!={}", phase.name())).collect();
-    let mut sagas = cluster.list(Noun::Saga, ListParams::default().fields(&fields.join(","))).await?;
+    let mut sagas = cluster.list(Noun::Saga, ListParams::default().fields(&fields.join(",")), Some).await?;
     sagas.sort_by_key(|saga| (saga.namespace(), saga.creation_timestamp(), saga.name_any()));
     if let Some(format) = format {
         print(&format.write(&output::list(&sagas))?)?;
@@ -184,22 +209,35 @@ async fn trees(cluster: &UserCluster, format: Option<Format>) -> Result<Exit, Er
     Ok(Exit::Done)
 }
 
-/// Shows the tree until the saga has ended: in place on a terminal, else after each change.
+/// Shows the tree until the saga has ended: in place on a terminal, else after each change. After the first tree, a lost
+/// connection does not end it.
 async fn watch(cluster: &UserCluster, name: &str) -> Result<Exit, Error> {
     let terminal = console::Term::stdout();
-    let mut shown = String::new();
+    let mut shown = 0;
     let mut last: Option<SagaRow> = None;
+    let mut is_lost = false;
     loop {
-        let saga = find(cluster, name).await?;
+        let saga = match find(cluster, name).await {
+            Err(Error::Unusable { why, .. }) if last.is_some() => {
+                if !std::mem::replace(&mut is_lost, true) {
+                    note(&format!("the connection to the API server was lost: {why}; connecting again"));
+                    shown = 0;
+                }
+                sleep(POLL).await;
+                continue;
+            }
+            saga => saga?,
+        };
+        is_lost = false;
         let text = view::tree(&saga, &cluster.flag_for(&saga.namespace), Timestamp::now(), Paint::of_stdout());
-        let has_changed = last.as_ref() != Some(&saga);
         if terminal.is_term() {
-            terminal.clear_last_lines(shown.lines().count())?;
+            let text = fitted(&text, terminal.size());
+            terminal.clear_last_lines(shown)?;
             print(&text)?;
-        } else if has_changed {
+            shown = text.lines().count();
+        } else if last.as_ref() != Some(&saga) {
             print(&text)?;
         }
-        shown = text;
         if SagaPhase::VARIANTS.iter().any(|phase| phase.is_finished() && phase.name() == saga.phase) {
             return Ok(if saga.phase == SagaPhase::Succeeded.name() { Exit::Done } else { Exit::No });
         }
@@ -207,7 +245,10 @@ async fn watch(cluster: &UserCluster, name: &str) -> Result<Exit, Error> {
             return Ok(Exit::No);
         }
         last = Some(saga);
-        sleep(POLL).await;
+        tokio::select! {
+            () = sleep(POLL) => {}
+            () = closed() => return Ok(Exit::Done),
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use kube::api::ListParams;
 
 use super::{
     Error,
-    cluster::{Noun, ObjectName, UserCluster},
+    cluster::{Noun, ObjectName, UserCluster, selected},
     drift::DriftView,
     prompt::{Input, typed},
 };
@@ -70,14 +70,18 @@ impl SelectArgs {
                 "name a drift, or select drifts with --change, --record or -l; list them with: kubectl arcadia inbox",
             ));
         }
-        let record = self.record.as_ref().map(|record| {
-            let name = ObjectName::read(record, Noun::Record).name;
-            format!("spec.resourceRef.name={name}")
-        });
-        let fields: Vec<String> = record.into_iter().chain(only.map(str::to_owned)).collect();
+        let record = self.record.as_ref().map(|record| ObjectName::read(record, Noun::Record));
+        let place = record.as_ref().and_then(|record| record.namespace.as_deref());
+        let place = place.map_or_else(|| cluster.clone(), |namespace| cluster.within(namespace));
+        let of_record = record.as_ref().map(|record| format!("spec.resourceRef.name={}", selected(&record.name)));
+        let fields: Vec<String> = of_record.into_iter().chain(only.map(str::to_owned)).collect();
         let params = ListParams::default().labels(&selectors.join(",")).fields(&fields.join(","));
-        let objects = cluster.list(Noun::Drift, params).await?;
-        Ok(objects.iter().map(DriftView::read).collect())
+        let drifts = place.list(Noun::Drift, params, |object| Some(DriftView::read(&object))).await?;
+        if let Some(record) = record.filter(|_| drifts.is_empty() && !place.is_all()) {
+            // A missing record is a separate error.
+            place.get(Noun::Record, &record).await?;
+        }
+        Ok(drifts)
     }
 }
 

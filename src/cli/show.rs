@@ -17,7 +17,7 @@ use serde_json::Value;
 use super::{
     Error, Exit,
     cloud::CloudArgs,
-    cluster::{self, ClusterArgs, Noun, ObjectName, UserCluster},
+    cluster::{self, ClusterArgs, Noun, ObjectName, UserCluster, selected},
     drift::{DriftView, text},
     files::RecordManifest,
     history, output,
@@ -174,45 +174,44 @@ async fn alike(cluster: &UserCluster, drift: &DriftView) -> Result<usize, Error>
     }
     let params =
         ListParams::default().fields("status.phase=Open").labels(&format!("{}={}", labels::CHANGE, drift.change));
-    Ok(cluster.list(Noun::Drift, params).await?.len().saturating_sub(1))
+    Ok(cluster.list(Noun::Drift, params, |_| Some(())).await?.len().saturating_sub(1))
 }
 
 /// The events of an object, oldest first. A user who may not read events sees none.
 async fn events(cluster: &UserCluster, name: &str) -> Result<Vec<EventView>, Error> {
     let api = Api::<Event>::namespaced(cluster.client(), cluster.namespace());
-    let params = ListParams::default().fields(&format!("involvedObject.name={name}"));
-    let events = match cluster::list(&api, &format!("listing events of {name}"), params).await {
-        Err(Error::Forbidden { .. }) => return Ok(Vec::new()),
-        events => events?,
-    };
+    let params = ListParams::default().fields(&format!("involvedObject.name={}", selected(name)));
     let view = |event: Event| {
         let series = event.series.and_then(|series| series.last_observed_time).map(|time| time.0);
-        EventView {
+        Some(EventView {
             at: series
                 .or_else(|| event.last_timestamp.map(|time| time.0))
                 .or_else(|| event.event_time.map(|time| time.0)),
             reason: event.reason.unwrap_or_default(),
             message: one_line(&event.message.unwrap_or_default()),
-        }
+        })
     };
-    let mut events: Vec<EventView> = events.into_iter().map(view).collect();
+    let mut events = match cluster::list(&api, &format!("listing events of {name}"), params, view).await {
+        Err(Error::Forbidden { .. }) => return Ok(Vec::new()),
+        events => events?,
+    };
     events.sort_by_key(|event| event.at);
     Ok(events)
 }
 
 /// The sagas that name the resource, oldest first. A user who may not read sagas sees none.
 async fn sagas(cluster: &UserCluster, kind: &str, id: &str) -> Result<Vec<SagaLine>, Error> {
-    let sagas = match cluster.list(Noun::Saga, ListParams::default()).await {
-        Err(Error::Forbidden { .. }) => return Ok(Vec::new()),
-        sagas => sagas?,
-    };
     let view = |saga: &DynamicObject| SagaLine {
         name: saga.name_any(),
         kind: text(&saga.data, "/spec/kind").unwrap_or_default().to_owned(),
         phase: text(&saga.data, "/status/phase").unwrap_or_default().to_owned(),
         created: saga.creation_timestamp().map(|time| time.0),
     };
-    let mut sagas: Vec<_> = sagas.iter().filter(|saga| names(saga, kind, id)).map(view).collect();
+    let of_resource = |saga: DynamicObject| names(&saga, kind, id).then(|| view(&saga));
+    let mut sagas = match cluster.list(Noun::Saga, ListParams::default(), of_resource).await {
+        Err(Error::Forbidden { .. }) => return Ok(Vec::new()),
+        sagas => sagas?,
+    };
     sagas.sort_by_key(|saga| saga.created);
     Ok(sagas)
 }

@@ -1,10 +1,11 @@
 //! `status`: the state of the installation, and the rights of the user.
 
 mod found;
+mod remedy;
 mod report;
 mod view;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use clap::Args;
 use futures::{StreamExt as _, stream};
@@ -17,7 +18,7 @@ use k8s_openapi::api::{
 };
 use kube::{
     Api, ResourceExt as _,
-    api::{ListParams, PostParams},
+    api::{DynamicObject, ListParams, PostParams},
 };
 use strum::VariantArray as _;
 
@@ -31,11 +32,11 @@ use super::{
 };
 use crate::{
     api::{self, GROUP, OPERATOR},
-    kube_ext::call::{self, bounded},
+    kube_ext::call::bounded,
     manifests::users::{GRANTS, UserRole},
 };
-use found::{DeploymentView, LeaseView, OPERATOR_LABEL, Policies, Records, StatusFindings};
-use report::LeaderReport;
+use found::{DeploymentView, Helm, LeaseView, OPERATOR_LABEL, Policies, RecordCounts, RecordState, StatusFindings};
+use report::{LeaderReport, Unreported};
 
 /// The action of a binding that refuses requests.
 const DENY: &str = "Deny";
@@ -51,7 +52,7 @@ pub(super) struct StatusArgs {
 pub(super) async fn run(cluster: &ClusterArgs, args: &StatusArgs) -> Result<Exit, Error> {
     let cluster = UserCluster::connect(cluster).await?;
     let version = bounded("reading the version of the API server", cluster.client().apiserver_version()).await?;
-    let definitions = definitions(&cluster).await?;
+    let definitions = cluster.served().await?;
     let is_served = definitions.is_some();
     let (leases, deployments, policies, records, sagas, rights) = tokio::join!(
         leases(&cluster),
@@ -63,6 +64,7 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &StatusArgs) -> Result<Exit
     );
     let leases = readable(leases)?;
     let reports = reports(&cluster, leases.as_deref().unwrap_or_default()).await?;
+    let user = cluster.user_name().await?;
     let found = StatusFindings {
         now: Timestamp::now(),
         server_version: version.git_version,
@@ -74,8 +76,11 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &StatusArgs) -> Result<Exit
         records: readable(records)?,
         sagas: readable(sagas)?,
         rights: rights?,
+        user: user.unwrap_or_else(|| "USER".to_owned()),
         namespace: cluster.namespace().to_owned(),
+        is_all: cluster.is_all(),
         flag: cluster.flag(),
+        place_flags: cluster.place_flags().to_owned(),
     };
     let checks = view::checks(&found);
     print(&match args.output {
@@ -94,99 +99,80 @@ fn readable<T>(read: Result<T, Error>) -> Result<Result<T, String>, Error> {
     }
 }
 
-/// The served plurals of the group; none if the group is not served.
-async fn definitions(cluster: &UserCluster) -> Result<Option<BTreeSet<String>>, Error> {
-    let version = &Noun::Drift.resource().api_version;
-    let client = cluster.client();
-    match bounded("listing the resources of arcadia.cloud", client.list_api_group_resources(version)).await {
-        Ok(list) => Ok(Some(list.resources.into_iter().map(|resource| resource.name).collect())),
-        Err(call::Error::NotFound { .. }) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
-}
-
 async fn leases(cluster: &UserCluster) -> Result<Vec<LeaseView>, Error> {
     let params = ListParams::default().fields(&format!("metadata.name={OPERATOR}"));
-    let leases: Vec<Lease> = cluster::list(&Api::all(cluster.client()), "listing leases", params).await?;
     let view = |lease: Lease| {
         let namespace = lease.namespace().unwrap_or_default();
         let spec = lease.spec.unwrap_or_default();
-        LeaseView {
+        Some(LeaseView {
             namespace,
             holder: spec.holder_identity.filter(|holder| !holder.is_empty()),
             renewed: spec.renew_time.map(|time| time.0),
             seconds: spec.lease_duration_seconds.unwrap_or_default().into(),
-        }
+        })
     };
-    Ok(leases.into_iter().map(view).collect())
+    cluster::list(&Api::all(cluster.client()), "listing leases", params, view).await
 }
 
 /// The reports of the leaders that are pods. An unreachable pod is a finding, not a failure.
-async fn reports(cluster: &UserCluster, leases: &[LeaseView]) -> Result<Vec<Result<LeaderReport, String>>, Error> {
+async fn reports(cluster: &UserCluster, leases: &[LeaseView]) -> Result<Vec<Result<LeaderReport, Unreported>>, Error> {
     let client = cluster.client_without_retries()?;
-    let reads = leases.iter().map(|lease| report::read(&client, &lease.namespace, lease.holder.as_deref()));
+    let reads = leases.iter().map(|lease| {
+        let client = &client;
+        async move {
+            let read = report::read(client, &lease.namespace, lease.holder.as_deref()).await;
+            read.map_err(|error| Unreported::of(&lease.namespace, &error)).transpose()
+        }
+    });
     let reads: Vec<_> = stream::iter(reads).buffered(SIDE_BY_SIDE).collect().await;
-    Ok(reads.into_iter().filter_map(|read| read.map_err(|error| error.to_string()).transpose()).collect())
+    Ok(reads.into_iter().flatten().collect())
 }
 
 async fn deployments(cluster: &UserCluster) -> Result<Vec<DeploymentView>, Error> {
     let params = ListParams::default().labels(OPERATOR_LABEL);
-    let deployments: Vec<Deployment> =
-        cluster::list(&Api::all(cluster.client()), "listing deployments", params).await?;
     let view = |deployment: Deployment| {
         let spec = deployment.spec.as_ref();
         let containers = spec.and_then(|spec| spec.template.spec.as_ref()).map(|pod| pod.containers.as_slice());
-        DeploymentView {
+        let container = containers.and_then(<[_]>::first);
+        Some(DeploymentView {
             namespace: deployment.namespace().unwrap_or_default(),
             name: deployment.name_any(),
-            image: containers.and_then(|all| all.first()?.image.clone()).unwrap_or_default(),
+            image: container.and_then(|container| container.image.clone()).unwrap_or_default(),
             ready: deployment.status.as_ref().and_then(|status| status.ready_replicas).unwrap_or_default(),
             wanted: spec.and_then(|spec| spec.replicas).unwrap_or(1),
-        }
+            helm: Helm::of(&deployment),
+            arguments: container.and_then(|container| container.args.clone()).unwrap_or_default(),
+        })
     };
-    Ok(deployments.into_iter().map(view).collect())
+    cluster::list(&Api::all(cluster.client()), "listing deployments", params, view).await
 }
 
 async fn policies(cluster: &UserCluster) -> Result<Policies, Error> {
-    let policies: Vec<ValidatingAdmissionPolicy> =
-        cluster::list(&Api::all(cluster.client()), "listing admission policies", ListParams::default()).await?;
-    let bindings: Vec<ValidatingAdmissionPolicyBinding> =
-        cluster::list(&Api::all(cluster.client()), "listing bindings of admission policies", ListParams::default())
-            .await?;
+    let is_ours = |policy: &ValidatingAdmissionPolicy| {
+        let constraints = policy.spec.as_ref().and_then(|spec| spec.match_constraints.as_ref());
+        let mut rules = constraints.and_then(|rules| rules.resource_rules.as_ref()).into_iter().flatten();
+        rules.any(|rule| rule.api_groups.iter().flatten().any(|group| group == GROUP))
+    };
+    let ours = |policy: ValidatingAdmissionPolicy| is_ours(&policy).then(|| (policy.name_any(), Helm::of(&policy)));
+    let policies =
+        cluster::list(&Api::all(cluster.client()), "listing admission policies", ListParams::default(), ours).await?;
     // A binding that warns or logs refuses nothing.
-    let bound = bindings.into_iter().filter_map(|binding| binding.spec).filter(|spec| {
-        spec.validation_actions.as_ref().is_some_and(|actions| actions.iter().any(|action| action == DENY))
-    });
-    let bound: BTreeSet<String> = bound.filter_map(|spec| spec.policy_name).collect();
-    let mut found = Policies::default();
-    for policy in policies {
-        let name = policy.name_any();
-        let constraints = policy.spec.and_then(|spec| spec.match_constraints);
-        let mut groups = constraints.into_iter().flat_map(|rules| rules.resource_rules.unwrap_or_default());
-        if !groups.any(|rule| rule.api_groups.is_some_and(|groups| groups.iter().any(|group| group == GROUP))) {
-            continue;
-        }
-        let part = view::POLICIES.iter().find_map(|part| Some((name.strip_suffix(part)?.strip_suffix('-')?, *part)));
-        // If both suffixes match, as in `decisions` and `saga-decisions`, the longer one applies.
-        let Some((installation, part)) = part else { continue };
-        if bound.contains(&name) {
-            found.bound.entry(installation.to_owned()).or_default().insert(part.to_owned());
-        } else {
-            found.unbound.push(name);
-        }
-    }
-    Ok(found)
+    let denied = |binding: ValidatingAdmissionPolicyBinding| {
+        let spec = binding.spec?;
+        spec.validation_actions.iter().flatten().any(|action| action == DENY).then_some(spec.policy_name).flatten()
+    };
+    let bindings = Api::<ValidatingAdmissionPolicyBinding>::all(cluster.client());
+    let doing = "listing bindings of admission policies";
+    let bound = cluster::list(&bindings, doing, ListParams::default(), denied).await?.into_iter().collect();
+    Ok(Policies::of(policies, &bound))
 }
 
-async fn records(cluster: &UserCluster, is_served: bool) -> Result<Records, Error> {
-    let mut found = Records::default();
+async fn records(cluster: &UserCluster, is_served: bool) -> Result<RecordCounts, Error> {
     if !is_served {
-        return Ok(found);
+        return Ok(RecordCounts::default());
     }
-    for record in cluster.list(Noun::Record, ListParams::default()).await? {
-        found.add(&record);
-    }
-    Ok(found)
+    let states = cluster.list(Noun::Record, ListParams::default(), |record| Some(RecordState::read(&record))).await?;
+    Ok(states.into_iter().collect())
 }
 
 /// The names of unfinished sagas, by phase.
@@ -195,11 +181,14 @@ async fn sagas(cluster: &UserCluster, is_served: bool) -> Result<BTreeMap<String
     if !is_served {
         return Ok(found);
     }
-    let unfinished = api::SagaPhase::VARIANTS.iter().copied().filter(|phase| phase.is_finished());
-    let fields: Vec<_> = unfinished.map(|phase| format!("status.phase!={}", phase.name())).collect();
-    for saga in cluster.list(Noun::Saga, ListParams::default().fields(&fields.join(","))).await? {
+    let finished = api::SagaPhase::VARIANTS.iter().copied().filter(|phase| phase.is_finished());
+    let fields: Vec<_> = finished.map(|phase| format!("status.phase!={}", phase.name())).collect();
+    let read = |saga: DynamicObject| {
         let phase = text(&saga.data, "/status/phase").unwrap_or("Pending").to_owned();
-        found.entry(phase).or_default().push(format!("{}/{}", saga.namespace().unwrap_or_default(), saga.name_any()));
+        Some((phase, format!("{}/{}", saga.namespace().unwrap_or_default(), saga.name_any())))
+    };
+    for (phase, name) in cluster.list(Noun::Saga, ListParams::default().fields(&fields.join(",")), read).await? {
+        found.entry(phase).or_default().push(name);
     }
     Ok(found)
 }

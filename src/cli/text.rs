@@ -1,12 +1,19 @@
 //! Text for terminals: tables, colours, ages. Pure except for [`print`].
 
 use std::io::{self, Write as _};
+#[cfg(unix)]
+use std::os::fd::AsFd as _;
 
-use console::{Alignment, Style, measure_text_width, pad_str};
+use console::{Alignment, Style, measure_text_width, pad_str, truncate_str};
 use jiff::Timestamp;
+#[cfg(unix)]
+use tokio::{
+    io::{Interest, Ready},
+    net::unix::pipe,
+};
 
 use super::Error;
-use crate::comparison::show;
+use crate::{comparison::show, nearest::nearest};
 
 /// The space between two columns, as kubectl prints it.
 const GAP: &str = "   ";
@@ -167,6 +174,20 @@ pub(super) fn one_line(text: &str) -> String {
     if text.chars().any(char::is_control) { show::escape(text).into_owned() } else { text.to_owned() }
 }
 
+/// A text within the rows and columns of a terminal, so that it can be redrawn in place. A longer text keeps its end.
+pub(super) fn fitted(text: &str, (rows, columns): (u16, u16)) -> String {
+    let all: Vec<&str> = text.lines().collect();
+    let above = all.len().saturating_sub(usize::from(rows.saturating_sub(1)).max(1));
+    let cut = |line: &&str| truncate_str(line, usize::from(columns.max(1)), "…").into_owned();
+    lines(all.iter().skip(above).map(cut))
+}
+
+/// A suggestion of the name that is most similar to an unknown one; empty without any.
+pub(super) fn hint<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let nearest = nearest(name, known).into_iter().next();
+    nearest.map(|nearest| format!("; did you mean {nearest}?")).unwrap_or_default()
+}
+
 /// Each text on a separate line.
 pub(super) fn lines(lines: impl IntoIterator<Item = String>) -> String {
     lines.into_iter().fold(String::new(), |text, line| text + &line + "\n")
@@ -178,6 +199,19 @@ pub(super) fn print(text: &str) -> Result<(), Error> {
     out.write_all(text.as_bytes())?;
     out.flush()?;
     Ok(())
+}
+
+/// Waits until the reader of standard output has closed the pipe, for commands that print rarely.
+pub(super) async fn closed() {
+    // Other outputs have no reader that could close them. Only readiness is used: writes stay blocking.
+    #[cfg(unix)]
+    if let Ok(out) = io::stdout().as_fd().try_clone_to_owned()
+        && let Ok(pipe) = pipe::Sender::from_owned_fd_unchecked(out)
+        && pipe.ready(Interest::ERROR).await.is_ok_and(Ready::is_error)
+    {
+        return;
+    }
+    std::future::pending::<()>().await;
 }
 
 /// Writes a note to standard error, so that standard output contains only results.
@@ -204,6 +238,13 @@ mod tests {
             longer-name   red      9d
         "]]
         .assert_eq(&plain);
+    }
+
+    #[test]
+    fn a_text_that_is_redrawn_fits_the_terminal() {
+        assert_eq!(fitted("one\ntwo\n", (24, 80)), "one\ntwo\n");
+        assert_eq!(fitted("one\ntwo\nthree\n", (3, 4)), "two\nthr…\n");
+        assert_eq!(fitted("日本語", (0, 3)), "日…\n");
     }
 
     #[test]

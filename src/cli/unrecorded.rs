@@ -9,16 +9,17 @@ use jiff::Timestamp;
 
 use super::{
     Error, Exit,
-    cloud::{self, CloudArgs},
+    cloud::CloudArgs,
     cluster::{ClusterArgs, UserCluster},
     files::failed,
-    import::{self, Filter, Skipped, TargetArgs},
+    import::{self, Filter, TargetArgs, Writer},
     output,
-    survey::{self, SurveyedResource},
+    survey::{self, Survey},
     text::{note, print},
     verify,
 };
 use crate::digitalocean::{FieldSet, Kind};
+use view::Unrecorded;
 
 /// The flags of `unrecorded`.
 #[derive(Clone, Debug, Args)]
@@ -71,16 +72,40 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &UnrecordedArgs) -> Result<
     let client = args.cloud.client()?;
     let recorded = import::recorded(cluster, &args.paths).await?;
     let members = args.filter.members(&client).await?;
+    let known = match &args.baseline {
+        Some(path) if !args.write_baseline => known(&fs::read_to_string(path).map_err(failed("reading", path))?),
+        _ => BTreeSet::new(),
+    };
+    let target = if args.target.apply { Some(UserCluster::connect(cluster).await?) } else { None };
+    let mut writer =
+        if args.import { Some(Writer::new(&args.target, target, cluster.given_namespace())?) } else { None };
     let fields = |kind| if args.import { FieldSet::of(kind, args.target.fields_of(kind)) } else { FieldSet::default() };
-    let survey = survey::survey(&cloud::inventory(client), &survey::kinds(&args.kind), fields).await;
-    survey::tell_failures(&survey);
-    survey::unless_all_failed(&survey)?;
-    let is_complete = survey.failures.is_empty();
-    let mut unrecorded: Vec<SurveyedResource> = survey.resources;
-    unrecorded.retain(|found| {
-        let is_wanted = args.filter.includes_kubernetes() || !found.is_made_by_kubernetes();
-        is_wanted && args.filter.admits(found, members.as_ref()) && !recorded.contains(&found.key)
-    });
+    let mut survey = Survey::start(client, &survey::kinds(&args.kind), fields);
+    let (mut unrecorded, mut in_baseline) = (Vec::new(), 0);
+    while let Some(keys) = survey.next().await {
+        for key in keys.into_iter().filter(|key| !recorded.contains(key)) {
+            let Some(found) = survey.take(&key) else { continue };
+            if args.filter.leaves_to_kubernetes(&found) || !args.filter.admits(&found, members.as_ref()) {
+                continue;
+            }
+            if known.contains(&found.address()) {
+                in_baseline += 1;
+                continue;
+            }
+            match &mut writer {
+                Some(writer) => writer.record(&found, &survey)?,
+                None => unrecorded.push(Unrecorded::of(&found)),
+            }
+        }
+        if let Some(writer) = &mut writer {
+            writer.flush().await?;
+        }
+    }
+    let is_complete = survey.end()?;
+    if let Some(writer) = writer {
+        writer.end()?;
+        return Ok(if is_complete { Exit::Done } else { Exit::Failed });
+    }
     if let (Some(path), true) = (&args.baseline, args.write_baseline) {
         if !is_complete {
             return Err(Error::usage("the baseline was not written: some lists could not be read"));
@@ -88,16 +113,6 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &UnrecordedArgs) -> Result<
         fs::write(path, view::names(&unrecorded)).map_err(failed("writing", path))?;
         note(&format!("{} written to {}", super::text::count(unrecorded.len(), "resource"), path.display()));
         return Ok(Exit::Done);
-    }
-    let known = match &args.baseline {
-        Some(path) => known(&fs::read_to_string(path).map_err(failed("reading", path))?),
-        None => BTreeSet::new(),
-    };
-    let before = unrecorded.len();
-    unrecorded.retain(|found| !known.contains(&found.address()));
-    let in_baseline = before - unrecorded.len();
-    if args.import {
-        return args.record(cluster, &unrecorded, is_complete).await;
     }
     print(&match args.output {
         UnrecordedFormat::Table => view::table(&unrecorded, in_baseline, Timestamp::now()),
@@ -121,23 +136,7 @@ impl UnrecordedArgs {
                 "--folder, --apply and --fields belong to --import: add it to record the resources",
             ));
         }
-        Ok(())
-    }
-
-    /// Records the resources.
-    async fn record(
-        &self,
-        cluster: &ClusterArgs,
-        unrecorded: &[SurveyedResource],
-        is_complete: bool,
-    ) -> Result<Exit, Error> {
-        let mut skipped = Skipped::default();
-        let namespace = cluster.given_namespace();
-        let records: Vec<_> =
-            unrecorded.iter().filter_map(|found| self.target.manifest(found, namespace, &mut skipped)).collect();
-        let cluster = if self.target.apply { Some(UserCluster::connect(cluster).await?) } else { None };
-        self.target.write(cluster.as_ref(), &records, skipped).await?;
-        Ok(if is_complete { Exit::Done } else { Exit::Failed })
+        self.target.check(&survey::kinds(&self.kind))
     }
 }
 

@@ -18,7 +18,7 @@ use super::{
     files::{self, RecordManifest},
     output,
     select::SIDE_BY_SIDE,
-    text::{Paint, note, print},
+    text::{Paint, hint, note, print},
 };
 use crate::{
     api::drift::EXISTS,
@@ -62,11 +62,7 @@ enum VerifyFormat {
 /// Reads the name of a kind, in any letter case.
 pub(super) fn kind(text: &str) -> Result<Kind, String> {
     let found = Kind::all().find(|kind| kind.name().eq_ignore_ascii_case(text));
-    found.ok_or_else(|| {
-        let nearest = crate::nearest::nearest(text, Kind::all().map(Kind::name)).join(" or ");
-        let hint = if nearest.is_empty() { String::new() } else { format!("; did you mean {nearest}?") };
-        format!("there is no kind {text:?}{hint}")
-    })
+    found.ok_or_else(|| format!("there is no kind {text:?}{}", hint(text, Kind::all().map(Kind::name))))
 }
 
 pub(super) async fn run(args: &VerifyArgs) -> Result<Exit, Error> {
@@ -179,6 +175,7 @@ fn compared(inventory: &Inventory, record: &RecordManifest) -> Vec<CheckedField>
         Ok(live) => live,
         Err(error) => return vec![one(EXISTS, FieldVerdict::Unknown(error.to_string()))],
     };
+    let live = live.for_record(&spec.desired);
     let mut fields = existence(true);
     if !fields.is_empty() {
         return fields;

@@ -16,19 +16,27 @@ use super::{
 const START: &str = "(secret, sha256:";
 /// The end of the fingerprint of a ciphertext.
 const END_OF_CIPHERTEXT: &str = ", encrypted)";
+/// The maximum length of a name within a text.
+const LONGEST_NAME: usize = 64;
 /// The start of a ciphertext.
 const CIPHERTEXT: &str = "EV[";
 
 /// A value with each credential in it replaced by its fingerprint.
 #[must_use]
 pub fn hide(rules: &impl Rules, path: &[String], value: &Value) -> Value {
-    hide_at(rules, &mut path.to_vec(), value)
+    hide_at(rules, is_secret_name, &mut path.to_vec(), value)
 }
 
 /// Hides credentials in a value without rules: only names and appearance count.
 #[must_use]
 pub fn hide_unknown(value: &Value) -> Value {
     hide(&NoRules, &[], value)
+}
+
+/// Hides credentials in a response of an unknown service, where a `key` is as likely a credential as a name.
+#[must_use]
+pub fn hide_response(value: &Value) -> Value {
+    hide_at(&NoRules, |key| is_secret_name(key) || key.eq_ignore_ascii_case("key"), &mut Vec::new(), value)
 }
 
 /// Hides credentials in a text of unknown origin, such as an error of a third party.
@@ -153,14 +161,14 @@ pub(super) fn encrypted(rules: &impl Rules, value: &Value) -> usize {
     }
 }
 
-fn hide_at(rules: &impl Rules, at: &mut Vec<String>, value: &Value) -> Value {
+fn hide_at(rules: &impl Rules, is_secret: fn(&str) -> bool, at: &mut Vec<String>, value: &Value) -> Value {
     if is_blank(value) || is_fingerprint(value) {
         return value.clone();
     }
     let is_leaf = value.is_string() || value.is_number();
     let is_position = |key: &&String| key.bytes().all(|byte| byte.is_ascii_digit());
     let name = at.iter().rev().find(|key| !is_position(key));
-    let is_named = name.is_some_and(|key| is_secret_name(key) && (value.is_string() || is_password_name(key)));
+    let is_named = name.is_some_and(|key| is_secret(key) && (value.is_string() || is_password_name(key)));
     if rules.is_credential(at) || (is_leaf && is_named) {
         return fingerprint(value).into();
     }
@@ -168,7 +176,7 @@ fn hide_at(rules: &impl Rules, at: &mut Vec<String>, value: &Value) -> Value {
         Value::Object(entries) => {
             let hidden = entries.iter().map(|(key, value)| {
                 at.push(key.clone());
-                let hidden = hide_at(rules, at, value);
+                let hidden = hide_at(rules, is_secret, at, value);
                 at.pop();
                 (key.clone(), hidden)
             });
@@ -177,7 +185,7 @@ fn hide_at(rules: &impl Rules, at: &mut Vec<String>, value: &Value) -> Value {
         Value::Array(items) => {
             let hidden = items.iter().enumerate().map(|(position, value)| {
                 at.push(position.to_string());
-                let hidden = hide_at(rules, at, value);
+                let hidden = hide_at(rules, is_secret, at, value);
                 at.pop();
                 hidden
             });
@@ -197,14 +205,33 @@ fn is_secret_name(key: &str) -> bool {
     let name: String = key.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
     let anywhere =
         ["password", "passwd", "passphrase", "secret", "credential", "webhook", "privatekey", "apikey", "accesskey"];
-    let words = ["auth", "authorization", "token", "tokens"];
+    let ends = ["token", "tokens", "pwd"];
+    let alone = ["cookie", "setcookie", "keys"];
+    let words = ["auth", "authorization", "token", "tokens", "pass", "pwd", "psk"];
     anywhere.iter().any(|part| name.contains(part))
-        || name.ends_with("token")
-        || name == "cookie"
-        || name == "setcookie"
-        || key.split(|sign: char| !sign.is_ascii_alphanumeric()).any(|word| words.contains(&&*word.to_ascii_lowercase()))
+        || ends.iter().any(|end| name.ends_with(end))
+        || alone.contains(&name.as_str())
+        || words_of(key).iter().any(|word| words.contains(&word.as_str()))
         // The key of a variable or a taint is its name, and public keys are no secret.
-        || (name.ends_with("key") && name != "key" && name != "sshkey" && !name.ends_with("publickey"))
+        || ["key", "keys"].iter().any(|end| {
+            name.strip_suffix(end).is_some_and(|rest| !rest.is_empty() && rest != "ssh" && !rest.ends_with("public"))
+        })
+}
+
+/// The words of a name in any spelling, in lower case: `tokenValue` has two.
+fn words_of(name: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut was_lower = false;
+    for sign in name.chars() {
+        if !sign.is_ascii_alphanumeric() || (was_lower && sign.is_ascii_uppercase()) {
+            words.push(String::new());
+        }
+        was_lower = sign.is_ascii_lowercase() || sign.is_ascii_digit();
+        if let Some(word) = words.last_mut().filter(|_| sign.is_ascii_alphanumeric()) {
+            word.push(sign.to_ascii_lowercase());
+        }
+    }
+    words
 }
 
 /// Returns true if a key names a password, which may be a number.
@@ -238,6 +265,7 @@ fn looks_secret(text: &str) -> bool {
         .iter()
         .any(|start| text.contains(start))
         || is_token_in_query(text)
+        || assigns_secret(text)
         || is_web_token(text)
 }
 
@@ -269,6 +297,33 @@ fn is_token_in_query(text: &str) -> bool {
         let name = name.to_ascii_lowercase();
         !value.is_empty() && (is_secret_name(&name) || ["sig", "signature", "key", "auth"].contains(&name.as_str()))
     })
+}
+
+/// Detects `--password=...`, `PGPASSWORD=...`, `Password=...;`, `token: ...` and `--token ...` in commands, scripts and
+/// connection strings.
+fn assigns_secret(text: &str) -> bool {
+    let assigned = text.match_indices(['=', ':']).any(|(at, sign)| {
+        let (before, after) = (text.get(..at).unwrap_or_default(), text.get(at + sign.len()..).unwrap_or_default());
+        let before = before.trim_end_matches(['"', '\'', ' ']);
+        let is_of_name = |sign: char| sign.is_ascii_alphanumeric() || matches!(sign, '_' | '-' | '.');
+        let name = before.rsplit(|sign| !is_of_name(sign)).next().unwrap_or_default();
+        // A longer one is no name, but a part of a key or a digest.
+        if name.len() > LONGEST_NAME || !is_secret_name(name) {
+            return false;
+        }
+        if sign == "=" {
+            return after.starts_with(|sign: char| !sign.is_whitespace() && !matches!(sign, '=' | ';' | '&' | ','));
+        }
+        // A sentence after a colon is prose, one word is a value.
+        let line = after.split(['\n', ',', ';', '}']).next().unwrap_or_default().trim();
+        !line.is_empty() && !line.contains(char::is_whitespace) && !after.starts_with("//")
+    });
+    let mut words = text.split_whitespace().peekable();
+    let mut is_flag_of_secret = || {
+        let flag = words.next()?.strip_prefix("--").filter(|flag| !flag.contains('=') && is_secret_name(flag));
+        Some(flag.is_some() && words.peek().is_some_and(|value| !value.starts_with('-')))
+    };
+    assigned || std::iter::from_fn(&mut is_flag_of_secret).any(|is| is)
 }
 
 /// Detects a JSON Web Token: three parts in base64, of which the first starts with `{"`.
@@ -316,6 +371,15 @@ mod tests {
             json!({"git": {"repo_clone_url": "https://CANARY@git.example.com/a.git"}}),
             json!({"url": "https://hooks.slack.com/services/T0/B0/CANARY"}),
             json!({"url": "https://example.com/in?token=CANARY"}),
+            json!({"url": "https://example.com/in?pass=CANARY"}),
+            json!({"url": "https://example.com/#access_token=CANARY"}),
+            json!({"db_pass": "CANARY", "pwd": "CANARY", "user_pwd": "CANARY", "wifi-psk": "CANARY"}),
+            json!({"tokenValue": "CANARY", "userPass": "CANARY", "keys": ["CANARY"], "api_keys": ["CANARY"]}),
+            json!({"run_command": "serve --password=CANARY"}),
+            json!({"run_command": "serve --auth-token CANARY --port 80"}),
+            json!({"build_command": "PGPASSWORD=CANARY psql"}),
+            json!({"dsn": "Server=db;User Id=app;Password=CANARY;"}),
+            json!({"user_data": "#cloud-config\npassword: CANARY\nssh_pwauth: true"}),
             json!({"x": "EV[1:CANARY]"}),
             json!({"x": "dop_v1_CANARY"}),
             json!({"x": "-----BEGIN RSA PRIVATE KEY-----\nCANARY"}),
@@ -332,11 +396,23 @@ mod tests {
             json!({"key": "LOG_LEVEL", "public_key": "ssh-rsa AAAA me", "fingerprint": "aa:bb"}),
             json!({"target": "https://example.com/health?full=1"}),
             json!({"email": "a@example.com", "password": "", "token": null}),
+            json!({"error": "authorization: the token is not valid", "run_command": "npm start -- --port=80 --verbose"}),
+            json!({"note": "compass=1 bypass=2 key=3", "url": "https://example.com/?page=2#top", "pass_count": 3}),
+            json!({"ssh": "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQDkey== me@host", "max_tokens": 100}),
             json!({"monkey": 1, "private_network_uuid": "0-1", "ssh_keys": ["ssh-ed25519 AAAA"], "author": "jane"}),
             json!(["web", "prod"]),
         ] {
             assert_eq!(hide_unknown(&value), value);
         }
+    }
+
+    #[test]
+    fn a_key_in_a_response_is_a_credential_and_in_a_document_a_name() {
+        let document = json!({"key": "LOG_LEVEL", "nested": [{"key": "a"}], "count": 1});
+        assert_eq!(hide_unknown(&document), document);
+        let hidden = hide_response(&document);
+        assert!(!hidden.to_string().contains("LOG_LEVEL") && !hidden.to_string().contains("\"a\""), "{hidden}");
+        assert_eq!(hidden["count"], json!(1));
     }
 
     #[test]

@@ -46,20 +46,38 @@ pub fn escape(text: &str) -> Cow<'_, str> {
         match sign {
             '"' => quoted.push_str("\\\""),
             '\\' => quoted.push_str("\\\\"),
-            '\n' => quoted.push_str("\\n"),
-            '\r' => quoted.push_str("\\r"),
-            '\t' => quoted.push_str("\\t"),
-            sign if is_formless(sign) => {
-                for unit in sign.encode_utf16(&mut [0; 2]) {
-                    // Writing to a String cannot fail.
-                    let _ = write!(quoted, "\\u{unit:04x}");
-                }
-            }
-            sign => quoted.push(sign),
+            sign => push_readable(&mut quoted, sign),
         }
     }
     quoted.push('"');
     Cow::Owned(quoted)
+}
+
+/// A message in one line: its invisible characters are escaped as in JSON, and the rest is unchanged.
+#[must_use]
+pub fn visible(message: &str) -> Cow<'_, str> {
+    if !message.chars().any(is_formless) {
+        return Cow::Borrowed(message);
+    }
+    let mut readable = String::new();
+    message.chars().for_each(|sign| push_readable(&mut readable, sign));
+    Cow::Owned(readable)
+}
+
+/// Adds a character, escaped if it is invisible.
+fn push_readable(text: &mut String, sign: char) {
+    match sign {
+        '\n' => text.push_str("\\n"),
+        '\r' => text.push_str("\\r"),
+        '\t' => text.push_str("\\t"),
+        sign if is_formless(sign) => {
+            for unit in sign.encode_utf16(&mut [0; 2]) {
+                // Writing to a String cannot fail.
+                let _ = write!(text, "\\u{unit:04x}");
+            }
+        }
+        sign => text.push(sign),
+    }
 }
 
 /// Control characters, and characters that change the display of others: zero-width ones, and marks of direction.
@@ -135,6 +153,19 @@ mod tests {
             (json!("01234567890123456789012345678901234567890"), "012345678901234567890123456789012345678…"),
         ] {
             assert_eq!(short(&value, 40), wanted, "{value}");
+        }
+    }
+
+    #[test]
+    fn messages_stay_in_one_line_and_are_escaped_once() {
+        for (message, wanted) in [
+            ("step \"a\": 503 Service Unavailable", "step \"a\": 503 Service Unavailable"),
+            ("line one\nline two", "line one\\nline two"),
+            ("a\u{200b}b \u{202e}c", "a\\u200bb \\u202ec"),
+            ("", ""),
+        ] {
+            assert_eq!(visible(message), wanted);
+            assert_eq!(visible(&visible(message)), wanted);
         }
     }
 

@@ -1,5 +1,5 @@
 //! Resources that the cloud controllers of a Kubernetes cluster made: its nodes, load balancers, volumes, firewalls and tags.
-//! firewalls. The cluster owns them, so they are not recorded individually.
+//! The cluster owns them, so they are not recorded individually.
 
 use serde::Deserialize;
 

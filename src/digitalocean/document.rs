@@ -128,6 +128,33 @@ pub(crate) fn segments<'p>(value: &Value, path: &'p str) -> Vec<&'p str> {
     }
 }
 
+/// Calls this for each text in a value.
+pub(crate) fn each_text(value: &Value, each: &mut dyn FnMut(&str)) {
+    match value {
+        Value::String(text) => each(text),
+        Value::Array(items) => items.iter().for_each(|item| each_text(item, each)),
+        Value::Object(entries) => entries.values().for_each(|item| each_text(item, each)),
+        _ => {}
+    }
+}
+
+/// Calls this for each part of the value at a path that a pattern matches.
+pub(crate) fn each_at(value: &mut Value, at: &mut Vec<String>, pattern: &Pattern, each: &mut dyn FnMut(&mut Value)) {
+    if pattern.matches(at) {
+        return each(value);
+    }
+    let mut below = |key: String, value: &mut Value| {
+        at.push(key);
+        each_at(value, at, pattern, each);
+        at.pop();
+    };
+    match value {
+        Value::Array(items) => items.iter_mut().enumerate().for_each(|(at, item)| below(at.to_string(), item)),
+        Value::Object(entries) => entries.iter_mut().for_each(|(key, value)| below(key.clone(), value)),
+        _ => {}
+    }
+}
+
 /// Sets a value at a path, and adds missing maps on the way. Returns false if a list on the way lacks the item.
 pub(crate) fn put(value: &mut Value, path: &[String], new: Value) -> bool {
     let Some((first, rest)) = path.split_first() else {

@@ -8,14 +8,17 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{
-    IdFormat,
-    document::{is_blank, is_position, str_at},
+    IdFormat, app_values,
+    beside::Beside,
+    document::{at, is_blank, is_position, str_at},
+    host_names::{host_names, issuer, record_name},
     observed::Certificates,
+    texts::{both, each_text, text},
 };
-use crate::comparison::secret::{self, hide_text};
+use crate::comparison::secret::hide_text;
 
 /// The prefix of the tags by which sagas find the resources that they created.
 pub const SAGA_TAG: &str = "arcadia-saga:";
@@ -47,8 +50,10 @@ pub(crate) enum Equivalence {
     Hour,
     /// A node pool; the autoscaler sets its count.
     NodePool,
-    /// The count of a node pool with its own document; the autoscaler sets it within its bounds.
+    /// The count of a node pool that is recorded alone; the autoscaler sets it within its bounds.
     NodeCount,
+    /// A part that can be switched off: switched off, it equals an absent part, and its other parts have no effect.
+    Toggle,
     /// A record's name: `@`, the domain, with or without trailing dot.
     RecordName,
     /// A record's data; host names as in names.
@@ -91,13 +96,18 @@ impl Equivalence {
             Self::ClusterVersion => "precision: `1.30` matches `1.30.4-do.0`; newer patches under auto-upgrade",
             Self::Hour => "`13:00` and `13:00:00`; seconds that were not recorded",
             Self::NodePool => "the count, if both the record and the live pool set `auto_scale`",
-            Self::NodeCount => "any count from `min_nodes` to `max_nodes`, while the pool has `auto_scale`",
+            Self::NodeCount => {
+                "any count from `min_nodes` to `max_nodes`, if both the record and the live pool set `auto_scale`"
+            }
+            Self::Toggle => "`enabled: false` and an absent part; unrecorded details of a part that is switched off",
             Self::RecordName => "letter case; `@`, the domain itself, full names and trailing dots",
             Self::RecordData => {
-                "CNAME, MX, NS, SOA and SRV: letter case, a final dot, and a name relative to the domain, which is one without a final dot and without a public suffix; A and AAAA: spelling of the address; CAA `issue` and `issuewild`: trailing dot; TXT and all others: nothing"
+                "CNAME, MX, NS, SOA and SRV: letter case, a final dot, and a name relative to the domain, which is one without a final dot and without a public suffix; A and AAAA: spelling of the address; CAA `issue`, `issuewild` and `issuemail`: letter case and a final dot of the issuer, white space around it; TXT and all others: nothing"
             }
             Self::AppVariable => "defaults (`type` GENERAL, `scope` RUN_AND_BUILD_TIME); encrypted values of secrets",
-            Self::AppValue => "zero values (`false`, `0`, empty) that are left out; encrypted credentials",
+            Self::AppValue => {
+                "zero values (`false`, `0`, empty, `UNSET`, `UNSPECIFIED`, an egress type `AUTOASSIGN`) that are left out; encrypted credentials"
+            }
             Self::Certificate => "id or name; a renewed certificate has another id and the same name",
             Self::CertificateNames => "letter case; blank for uploaded certificates: unknown rather than drift",
             Self::Purpose => "`Other: ` before it",
@@ -113,7 +123,6 @@ pub(super) type Uncertainty = Option<String>;
 const SLUG_LOST: &str = "the live image no longer has a slug, so it cannot be compared with a slug; record its id";
 const NO_ADDRESS_YET: &str = "the resource is still being created and gets its address later";
 const NAMES_NOT_SHOWN: &str = "DigitalOcean does not show the names of uploaded certificates";
-const ENCRYPTED: &str = "DigitalOcean returns it encrypted, so the recorded text cannot be verified";
 
 /// The live resource that contains the values.
 #[derive(Clone, Copy)]
@@ -121,12 +130,45 @@ pub(super) struct Site<'a> {
     /// The domain of a record; empty for others.
     pub(super) domain: &'a str,
     pub(super) document: &'a Value,
+    /// The length of the compared path.
+    pub(super) root: usize,
+    /// The record of the field.
+    pub(super) beside: &'a Beside,
     pub(super) certificates: Option<&'a Certificates>,
     /// The reason why the certificates are unknown.
     pub(super) no_certificates: Option<&'a str>,
 }
 
 impl Equivalence {
+    /// Returns true if it also holds for each part of a value: a text of a list, or a key of a map.
+    pub(super) fn is_elementwise(self) -> bool {
+        match self {
+            Self::Case
+            | Self::Trimmed
+            | Self::Tags
+            | Self::Features
+            | Self::Address
+            | Self::Toggle
+            | Self::RecordName
+            | Self::CertificateNames
+            | Self::Purpose => true,
+            Self::Image
+            | Self::Assigned
+            | Self::FirewallRule
+            | Self::Version
+            | Self::ClusterVersion
+            | Self::Hour
+            | Self::NodePool
+            | Self::NodeCount
+            | Self::RecordData
+            | Self::AppVariable
+            | Self::AppValue
+            | Self::Certificate
+            | Self::Ordered
+            | Self::TagMembers => false,
+        }
+    }
+
     /// Normalizes two values at a path to one spelling.
     pub(super) fn normalize(
         self,
@@ -153,9 +195,10 @@ impl Equivalence {
             Self::Version => version(site, expected, live),
             Self::ClusterVersion => cluster_version(site, expected, live),
             Self::NodePool => node_pool(expected, live),
-            Self::NodeCount => node_count(site, expected, live),
-            Self::AppVariable => return app_variable(expected, live),
-            Self::AppValue => return app_value(path, expected, live),
+            Self::NodeCount => node_count(site, path, expected, live),
+            Self::AppVariable => return app_values::variable(expected, live),
+            Self::AppValue => return app_values::value(path, expected, live),
+            Self::Toggle => toggle(path, expected, live),
             Self::Certificate => return certificate(site, expected, live),
             Self::CertificateNames => return certificate_names(site, expected, live),
             Self::Purpose => both(expected, live, &|text| text.strip_prefix("Other: ").unwrap_or(text).to_owned()),
@@ -166,28 +209,6 @@ impl Equivalence {
             Self::TagMembers => return tag_members(site, expected, live),
         }
         None
-    }
-}
-
-/// Rewrites each text in both values.
-fn both(expected: &mut Value, live: &mut Value, rewrite: &dyn Fn(&str) -> String) {
-    each_text(expected, rewrite);
-    each_text(live, rewrite);
-}
-
-fn each_text(value: &mut Value, rewrite: &dyn Fn(&str) -> String) {
-    match value {
-        Value::String(text) => *text = rewrite(text),
-        Value::Array(items) => items.iter_mut().for_each(|item| each_text(item, rewrite)),
-        Value::Object(entries) => entries.values_mut().for_each(|item| each_text(item, rewrite)),
-        _ => {}
-    }
-}
-
-fn text(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
     }
 }
 
@@ -373,23 +394,57 @@ fn node_pool(expected: &mut Value, live: &mut Value) {
     }
 }
 
-fn node_count(site: Site<'_>, expected: &mut Value, live: &Value) {
-    let number = |value: &Value| value.as_u64().unwrap_or_default();
-    let bound = |key: &str| site.document.get(key).map(number).unwrap_or_default();
-    let scales = site.document.get("auto_scale") == Some(&Value::Bool(true));
-    if scales && !is_blank(expected) && (bound("min_nodes")..=bound("max_nodes")).contains(&number(live)) {
+fn node_count(site: Site<'_>, path: &[String], expected: &mut Value, live: &Value) {
+    // Within a list of pools, the items pair first.
+    let Some((_, pool)) = path.split_last().filter(|_| path.len() == site.root) else { return };
+    let beside = |key: &str| [pool, &[key.to_owned()]].concat();
+    let live_at = |key: &str| at(site.document, &beside(key).join("."));
+    let bound = |key: &str| live_at(key).and_then(Value::as_u64).unwrap_or_default();
+    let scales = |value: Option<&Value>| value.is_some_and(|on| text(on) == "true");
+    // If the record does not set `auto_scale`, a pool that scales is a change.
+    if !scales(live_at("auto_scale")) || !scales(site.beside.recorded(&beside("auto_scale"))) {
+        return;
+    }
+    if (bound("min_nodes")..=bound("max_nodes")).contains(&live.as_u64().unwrap_or_default()) {
         *expected = live.clone();
     }
 }
 
-fn record_name(name: &str, domain: &str) -> String {
-    let name = name.to_lowercase();
-    let name = name.strip_suffix('.').unwrap_or(&name);
-    if name.is_empty() || name == domain {
-        return "@".into();
+fn toggle(path: &[String], expected: &mut Value, live: &mut Value) {
+    let is_blank = crate::comparison::scalar::is_blank;
+    let is_false = |value: &Value| *value == Value::Bool(false) || value == "false";
+    let is_off = |value: &Value| is_blank(value) || is_false(value) || value.get("enabled").is_some_and(is_false);
+    let is_absent = |value: &Value| is_blank(value) || is_false(value);
+    match (&mut *expected, &mut *live) {
+        (recorded, live) if !recorded.is_object() && !live.is_object() => {
+            // Of a part of it, only the switch is known to be off by default.
+            let is_switch = path.last().is_some_and(|key| key == "enabled");
+            if is_switch && is_absent(recorded) && is_absent(live) {
+                *recorded = Value::Null;
+                *live = Value::Null;
+            }
+        }
+        (Value::Object(recorded), live) if !recorded.values().all(is_blank) => {
+            // A record that only switches details off does not say that the part is on.
+            if !recorded.contains_key("enabled") && recorded.values().all(is_false) {
+                let is_on = live.get("enabled").cloned().unwrap_or(Value::Bool(false));
+                recorded.insert("enabled".into(), is_on);
+            }
+            if recorded.get("enabled").is_some_and(is_false) && is_off(live) {
+                let mut kept = live.as_object().cloned().unwrap_or_default();
+                kept.retain(|key, _| recorded.contains_key(key));
+                for (key, value) in recorded.iter().filter(|(_, value)| is_false(value)) {
+                    kept.entry(key.as_str()).or_insert_with(|| value.clone());
+                }
+                *live = kept.into();
+            }
+        }
+        (recorded, live) if is_absent(recorded) && is_off(live) => {
+            *recorded = Value::Null;
+            *live = Value::Null;
+        }
+        _ => {}
     }
-    let relative = name.strip_suffix(domain).and_then(|name| name.strip_suffix('.'));
-    relative.filter(|_| !domain.is_empty()).unwrap_or(name).to_owned()
 }
 
 fn record_data(site: Site<'_>, expected: &mut Value, live: &mut Value) {
@@ -397,93 +452,10 @@ fn record_data(site: Site<'_>, expected: &mut Value, live: &mut Value) {
         "A" | "AAAA" => both(expected, live, &address),
         "CNAME" | "MX" | "NS" | "SOA" | "SRV" => host_names(site.domain, expected, live),
         "CAA" if str_at(site.document, "tag").to_lowercase().starts_with("issue") => {
-            both(expected, live, &|name| name.strip_suffix('.').unwrap_or(name).to_owned());
+            both(expected, live, &issuer);
         }
         _ => {}
     }
-}
-
-/// Normalizes two host names.
-fn host_names(domain: &str, expected: &mut Value, live: &mut Value) {
-    let names = |value: &Value| value.as_str().map(|name| full_names(name, domain));
-    if let (Some(one), Some(other)) = (names(expected), names(live))
-        && one.iter().any(|name| other.contains(name))
-    {
-        *expected = live.clone();
-    }
-}
-
-/// The full host names that a record's data can mean, in lower case and without a final dot.
-fn full_names(name: &str, domain: &str) -> Vec<String> {
-    let name = name.to_lowercase();
-    if name == "@" {
-        return vec![domain.to_owned()];
-    }
-    let relative = (!is_full(&name, domain)).then(|| format!("{name}.{domain}"));
-    std::iter::once(name.strip_suffix('.').unwrap_or(&name).to_owned()).chain(relative).collect()
-}
-
-/// Returns true if a host name is certainly fully qualified. The API takes full names with a final dot and returns them
-/// without: a name in the domain, or below a public suffix such as `com` or `co.uk`, is full too.
-fn is_full(name: &str, domain: &str) -> bool {
-    let is_public = || name.contains('.') && psl::suffix(name.as_bytes()).is_some_and(|suffix| suffix.is_known());
-    let is_in_domain = || name.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
-    name.ends_with('.') || is_in_domain() || is_public()
-}
-
-/// The recorded data of a record that points to a host, in the form of a write: a full name with a final dot.
-pub(crate) fn full_name(name: &str, domain: &str) -> String {
-    match name {
-        "@" => name.to_owned(),
-        name if name.ends_with('.') => name.to_owned(),
-        name if is_full(&name.to_lowercase(), domain) => format!("{name}."),
-        name => format!("{name}.{domain}."),
-    }
-}
-
-fn app_variable(expected: &mut Value, live: &mut Value) -> Uncertainty {
-    let (Value::Object(expected), Value::Object(live)) = (expected, live) else { return None };
-    for (key, default) in [("type", "GENERAL"), ("scope", "RUN_AND_BUILD_TIME")] {
-        for variable in [&mut *expected, &mut *live] {
-            if variable.get(key).is_none_or(|value| is_blank(value) || value == "UNSET") {
-                variable.insert(key.into(), default.into());
-            }
-        }
-    }
-    let is_secret = |variable: &Map<String, Value>| variable.get("type").is_some_and(|kind| kind == "SECRET");
-    if !is_secret(expected) {
-        return None;
-    }
-    let recorded = expected.get_mut("value")?;
-    let live_value = live.get("value")?;
-    encrypted(recorded, live_value)
-}
-
-/// Normalizes a recorded credential and one that the API returns encrypted: each write encrypts it differently. A
-/// standing acceptance keeps the fingerprint of the ciphertext.
-fn encrypted(recorded: &mut Value, live: &Value) -> Uncertainty {
-    if !secret::is_ciphertext(live) || is_blank(recorded) || recorded == live {
-        return None;
-    }
-    let was_encrypted =
-        secret::is_ciphertext(recorded) || secret::is_of_ciphertext(recorded) || secret::stands_for(recorded, live);
-    *recorded = live.clone();
-    (!was_encrypted).then(|| ENCRYPTED.to_owned())
-}
-
-fn app_value(path: &[String], expected: &mut Value, live: &mut Value) -> Uncertainty {
-    // Variables have a type that marks secrets, and their values are texts: `0` is not blank.
-    let is_variable = path.len() >= 3 && path.get(path.len() - 3).is_some_and(|list| list == "envs");
-    let is_zero = |value: &Value| {
-        !is_variable && (value == &Value::Bool(false) || value == "false" || value.as_f64() == Some(0.0))
-    };
-    if live.is_null() && is_zero(expected) {
-        *expected = Value::Null;
-    }
-    if expected.is_null() && is_zero(live) {
-        *live = Value::Null;
-    }
-    if is_variable || !expected.is_string() { None } else { encrypted(expected, live) }
 }
 
 fn certificate(site: Site<'_>, expected: &mut Value, live: &mut Value) -> Uncertainty {
@@ -496,7 +468,11 @@ fn certificate(site: Site<'_>, expected: &mut Value, live: &mut Value) -> Uncert
             || "the account's certificates were not read, so the id cannot be resolved to a name".to_owned(),
             ToOwned::to_owned,
         )),
-        Some(certificates) => match (certificates.name_of(&recorded), certificates.name_of(&running)) {
+        Some(certificates) => match (
+            // The record remembers a certificate that a renewal replaced.
+            certificates.name_of(&recorded).or_else(|| site.beside.certificates.get(&recorded).map(String::as_str)),
+            certificates.name_of(&running),
+        ) {
             (Some(one), Some(other)) if one == other => None,
             (Some(_), Some(_)) => return None,
             (None, Some(other)) if recorded == other => None,

@@ -20,7 +20,7 @@ use crate::nearest::nearest;
 use table::{LEFT_OUT, TABLE};
 
 pub use field_set::FieldSet;
-pub use reference::reference;
+pub use reference::{reference, reference_of_defaults};
 pub use reverts::RevertClass;
 
 pub(crate) use reverts::RestState;

@@ -1,13 +1,14 @@
 //! A live document: resolves a recorded field in it, and compares the field under the kind's rules.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use serde_json::Value;
 
 use super::{
     Error, ResourceKey,
+    beside::Beside,
     document::{self, Pattern, at, is_blank, is_position},
-    equivalence::{Site, has_backup_policy},
+    equivalence::{Equivalence, Site, has_backup_policy},
     kinds::Source,
     notes,
     observed::{Certificates, Document, UnreadPart},
@@ -18,15 +19,19 @@ use crate::{
     nearest::nearest,
 };
 
+/// The columns of an unrecorded value in a reason.
+const LONGEST_BESIDE: usize = 40;
+
 /// The parsed document of one live resource.
 #[derive(Clone, Debug)]
 pub struct Live {
     key: ResourceKey,
-    document: Value,
+    document: Arc<Value>,
     unread: Arc<[UnreadPart]>,
     certificates: Option<Arc<Certificates>>,
     no_certificates: Option<Arc<str>>,
     scopes: Arc<[&'static str]>,
+    beside: Arc<Beside>,
 }
 
 /// The result of resolving a recorded field in a live document.
@@ -84,7 +89,56 @@ impl Live {
             return Err(malformed("the document is not an object".into()));
         }
         let Document { unread, certificates, no_certificates, scopes, .. } = document.clone();
-        Ok(Self { key: key.clone(), document: json, unread, certificates, no_certificates, scopes })
+        let (key, document, beside) = (key.clone(), Arc::new(json), Arc::default());
+        Ok(Self { key, document, unread, certificates, no_certificates, scopes, beside })
+    }
+
+    /// The same document, compared for this record.
+    #[must_use]
+    pub fn beside(&self, record: Beside) -> Self {
+        Self { beside: Arc::new(record), ..self.clone() }
+    }
+
+    /// The same document, compared for a record of these values.
+    #[must_use]
+    pub fn for_record(&self, desired: &BTreeMap<String, Value>) -> Self {
+        if self.beside.desired == *desired {
+            return self.clone();
+        }
+        self.beside(Beside { desired: desired.clone(), certificates: self.beside.certificates.clone() })
+    }
+
+    /// The names of the certificates that the record mentions, by id: listed now, or known before.
+    #[must_use]
+    pub fn named_certificates(&self) -> BTreeMap<String, String> {
+        let fields = &self.key.kind.row().certificates;
+        let mut named = BTreeMap::new();
+        let recorded = self.beside.desired.iter();
+        for (_, value) in recorded.filter(|(field, _)| fields.iter().any(|root| field.split('.').next() == Some(root)))
+        {
+            document::each_text(value, &mut |id| {
+                let listed = self.certificates.as_ref().and_then(|all| all.name_of(id));
+                if let Some(name) = listed.or_else(|| self.beside.certificates.get(id).map(String::as_str)) {
+                    named.insert(id.to_owned(), name.to_owned());
+                }
+            });
+        }
+        named
+    }
+
+    /// A value of a field with the name of each certificate in place of its id, which a renewal replaces.
+    pub(crate) fn with_certificate_names(&self, field: &str, value: &Value) -> Value {
+        let is_certificate = |how: &Equivalence| *how == Equivalence::Certificate;
+        let patterns = self.key.kind.row().equivalences.iter().filter(|(_, how)| is_certificate(how));
+        let (Some(certificates), mut named) = (&self.certificates, value.clone()) else { return value.clone() };
+        for (pattern, _) in patterns {
+            document::each_at(&mut named, &mut self.path(field), pattern, &mut |id| {
+                if let Some(name) = id.as_str().and_then(|id| certificates.name_of(id)) {
+                    *id = name.into();
+                }
+            });
+        }
+        named
     }
 
     /// The resource.
@@ -108,7 +162,7 @@ impl Live {
     /// # Errors
     /// The reason why the field cannot be compared.
     pub(crate) fn restored(&self, field: &str, desired: &Value) -> Result<Option<Value>, String> {
-        let comparison = match self.compare(field, desired) {
+        let comparison = match self.compare_alone(field, desired) {
             FieldComparison::Done(comparison) => comparison,
             FieldComparison::Unknown(why) => return Err(why),
             FieldComparison::NotReadable => return Err("the API does not return it, or it holds a secret".to_owned()),
@@ -121,11 +175,12 @@ impl Live {
             return comparison.doubts.into_iter().next().map_or(Ok(None), |doubt| Err(doubt.why));
         };
         let own = self.document.get(field).filter(|own| own.is_object() && desired.is_object());
-        let path = match self.source(field).filter(|_| own.is_none()) {
+        // A record in the API's own shape replaces a text.
+        let path = match self.source(field).filter(|_| own.is_none() && !desired.is_object()) {
             Some(source) => source.split('.').map(ToOwned::to_owned).collect(),
             None => self.path(field),
         };
-        let mut document = self.document.clone();
+        let mut document = Value::clone(&self.document);
         if !document::put(&mut document, &path, value) {
             return Err("the live list has no such item; record the whole list instead".to_owned());
         }
@@ -156,26 +211,78 @@ impl Live {
     /// Compares the recorded value of a field with the live one.
     #[must_use]
     pub fn compare(&self, field: &str, expected: &Value) -> FieldComparison {
+        match self.compare_alone(field, expected) {
+            FieldComparison::Done(mut comparison) => {
+                comparison.doubts.extend(self.unrecorded_beside(field));
+                FieldComparison::Done(comparison)
+            }
+            other => other,
+        }
+    }
+
+    /// Compares a field without the keys beside it.
+    fn compare_alone(&self, field: &str, expected: &Value) -> FieldComparison {
         let live = match self.resolve(field, expected) {
             Resolved::Value(live) => live,
             Resolved::Unknown { scope } => return FieldComparison::Unknown(format!("the token needs {scope}")),
             Resolved::NotReadable => return FieldComparison::NotReadable,
             Resolved::NoSuchField { nearest } => return FieldComparison::NoSuchField { nearest },
         };
-        let rules = self.rules();
         let path = self.path(field);
+        let rules = self.rules(path.len());
         if let Some(why) = self.unread(field, &path, &live) {
             return FieldComparison::Unknown(why);
         }
-        let parent = path.split_last().filter(|(_, parent)| !parent.is_empty());
-        if parent.is_some_and(|(_, parent)| at(&self.document, &parent.join(".")).is_none()) {
+        if self.is_within_missing_item(&path) {
             // No rule applies to a part of an item that does not exist.
             return FieldComparison::Done(comparison::compare(&CredentialsOnly(rules), &path, expected, &live));
         }
         FieldComparison::Done(match self.owner(&rules, &path) {
-            Some(depth) => self.compare_within(&rules, &path, depth, expected, &live),
+            Some(depth) => self.compare_within(&self.rules(depth), &path, depth, expected, &live),
             None => comparison::compare(&rules, &path, expected, &live),
         })
+    }
+
+    /// Returns true if the path leads through an item that the live list lacks.
+    fn is_within_missing_item(&self, path: &[String]) -> bool {
+        let is_there =
+            |depth: &usize| path.get(..*depth).is_some_and(|above| at(&self.document, &above.join(".")).is_some());
+        let present = (1..path.len()).take_while(is_there).last().unwrap_or(0);
+        let missing = path.get(present..path.len().saturating_sub(1)).unwrap_or_default();
+        missing.iter().any(|segment| is_position(segment))
+    }
+
+    /// The unrecorded keys beside a part that is recorded by its path, if they change what it means: a list of allowed
+    /// addresses says nothing of a firewall that was switched off.
+    fn unrecorded_beside(&self, field: &str) -> Vec<Doubt> {
+        let path = self.path(field);
+        let row = self.key.kind.row();
+        let together = (1..path.len()).rev().find_map(|depth| {
+            let (map, below) = path.split_at(depth);
+            let (_, keys) = row.together.iter().find(|(pattern, _)| pattern.matches(map))?;
+            Some((map, keys, below.first().filter(|key| keys.contains(key))?))
+        });
+        let Some((map, keys, own)) = together else { return Vec::new() };
+        let closed = row.closed.iter().filter(|(pattern, _)| pattern.matches(map)).flat_map(|(_, keys)| keys);
+        let closed = closed.filter(|(key, _)| *key != own && keys.contains(key));
+        let doubts = closed.filter_map(|(key, default)| {
+            let beside = [map, std::slice::from_ref(key)].concat();
+            if self.beside.mentions(&beside) {
+                return None;
+            }
+            let name = beside.join(".");
+            let live = at(&self.document, &name).unwrap_or(&Value::Null);
+            let found = comparison::compare(&self.rules(beside.len()), &beside, default, live);
+            let why = if found.differences.is_empty() {
+                found.doubts.into_iter().next()?.why
+            } else {
+                let shown = comparison::show::short(&self.hide(&name, live), LONGEST_BESIDE);
+                let whole = map.join(".");
+                format!("`{name}` is {shown} and not recorded; record it too, or record `{whole}` as a whole")
+            };
+            Some(Doubt { path: String::new(), why })
+        });
+        doubts.collect()
     }
 
     /// A value of a field with each credential in it replaced by its fingerprint.
@@ -187,7 +294,7 @@ impl Live {
         if is_secret || row.unreadable.iter().any(|pattern| pattern.covers(&path)) {
             return comparison::secret::fingerprint(value).into();
         }
-        comparison::secret::hide(&self.rules(), &path, value)
+        comparison::secret::hide(&self.rules(path.len()), &path, value)
     }
 
     /// The reason why the live value of a field, or of the part of the document that it derives from, is not known yet.
@@ -227,10 +334,13 @@ impl Live {
         }
     }
 
-    fn rules(&self) -> KindRules<'_> {
+    /// The rules for the comparison of a path of this length.
+    fn rules(&self, root: usize) -> KindRules<'_> {
         let site = Site {
             domain: self.key.parts().0.unwrap_or_default(),
             document: &self.document,
+            root,
+            beside: &self.beside,
             certificates: self.certificates.as_deref(),
             no_certificates: self.no_certificates.as_deref(),
         };
@@ -299,8 +409,8 @@ impl Live {
         let row = self.key.kind.row();
         if let Some((_, source)) = row.derived.get_key_value(field) {
             let own = self.document.get(field).filter(|own| own.is_object() && expected.is_object());
-            let value = || own.cloned().unwrap_or_else(|| self.derive(source));
-            return self.unless_gated(source.root(), expected).unwrap_or_else(|| Resolved::Value(value()));
+            let value = || own.cloned().unwrap_or_else(|| self.in_shape_of(expected, source));
+            return self.unless_gated(source.root()).unwrap_or_else(|| Resolved::Value(value()));
         }
         let root = field.split('.').next().unwrap_or(field);
         let is_secret = row.secret.iter().any(|name| name == root);
@@ -308,7 +418,7 @@ impl Live {
             return Resolved::NotReadable;
         }
         let path = self.own_path(field);
-        if let Some(unknown) = self.unless_gated(&path, expected) {
+        if let Some(unknown) = self.unless_gated(&path) {
             return unknown;
         }
         if let Some(value) = at(&self.document, &path) {
@@ -327,12 +437,12 @@ impl Live {
     }
 
     /// Unknown, if the document lacks the field because the token cannot read it.
-    fn unless_gated(&self, field: &str, expected: &Value) -> Option<Resolved> {
+    fn unless_gated(&self, field: &str) -> Option<Resolved> {
         let path = document::segments(&self.document, field);
         // The API omits empty keys of nested maps, so only the rules know whether a nested key is hidden.
         let may_be_hidden = |pattern: &Pattern| {
             let gate: Vec<String> = path.iter().take(pattern.len()).map(|segment| (*segment).to_owned()).collect();
-            pattern.len() == 1 || self.rules().hidden(&gate, expected).is_some()
+            pattern.len() == 1 || self.rules(gate.len()).hidden(&gate).is_some()
         };
         let is_hidden = |pattern: &Pattern| {
             pattern.covers(&path) && lacks(&self.document, &path, pattern.len()) && may_be_hidden(pattern)
@@ -344,7 +454,7 @@ impl Live {
     /// The part of a path up to a value without parts, if the path continues below it.
     fn dead_end(&self, field: &str) -> Option<String> {
         let path = self.path(field);
-        let mut value = &self.document;
+        let mut value: &Value = &self.document;
         for (depth, segment) in path.iter().enumerate() {
             value = match value {
                 Value::Object(entries) => entries.get(segment)?,
@@ -356,8 +466,19 @@ impl Live {
         None
     }
 
+    /// The value of a derived field. Some responses contain the text instead of an object: `nyc3` is `{slug: nyc3}`.
+    fn in_shape_of(&self, expected: &Value, source: &Source) -> Value {
+        let value = self.derive(source);
+        match source {
+            Source::Path(path) if expected.is_object() && !value.is_null() && !value.is_object() => {
+                path.rsplit_once('.').map_or_else(|| value.clone(), |(_, key)| serde_json::json!({ key: value }))
+            }
+            _ => value,
+        }
+    }
+
     fn derive(&self, source: &Source) -> Value {
-        let document = &self.document;
+        let document: &Value = &self.document;
         let get = |path: &str| at(document, path).filter(|value| !value.is_null());
         let derived = match source {
             Source::Path(path) => get(path).or_else(|| {

@@ -12,6 +12,8 @@
 mod account;
 mod action_state;
 pub mod actions;
+mod app_values;
+mod beside;
 pub mod budget;
 pub mod by_kubernetes;
 mod call;
@@ -29,6 +31,7 @@ mod examples;
 mod fake;
 mod fresh;
 mod headers;
+mod host_names;
 mod id_format;
 pub mod inventory;
 pub mod kinds;
@@ -46,10 +49,12 @@ pub mod revert;
 mod route;
 mod rules;
 mod scopes;
+mod texts;
 mod token;
 
 pub use action_state::ActionState;
 pub use actions::Actions;
+pub use beside::Beside;
 pub use budget::Priority;
 pub use client::{Client, Usage};
 pub use config::Config;
@@ -67,4 +72,4 @@ pub use pins::Pinned;
 pub use route::{ChangeMethod, Endpoint};
 pub use token::Token;
 
-pub(crate) use equivalence::full_name;
+pub(crate) use host_names::full_name;

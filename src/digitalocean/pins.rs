@@ -61,6 +61,7 @@ fn value(kind: Kind, live: &Live, field: &str) -> Result<Option<Value>, String> 
     if is_blank(&kept) && !is_blank(&found) {
         return Err("it holds nothing but credentials".to_owned());
     }
+    let kept = live.with_certificate_names(field, &kept);
     match live.compare(field, &kept) {
         FieldComparison::Done(compared) if compared.differences.is_empty() && compared.doubts.is_empty() => {
             Ok(Some(kept))
@@ -117,10 +118,12 @@ fn without_credentials(value: &Value, hidden: &Value) -> Option<Value> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use serde_json::json;
 
     use super::*;
-    use crate::digitalocean::{ResourceKey, examples};
+    use crate::digitalocean::{Document, ResourceKey, examples};
 
     fn pinned(kind: &str, document: &Value) -> Pinned {
         let kind = Kind::named(kind).unwrap();
@@ -173,5 +176,18 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn certificates_are_recorded_by_their_names() {
+        let kind = Kind::named("LoadBalancer").unwrap();
+        let id = "892071a0-bb95-49bc-8021-3afd67a210bf";
+        let rule = |certificate: &str| json!([{ "entry_protocol": "https", "entry_port": 443, "certificate_id": certificate }]);
+        let document = Document {
+            certificates: Some(Arc::new([(id, "web")].into_iter().collect())),
+            ..Document::whole(json!({ "forwarding_rules": rule(id) }).to_string())
+        };
+        let live = Live::of(&ResourceKey::new(kind, "1"), &document).unwrap();
+        assert_eq!(Pinned::of(kind, &live, ["forwarding_rules"]).desired["forwarding_rules"], rule("web"));
     }
 }

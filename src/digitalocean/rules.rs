@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::BTreeMap, fmt::Write as _};
 use serde_json::Value;
 
 use super::{
-    document::{Pattern, is_blank, str_at},
+    document::{Pattern, str_at},
     equivalence::{Equivalence, Site},
     kinds::KindDefinition,
     observed::UnreadPart,
@@ -32,21 +32,16 @@ impl KindRules<'_> {
     }
 
     /// The scope that a token needs to see the value at a path, if the document shows that the token lacks it.
-    pub(super) fn hidden(&self, path: &[String], expected: &Value) -> Option<&'static str> {
+    pub(super) fn hidden(&self, path: &[String]) -> Option<&'static str> {
         let (pattern, scope) = self.row.gated.iter().find(|(pattern, _)| pattern.matches(path))?;
         if self.scopes.contains(&scope.as_str()) {
             return None;
         }
         let segments = pattern.segments();
         let name = segments.last()?;
-        let is_evident = |name: &str| self.row.gated.keys().any(|gate| gate.segments() == [name]);
-        let lacks = if segments.len() > 1 && is_evident(name) {
-            // Without the scope, the whole document lacks the key; the API omits empty keys of nested maps.
-            !has_key(self.site.document, name)
-        } else {
-            !is_blank(expected) && !has_key(self.site.document, name)
-        };
-        lacks.then_some(scope.as_str())
+        // Without the scope, the whole document lacks the key. The API also omits empty keys of nested maps, but a key
+        // that the token may not be able to see is not empty.
+        (!has_key(self.site.document, name)).then_some(scope.as_str())
     }
 
     /// The reason why the live value at a path is unknown, or not known in the recorded detail.
@@ -59,7 +54,7 @@ impl KindRules<'_> {
             _ => None,
         });
         let needs_scope = || {
-            let scope = self.hidden(path, expected).filter(|_| live.is_null())?;
+            let scope = self.hidden(path).filter(|_| live.is_null())?;
             Some(format!("the token needs {scope}"))
         };
         let is_never_shown = live.is_null() && self.row.unreadable.iter().any(|pattern| pattern.matches(path));
@@ -114,7 +109,12 @@ impl comparison::Rules for KindRules<'_> {
             return Some(why);
         }
         let mut unsure = None;
-        for (_, how) in self.row.equivalences.iter().filter(|(pattern, _)| pattern.matches(path)) {
+        // A part that is recorded by its path follows the rules of the whole.
+        let is_part = path.len() == self.site.root;
+        let applies = |(pattern, how): &(&Pattern, &Equivalence)| {
+            pattern.matches(path) || (is_part && how.is_elementwise() && pattern.covers(path))
+        };
+        for (_, how) in self.row.equivalences.iter().filter(applies) {
             unsure = unsure.or(how.normalize(self.site, path, expected.to_mut(), live.to_mut()));
         }
         unsure

@@ -34,7 +34,8 @@ impl Scopes {
             Ok(has_it) => (AGE, has_it == Some(true)),
             Err(error) => {
                 tracing::debug!(call = "one row of a list", scope, %error, "cannot check whether the token has the scope");
-                (RETRY, false)
+                // Without a response, the last one counts.
+                (RETRY, known.get(scope).is_some_and(|known| known.version == version && known.has_it))
             }
         };
         known.insert(scope, KnownScope { version, until: now + age, has_it });

@@ -165,7 +165,7 @@ impl DriftContext {
 
     /// Forgets a live resource whose record was deleted, unless another records it.
     pub(super) fn forget(&self, resource: &ResourceKey) {
-        if self.index().records_of(resource).is_empty() {
+        if self.index().records_of(resource).next().is_none() {
             self.inventory.forget(resource);
         }
     }

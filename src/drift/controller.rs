@@ -3,13 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Api, runtime::watcher::Event};
 use tokio::time::Instant;
 use tracing::info;
 
 use super::{
     act::Executor,
-    cached_record::RecordEntry,
     context::DriftContext,
     evaluate::{evaluate, orphaned},
     fetches::Confirmation,
@@ -18,12 +18,13 @@ use super::{
     observe::{Fetched, LiveState, fetch, observe, owners},
     observed::{Inactive, NeedsFreshRead, Observed, ReadSource, Recorded, Seen, Selected},
     plan::{DriftPlan, Situation},
+    records::RecordEntry,
     status::status,
     sweep,
 };
 use crate::{
     api::{Drift, ProvisionedResource, Saga, conditions::reason, events},
-    digitalocean::ResourceOwners,
+    digitalocean::{Beside, ResourceOwners},
     failpoint,
     kube_ext::{
         cache::Cache,
@@ -57,7 +58,12 @@ pub async fn run(context: Arc<DriftContext>) {
     if !context.process.may_begin(known(&context)).await {
         return;
     }
-    let kinds = context.index().kinds();
+    let (kinds, records) = {
+        let index = context.index();
+        (index.kinds(), index.len())
+    };
+    // While the first lists are read.
+    context.process.connect(records.min(WORKERS));
     for kind in kinds {
         sweep::start(&context, kind);
     }
@@ -143,7 +149,10 @@ async fn reconcile_record(key: &ObjectKey, context: &Arc<DriftContext>) -> Resul
                         next = Requeue::After(context.fetches.failed(key));
                         plan = decide(key, &entry, &seen, ReadSource::Failed { is_confirmed }, context);
                     } else {
-                        context.fetches.confirmed(key);
+                        // Parts that only lists show stay unconfirmed until the next list.
+                        if observe(key, &entry, context).is_none_or(|known| known.is_confirmed()) {
+                            context.fetches.confirmed(key);
+                        }
                         let reading = ReadSource::Fresh { before: &before };
                         plan = decide_for(key, &entry, &fresh, reading, context, &owners);
                         if owners.is_err() || fresh.is_partial() && entry.drifts.iter().any(is_decided) {
@@ -172,7 +181,7 @@ async fn reconcile_record(key: &ObjectKey, context: &Arc<DriftContext>) -> Resul
     situation.refuse(outcome.messages());
     let is_about_to_be_confirmed = !has_its_turn && plan.needs_fresh_read == Some(NeedsFreshRead::Change);
     if situation != Situation::Deleting && !is_about_to_be_confirmed {
-        let request = entry.record.sync_requested.as_deref().filter(|_| is_asked_to_sync == Sync::Made);
+        let request = entry.record.sync_requested().filter(|_| is_asked_to_sync == Sync::Made);
         let status = status(&entry, &situation, request, Timestamp::now());
         if !entry.record.status.says(&status) {
             act.write_status(status).await?;
@@ -291,18 +300,23 @@ fn decide_for(
         owners: owners.as_ref().map_err(String::as_str),
         selected: Selected(&selected),
         desired: &desired,
-        ignore: &record.ignore,
+        ignore: record.ignore(),
         rests,
         was_seen: record.status.was_seen() || !entry.drifts.is_empty(),
-        last_accepted: record.last_accepted.clone(),
+        last_accepted: record.last_accepted(),
         accept: record.accept,
         declared: &record.declared,
         now: Timestamp::now(),
     };
+    let for_record;
     let seen = match known {
         LiveState::Unknown((reason, message)) => Seen::Unknown((reason, message)),
         LiveState::Gone => Seen::Gone,
-        LiveState::Present(found) => Seen::Present(&found.live),
+        LiveState::Present(found) => {
+            let certificates = record.status.certificates();
+            for_record = found.live.beside(Beside { desired: desired.clone(), certificates });
+            Seen::Present(&for_record)
+        }
     };
     evaluate(&recorded, Observed { seen, reading }, &entry.drifts, context.settings.history)
 }
@@ -335,7 +349,7 @@ async fn watch_records(context: Arc<DriftContext>) {
         }
         context.look_at(affected);
     };
-    let is_known = |key: &ObjectKey, version: &str| context.index().has_record(key, version);
+    let is_known = |object: &ObjectMeta| context.index().has_record(object);
     watch::follow(&context.process.client, &context.records, pulse, is_known, take).await;
 }
 
@@ -345,7 +359,8 @@ async fn watch_reverts(context: Arc<DriftContext>) {
         let affected = context.reverts().take(scope, event);
         context.look_at(affected);
     };
-    watch::follow(&context.process.client, &context.sagas, pulse, |_, _| false, take).await;
+    let is_known = |object: &ObjectMeta| context.reverts().has(object);
+    watch::follow(&context.process.client, &context.sagas, pulse, is_known, take).await;
 }
 
 async fn watch_drifts(context: Arc<DriftContext>) {
@@ -354,5 +369,5 @@ async fn watch_drifts(context: Arc<DriftContext>) {
         let affected = context.index().take(scope, event);
         context.look_at(affected);
     };
-    watch::follow(&context.process.client, &context.drifts, pulse, |_, _| false, take).await;
+    watch::follow(&context.process.client, &context.drifts, pulse, |_| false, take).await;
 }

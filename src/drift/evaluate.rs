@@ -122,6 +122,9 @@ fn find<'a>(recorded: &Recorded<'a>, seen: Seen<'a>) -> Result<Findings<'a>, (&'
         Finding::differs(should_exist, does_exist)
     };
     let compared = live.filter(|_| matches!(exists, Finding::Matches { .. }));
+    // A verdict may depend on other fields, as they are in effect.
+    let for_record = compared.map(|live| live.for_record(recorded.desired));
+    let compared = for_record.as_ref();
     let fields = recorded.desired.iter().filter(|(field, _)| !is_ignored(recorded, field) && *field != EXISTS);
     let mut findings: Findings<'a> = fields
         .map(|(field, expected)| {
@@ -144,7 +147,8 @@ fn is_comparable(recorded: &Recorded<'_>, field: &str) -> bool {
 }
 
 fn summarise(seen: Seen<'_>, findings: &Findings<'_>, accepted: &BTreeMap<String, Value>) -> Compared {
-    let mut summary = Compared { gone: matches!(seen, Seen::Gone), ..Compared::default() };
+    let certificates = if let Seen::Present(live) = seen { live.named_certificates() } else { BTreeMap::new() };
+    let mut summary = Compared { gone: matches!(seen, Seen::Gone), certificates, ..Compared::default() };
     for (field, finding) in findings {
         match finding {
             Finding::Matches { .. } => {
@@ -319,9 +323,10 @@ impl Planner<'_> {
         for mut resolved in by_field.into_values() {
             resolved.sort_by_key(|drift| drift.episode);
             let excess = resolved.len().saturating_sub(history);
-            // A drift that is being deleted waits for the finalizer of another client.
-            let excess = resolved.into_iter().take(excess).filter(|drift| !drift.deleting);
-            self.writes.extend(excess.map(|drift| PlannedWrite::Prune { drift: drift.name.clone() }));
+            // A drift that is being deleted waits for the finalizer of another client, and recent reverts are counted.
+            let excess = resolved.into_iter().take(excess).filter(|drift| !drift.deleting && !self.is_recent(drift));
+            let excess: Vec<_> = excess.map(|drift| PlannedWrite::Prune { drift: drift.name.clone() }).collect();
+            self.writes.extend(excess);
         }
     }
 }

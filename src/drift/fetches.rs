@@ -109,6 +109,11 @@ impl FetchQueue {
         if unconfirmed.len() > MOST_UNCONFIRMED && !has_waited { Confirmation::NextList } else { Confirmation::Read }
     }
 
+    /// The records with unconfirmed changes.
+    pub(super) fn unconfirmed(&self) -> Vec<ObjectKey> {
+        self.unconfirmed.lock().keys().cloned().collect()
+    }
+
     /// No change of this record waits for a confirmation.
     pub(super) fn confirmed(&self, key: &ObjectKey) {
         self.unconfirmed.lock().remove(key);

@@ -7,21 +7,22 @@ use std::{
 };
 
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
-use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use super::{
-    cached_record::{Record, RecordEntry},
     known::KnownDrift,
+    records::{Record, RecordEntry, Records},
     shared::SharedTexts,
 };
 use crate::{
     api::{Drift, ProvisionedResource},
     digitalocean::{FieldSet, Kind, ResourceKey, Wanted},
     kube_ext::{
-        cache::{Cache, Tombstones, is_newer},
+        cache::{Cache, Tombstones},
         key::ObjectKey,
+        version::Version,
         watch::{WatchScope, is_in},
     },
 };
@@ -53,10 +54,7 @@ pub struct OpenDrifts {
 /// The records and drifts of the cluster.
 #[derive(Default)]
 pub struct RecordIndex {
-    // Hash tables allocate spare capacity, so entries are small.
-    records: HashMap<ObjectKey, Arc<Record>>,
-    by_resource: HashMap<ResourceKey, SmallVec<[ObjectKey; 1]>>,
-    by_uid: HashMap<Arc<str>, ObjectKey>,
+    records: Records,
     /// By the UID of their record, which may not be in the cache.
     drifts: HashMap<Box<str>, Drifts>,
     /// The owners among them that are not in the cache, by the name of the record.
@@ -78,8 +76,8 @@ impl RecordIndex {
     #[must_use]
     pub fn entry(&self, key: &ObjectKey) -> Option<RecordEntry> {
         let record = self.records.get(key)?.clone();
-        let drifts = self.drifts.get(record.uid.as_ref()).map(|drifts| drifts.all.clone()).unwrap_or_default();
-        Some(RecordEntry { older: self.older_than(key, &record), record, drifts })
+        let drifts = self.drifts.get(&record.uid).map(|drifts| drifts.all.clone()).unwrap_or_default();
+        Some(RecordEntry { older: self.older_than(&record), record, drifts })
     }
 
     /// The record alone.
@@ -90,8 +88,9 @@ impl RecordIndex {
 
     /// Whether this version of a record is known, or a later one.
     #[must_use]
-    pub fn has_record(&self, key: &ObjectKey, version: &str) -> bool {
-        self.records.get(key).is_some_and(|known| !is_newer(version, &known.resource_version))
+    pub fn has_record(&self, object: &ObjectMeta) -> bool {
+        let known = self.records.get(&ObjectKey::named(object));
+        known.is_some_and(|known| !Version::of(object).is_newer(&known.resource_version))
     }
 
     /// One drift of a record.
@@ -121,7 +120,7 @@ impl RecordIndex {
     fn note_owner(&mut self, owner: &str) {
         let Some(drifts) = self.drifts.get(owner) else { return };
         let key = &drifts.record;
-        if self.by_uid.contains_key(owner) {
+        if self.records.of_uid(owner).is_some() {
             self.note_owned(&key.clone(), owner);
         } else {
             self.ownerless.entry(key.clone()).or_default().entry(owner.into()).or_insert_with(Instant::now);
@@ -140,7 +139,7 @@ impl RecordIndex {
     /// The record of a drift, which may not be in the cache.
     fn record_of(&self, owner: &str, name: &str, namespace: &Arc<str>) -> ObjectKey {
         let named = || ObjectKey { namespace: namespace.clone(), name: name.into() };
-        self.by_uid.get(owner).cloned().unwrap_or_else(named)
+        self.key_of_uid(owner).unwrap_or_else(named)
     }
 
     /// The number of records.
@@ -152,42 +151,45 @@ impl RecordIndex {
     /// Returns true if there are no records.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.records.is_empty()
+        self.len() == 0
     }
 
     /// The keys of all records.
     pub fn keys(&self) -> impl Iterator<Item = &ObjectKey> {
-        self.records.keys()
+        self.records.iter().map(|record| &record.key)
     }
 
     /// The records of one live resource.
-    #[must_use]
-    pub fn records_of(&self, resource: &ResourceKey) -> &[ObjectKey] {
-        self.by_resource.get(resource).map_or(&[], SmallVec::as_slice)
+    pub fn records_of(&self, resource: &ResourceKey) -> impl Iterator<Item = &ObjectKey> {
+        self.records.of_resource(resource).map(|record| &record.key)
     }
 
     /// The kinds that are recorded.
     #[must_use]
     pub fn kinds(&self) -> BTreeSet<Kind> {
-        self.by_resource.keys().map(|resource| resource.kind).collect()
+        self.records.iter().map(|record| record.resource.kind).collect()
     }
 
     /// The recorded resources of a kind.
     #[must_use]
     pub fn recorded(&self, kind: Kind) -> Vec<Wanted> {
-        let of_kind = self.by_resource.iter().filter(|(resource, _)| resource.kind == kind);
-        let wanted = |(resource, keys): (&ResourceKey, &SmallVec<[ObjectKey; 1]>)| {
-            let records = keys.iter().filter_map(|key| self.records.get(key));
-            let fields = records.fold(FieldSet::default(), |fields, record| fields.union(record.fields));
-            Wanted { id: resource.id.clone(), fields }
+        let of_kind = self.records.iter().filter(|record| record.resource.kind == kind);
+        // Several records of one resource count once.
+        let is_first = |record: &&Arc<Record>| {
+            self.records.of_resource(&record.resource).next().is_some_and(|first| Arc::ptr_eq(first, record))
         };
-        of_kind.map(wanted).collect()
+        let wanted = |record: &Arc<Record>| {
+            let records = self.records.of_resource(&record.resource);
+            let fields = records.fold(FieldSet::default(), |fields, record| fields.union(record.fields));
+            Wanted { id: record.resource.id.clone(), fields }
+        };
+        of_kind.filter(is_first).map(wanted).collect()
     }
 
     /// The records of a kind.
     #[must_use]
     pub fn keys_of(&self, kind: Kind) -> Vec<ObjectKey> {
-        self.records.iter().filter(|(_, record)| record.resource.kind == kind).map(|(key, _)| key.clone()).collect()
+        self.records.iter().filter(|record| record.resource.kind == kind).map(|record| record.key.clone()).collect()
     }
 
     /// The open drifts, by kind and field.
@@ -195,7 +197,7 @@ impl RecordIndex {
     pub fn open_drifts(&self) -> Vec<OpenDrifts> {
         let mut open: BTreeMap<(Kind, &str), (i64, Timestamp)> = BTreeMap::new();
         for (owner, drifts) in &self.drifts {
-            let record = self.by_uid.get(owner.as_ref()).and_then(|key| self.records.get(key));
+            let record = self.records.of_uid(owner);
             let Some(kind) = record.map(|record| record.resource.kind) else { continue };
             for drift in drifts.all.iter().filter(|drift| drift.is_open()) {
                 let (count, oldest) = open.entry((kind, drift.field.as_ref())).or_insert((0, drift.created));
@@ -215,19 +217,17 @@ impl RecordIndex {
     /// Returns the other records of the same resource, and the record itself if it leaves drifts behind.
     fn remove(&mut self, key: &ObjectKey) -> Vec<ObjectKey> {
         let Some(record) = self.records.remove(key) else { return Vec::new() };
-        self.by_uid.remove(&record.uid);
         let mut affected = Vec::new();
-        if self.drifts.contains_key(record.uid.as_ref()) {
+        if self.drifts.contains_key(&record.uid) {
             self.note_owner(&record.uid);
             affected.push(key.clone());
         }
-        let Some(others) = self.by_resource.get_mut(&record.resource) else { return affected };
-        others.retain(|other| other != key);
-        affected.extend(others.iter().cloned());
-        if others.is_empty() {
-            self.by_resource.remove(&record.resource);
-        }
+        affected.extend(self.records_of(&record.resource).cloned());
         affected
+    }
+
+    fn key_of_uid(&self, uid: &str) -> Option<ObjectKey> {
+        self.records.of_uid(uid).map(|record| record.key.clone())
     }
 
     /// Drops a drift that this process deleted.
@@ -242,11 +242,11 @@ impl RecordIndex {
         }
     }
 
-    fn older_than(&self, key: &ObjectKey, record: &Record) -> Option<ObjectKey> {
+    fn older_than(&self, record: &Arc<Record>) -> Option<ObjectKey> {
         let age = |record: &Record| (record.created, record.uid.clone());
-        let others = self.by_resource.get(&record.resource).into_iter().flatten().filter(|other| *other != key);
-        let older = others.filter_map(|other| Some((age(self.records.get(other)?), other)));
-        older.min().filter(|(other, _)| *other < age(record)).map(|(_, other)| other.clone())
+        let others = self.records.of_resource(&record.resource).filter(|other| !Arc::ptr_eq(other, record));
+        let older = others.map(|other| (age(other), &other.key)).min();
+        older.filter(|(other, _)| *other < age(record)).map(|(_, other)| other.clone())
     }
 }
 
@@ -256,46 +256,43 @@ impl Cache<ProvisionedResource> for RecordIndex {
     }
 
     fn uids(&self, scope: &WatchScope) -> HashSet<Box<str>> {
-        let records = self.records.iter().filter(|(key, _)| is_in(scope, &key.namespace));
-        records.map(|(_, record)| record.uid.as_ref().into()).collect()
+        let records = self.records.iter().filter(|record| is_in(scope, &record.key.namespace));
+        records.map(|record| record.uid.clone()).collect()
     }
 
     /// Returns the record itself, and the other records of the same resource if it is new; empty if the object is no
     /// newer.
     fn apply(&mut self, object: &ProvisionedResource) -> Vec<ObjectKey> {
         let key = ObjectKey::of(object);
-        if self.has_record(&key, object.metadata.resource_version.as_deref().unwrap_or_default()) {
+        if self.has_record(&object.metadata) {
             return Vec::new();
         }
-        let record = Record::of(object, &mut self.texts);
+        let mut record = Record::of(object, &mut self.texts);
         let known = self.records.get(&key);
-        let is_same = known.is_some_and(|known| known.uid == record.uid && known.resource == record.resource);
-        if is_same && let Some(known) = self.records.get_mut(&key) {
-            // As the other tables have them.
-            let (uid, resource) = (known.uid.clone(), known.resource.clone());
-            *known = Arc::new(Record { uid, resource, ..record });
+        if let Some(known) = known.filter(|known| known.uid == record.uid && known.resource == record.resource) {
+            // Shared with the inventory.
+            let (key, resource) = (known.key.clone(), known.resource.clone());
+            (record.key, record.resource) = (key.clone(), resource);
+            self.records.insert(record);
             return vec![key];
         }
-        let key = ObjectKey { namespace: self.texts.share(&key.namespace), ..key };
-        let mut affected = vec![key.clone()];
+        let mut affected = vec![record.key.clone()];
         affected.extend(self.remove(&key));
-        let others = self.by_resource.entry(record.resource.clone()).or_default();
-        affected.extend(others.iter().cloned());
-        others.push(key.clone());
-        self.by_uid.insert(record.uid.clone(), key.clone());
-        self.note_owner(&record.uid);
-        self.records.insert(key, Arc::new(record));
+        affected.extend(self.records_of(&record.resource).cloned());
+        let uid = record.uid.clone();
+        self.records.insert(record);
+        self.note_owner(&uid);
         affected
     }
 
     /// Returns the other records of the same resource, one of which may take effect now.
     fn delete(&mut self, object: &ProvisionedResource) -> Vec<ObjectKey> {
-        let known = self.by_uid.get(object.meta().uid.as_deref().unwrap_or_default()).cloned();
+        let known = self.key_of_uid(object.meta().uid.as_deref().unwrap_or_default());
         known.map_or_else(Vec::new, |key| self.remove(&key))
     }
 
     fn purge(&mut self, gone: &HashSet<Box<str>>) -> Vec<ObjectKey> {
-        let gone: Vec<_> = gone.iter().filter_map(|uid| self.by_uid.get(uid.as_ref()).cloned()).collect();
+        let gone: Vec<_> = gone.iter().filter_map(|uid| self.key_of_uid(uid)).collect();
         gone.iter().flat_map(|key| self.remove(key)).collect()
     }
 }
@@ -320,7 +317,7 @@ impl Cache<Drift> for RecordIndex {
         let drifts =
             self.drifts.entry(owner.into()).or_insert_with(|| Drifts { record: record.clone(), all: Vec::new() });
         match drifts.all.iter_mut().find(|known| known.uid == drift.uid) {
-            Some(known) if !is_newer(&drift.resource_version, &known.resource_version) => return Vec::new(),
+            Some(known) if !drift.resource_version.is_newer(&known.resource_version) => return Vec::new(),
             Some(known) => *known = drift,
             None => {
                 // Most records have one.
@@ -337,7 +334,7 @@ impl Cache<Drift> for RecordIndex {
     fn delete(&mut self, object: &Drift) -> Vec<ObjectKey> {
         let owner = object.spec.resource_ref.uid.as_str();
         self.forget_drift(owner, object.metadata.uid.as_deref().unwrap_or_default());
-        self.by_uid.get(owner).cloned().into_iter().collect()
+        self.key_of_uid(owner).into_iter().collect()
     }
 
     fn purge(&mut self, gone: &HashSet<Box<str>>) -> Vec<ObjectKey> {
@@ -346,7 +343,7 @@ impl Cache<Drift> for RecordIndex {
             let before = drifts.all.len();
             drifts.all.retain(|drift| !gone.contains(&drift.uid));
             if drifts.all.len() != before {
-                affected.extend(self.by_uid.get(owner.as_ref()).cloned());
+                affected.extend(self.records.of_uid(owner).map(|record| record.key.clone()));
             }
             !drifts.all.is_empty()
         });

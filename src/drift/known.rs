@@ -15,6 +15,7 @@ use crate::{
         labels,
     },
     digitalocean::Kind,
+    kube_ext::version::Version,
 };
 
 /// The cached part of a Drift.
@@ -26,7 +27,7 @@ pub struct KnownDrift {
     /// Its UID.
     pub uid: Box<str>,
     /// The version of the object that this was read from; writes are bound to it.
-    pub resource_version: Box<str>,
+    pub resource_version: Version,
     /// The time at which it was opened.
     pub created: Timestamp,
     /// True if it is being deleted.
@@ -65,6 +66,8 @@ pub struct KnownDrift {
     pub revert: Option<Box<str>>,
     /// The saga that reverts it, while it is open and the outcome is not stored yet.
     pub reverting: Option<Reverting>,
+    /// The saga that reverts it, or that reverted it last.
+    pub saga: Option<Box<str>>,
     /// The time at which it was reverted.
     pub reverted_at: Option<Timestamp>,
     /// The acceptance, while it stands.
@@ -99,7 +102,7 @@ impl KnownDrift {
         Self {
             name: drift.name_any().into(),
             uid: drift.uid().unwrap_or_default().into(),
-            resource_version: drift.resource_version().unwrap_or_default().into(),
+            resource_version: Version::of(&drift.metadata),
             created: drift.metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0),
             deleting: drift.metadata.deletion_timestamp.is_some(),
             kind: drift.spec.resource.kind,
@@ -120,6 +123,7 @@ impl KnownDrift {
             because: annotation(annotations::BECAUSE),
             standing,
             reverting: reverting(&status),
+            saga: status.saga_ref.as_ref().map(|saga| saga.name.as_str().into()),
             reverted_at: (status.phase == DriftPhase::Reverted)
                 .then(|| status.resolved_at.as_ref().map(|time| time.0))
                 .flatten(),

@@ -1,7 +1,6 @@
 //! Drift: comparing what is recorded with what is live, and deciding what becomes of each difference.
 
 mod act;
-mod cached_record;
 pub mod context;
 pub mod controller;
 mod due;
@@ -22,6 +21,7 @@ pub mod ownership;
 pub mod pace;
 pub mod plan;
 pub(crate) mod record;
+mod records;
 pub mod revert_saga;
 pub mod reverts;
 mod shared;

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{cached_record::RecordEntry, context::DriftContext, observed::NeedsFreshRead, sweep};
+use super::{context::DriftContext, observed::NeedsFreshRead, records::RecordEntry, sweep};
 use crate::{
     api::conditions::reason,
     digitalocean::{Document, Live, Observation, ResourceKey, ResourceOwners, UnknownReason},

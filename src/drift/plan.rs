@@ -1,11 +1,14 @@
 //! A plan: the writes about the drifts of one record, in order, and the situation that the record's status shows.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{known::LastAccepted, observed::NeedsFreshRead, shown::Shown};
 use crate::{
     api::{DriftPhase, SagaSpec, conditions::reason},
+    comparison::show::visible,
     digitalocean::revert::{self, Allow},
 };
 
@@ -378,11 +381,14 @@ pub struct Compared {
     pub ignored_unrecorded: Vec<String>,
     /// The messages of writes that the API server refused.
     pub refused: Vec<String>,
+    /// The names of the certificates that the record mentions, by id.
+    pub certificates: BTreeMap<String, String>,
 }
 
 /// The message of a waiting decision.
 pub(crate) fn waiting(why: &str) -> String {
-    let mut message = format!("carrying out the decision: waiting: {why}");
+    // As the condition stores it: the next evaluation compares the two.
+    let mut message = format!("decided, and carried out once that can be done safely: {}", visible(why));
     if message.len() > LONGEST_MESSAGE {
         let end = (0..=LONGEST_MESSAGE).rev().find(|&end| message.is_char_boundary(end)).unwrap_or_default();
         message.truncate(end);

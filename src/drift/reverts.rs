@@ -2,14 +2,16 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Resource, ResourceExt};
 
 use super::revert_saga::RevertSaga;
 use crate::{
     api::{ProvisionedResource, Saga, conditions, labels},
     kube_ext::{
-        cache::{Cache, Tombstones, is_newer},
+        cache::{Cache, Tombstones},
         key::ObjectKey,
+        version::Version,
         watch::{WatchScope, is_in},
     },
 };
@@ -17,15 +19,15 @@ use crate::{
 /// All sagas that revert drifts.
 #[derive(Default)]
 pub struct RevertSagas {
-    sagas: HashMap<Box<str>, CachedSaga>,
+    sagas: HashMap<Box<str>, StoredRevert>,
     /// The UIDs of the sagas of each record.
     by_record: HashMap<ObjectKey, BTreeSet<Box<str>>>,
     tombstones: Tombstones,
 }
 
-struct CachedSaga {
+struct StoredRevert {
     saga: RevertSaga,
-    resource_version: Box<str>,
+    resource_version: Version,
     record: ObjectKey,
 }
 
@@ -37,6 +39,13 @@ impl RevertSagas {
         let mut found: Vec<_> = sagas.map(|known| known.saga.clone()).collect();
         found.sort_by(|one, other| one.name.cmp(&other.name));
         found
+    }
+
+    /// Whether this version of a saga is known, or a later one.
+    #[must_use]
+    pub fn has(&self, object: &ObjectMeta) -> bool {
+        let known = self.sagas.get(object.uid.as_deref().unwrap_or_default());
+        known.is_some_and(|known| !Version::of(object).is_newer(&known.resource_version))
     }
 
     fn remove(&mut self, uid: &str) -> Option<ObjectKey> {
@@ -67,8 +76,8 @@ impl Cache<Saga> for RevertSagas {
         let kind = ProvisionedResource::kind(&());
         let Some(owner) = object.owner_references().iter().find(|owner| owner.kind == kind) else { return Vec::new() };
         let uid: Box<str> = object.uid().unwrap_or_default().into();
-        let version = object.resource_version().unwrap_or_default();
-        if self.sagas.get(&uid).is_some_and(|known| !is_newer(&version, &known.resource_version)) {
+        let version = Version::of(&object.metadata);
+        if self.has(&object.metadata) {
             return Vec::new();
         }
         let status = object.status.as_ref();
@@ -84,7 +93,7 @@ impl Cache<Saga> for RevertSagas {
         let record =
             ObjectKey { namespace: object.namespace().unwrap_or_default().into(), name: owner.name.as_str().into() };
         self.by_record.entry(record.clone()).or_default().insert(uid.clone());
-        self.sagas.insert(uid, CachedSaga { saga, resource_version: version.into(), record: record.clone() });
+        self.sagas.insert(uid, StoredRevert { saga, resource_version: version, record: record.clone() });
         vec![record]
     }
 

@@ -7,9 +7,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Value, json};
 
 use super::{
-    cached_record::{Record, RecordEntry},
     known::{KnownDrift, Standing},
     plan::{Compared, Situation},
+    records::{Record, RecordEntry},
     shown::{COLUMN, Shown, brief, first, named},
     summary::is_implied,
 };
@@ -19,6 +19,7 @@ use crate::{
         conditions::{self, Claim, ConditionStatus, reason},
         drift::EXISTS,
     },
+    comparison::show::short_text,
     digitalocean::ResourceKey,
 };
 
@@ -26,6 +27,8 @@ use crate::{
 const FIRST: usize = 3;
 /// The number of fields that a message explains.
 const MOST: usize = 20;
+/// The width of the column that shows a difference.
+const DIFFERENCE: usize = 60;
 /// The maximum length of each explanation.
 const LONGEST: usize = 300;
 
@@ -58,11 +61,16 @@ pub fn status(
         observed_generation: Some(record.generation),
         open_drifts: i32::try_from(fields.len()).unwrap_or(i32::MAX),
         drifted_fields_short: column(&fields),
+        difference_short: open.first().map(|drift| in_a_line(drift)).unwrap_or_default(),
         drifted_fields: fields,
         reason: Some(reason),
         provisioned_at: None,
         first_seen_at: record.status.first_seen().or(is_seen.then_some(now)).map(Time),
         last_handled_sync_at: handled_sync.or(record.status.last_handled_sync.as_deref()).map(str::to_owned),
+        certificates: match situation {
+            Situation::Compared(compared) if !compared.gone => compared.certificates.clone(),
+            _ => record.status.certificates(),
+        },
         acceptances: standing.iter().map(Stands::in_status).collect(),
         conditions,
     }
@@ -143,7 +151,7 @@ pub fn stored(mut status: ProvisionedResourceStatus) -> ProvisionedResourceStatu
 /// A status with its empty fields too, in place of what another client wrote there.
 #[must_use]
 pub fn explicit(status: &ProvisionedResourceStatus) -> Value {
-    let mut written = json!({ "driftedFields": [], "driftedFieldsShort": "", "acceptances": [] });
+    let mut written = json!({ "driftedFields": [], "driftedFieldsShort": "", "differenceShort": "", "certificates": {}, "acceptances": [] });
     if let (Value::Object(all), Ok(Value::Object(status))) = (&mut written, serde_json::to_value(status)) {
         all.extend(status);
     }
@@ -154,11 +162,17 @@ pub fn explicit(status: &ProvisionedResourceStatus) -> Value {
 #[must_use]
 pub fn reduced(mut status: ProvisionedResourceStatus) -> ProvisionedResourceStatus {
     status.drifted_fields = Vec::new();
+    status.certificates = BTreeMap::new();
     status.acceptances = Vec::new();
     for condition in &mut status.conditions {
         condition.message = brief_message(&condition.message);
     }
     status
+}
+
+/// A drifted field with both values.
+fn in_a_line(drift: &KnownDrift) -> String {
+    short_text(&format!("{}: {}", drift.field, drift.difference), DIFFERENCE)
 }
 
 /// The number of fields that fit into a column.

@@ -1,6 +1,10 @@
 //! The cached part of a record's status: enough to decide whether a new status differs.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::{
+    collections::BTreeMap,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -29,6 +33,8 @@ pub struct StatusSummary {
     first_seen: Option<Second>,
     /// True if a version without `firstSeenAt` wrote it after a comparison.
     was_compared_before: bool,
+    /// The names of recorded certificates by id; most records mention none.
+    certificates: Option<Arc<BTreeMap<String, String>>>,
     /// The last completed `arcadia.cloud/sync-requested-at`.
     pub last_handled_sync: Option<Box<str>>,
 }
@@ -52,6 +58,7 @@ impl StatusSummary {
                     .map(|it| (ConditionStatus::read(&it.status), Second::of(it.last_transition_time.0)))
             }),
             is_stale: stale.is_some(),
+            certificates: (!status.certificates.is_empty()).then(|| Arc::new(status.certificates.clone())),
             last_handled_sync: status.last_handled_sync_at.as_deref().map(Into::into),
         }
     }
@@ -72,6 +79,12 @@ impl StatusSummary {
     #[must_use]
     pub const fn is_stale(&self) -> bool {
         self.is_stale
+    }
+
+    /// The names of the recorded certificates by id.
+    #[must_use]
+    pub fn certificates(&self) -> BTreeMap<String, String> {
+        self.certificates.as_deref().cloned().unwrap_or_default()
     }
 
     /// When the live resource was first read.
@@ -120,7 +133,9 @@ fn digest(status: &ProvisionedResourceStatus) -> u64 {
     let mut hasher = DefaultHasher::new();
     (status.observed_generation, status.open_drifts, &status.drifted_fields, &status.last_handled_sync_at)
         .hash(&mut hasher);
-    (&status.drifted_fields_short, &status.reason, status.first_seen_at.is_some()).hash(&mut hasher);
+    (&status.drifted_fields_short, &status.difference_short, &status.reason, status.first_seen_at.is_some())
+        .hash(&mut hasher);
+    status.certificates.hash(&mut hasher);
     for StandingAcceptance { field, drift, accepted, declared, since, until } in &status.acceptances {
         (field, drift, accepted, declared, since.0, until.as_ref().map(|until| until.0)).hash(&mut hasher);
     }

@@ -152,8 +152,9 @@ impl Sweep {
         let (requests, wanted) = {
             let index = context.index();
             let records = asked.iter().filter_map(|key| index.record(key));
-            let requests: Vec<_> =
-                records.filter_map(|record| Some((record.uid.clone(), Box::from(record.unanswered_sync()?)))).collect();
+            let requests: Vec<_> = records
+                .filter_map(|record| Some((Arc::from(&*record.uid), Box::from(record.unanswered_sync()?))))
+                .collect();
             (requests, index.recorded(kind))
         };
         if wanted.is_empty() {
@@ -243,9 +244,10 @@ impl Sweep {
     }
 
     fn succeed(&mut self, found: Changes, took: Duration) {
-        let (listed, changed, seconds) = (found.listed, found.changed.len(), took.as_secs_f64());
+        let Changes { listed, confirmed, .. } = found;
+        let (changed, seconds) = (found.changed.len(), took.as_secs_f64());
         if changed == 0 {
-            debug!(kind = %self.kind, listed, seconds, "swept; nothing changed");
+            debug!(kind = %self.kind, listed, confirmed, seconds, "swept; nothing changed");
         } else {
             info!(kind = %self.kind, listed, changed, seconds, "swept");
         }
@@ -264,8 +266,8 @@ impl Sweep {
         // They were unknown, which changes at once.
         self.queue(&found.renewed);
         self.changed.extend(found.changed);
-        // A drift may wait for that.
-        self.changed.extend(found.confirmed);
+        // This list may be their confirmation.
+        self.changed.extend(self.unconfirmed());
         for id in &found.renewed {
             self.changed.remove(id);
         }
@@ -336,6 +338,14 @@ impl Sweep {
         self.context.inventory.max_age(self.kind, self.context.settings.max_age).min(NEVER)
     }
 
+    /// The resources whose changes wait for a confirmation.
+    fn unconfirmed(&self) -> Vec<Arc<str>> {
+        let waiting = self.context.fetches.unconfirmed();
+        let index = self.context.index();
+        let resources = waiting.iter().filter_map(|key| index.record(key)).map(|record| &record.resource);
+        resources.filter(|resource| resource.kind == self.kind).map(|resource| resource.id.clone()).collect()
+    }
+
     fn is_known(&self, resource: &ResourceKey) -> bool {
         let observation = self.context.inventory.look(resource, self.context.settings.max_age);
         observation != Observation::Unknown(UnknownReason::NotYet)
@@ -344,8 +354,10 @@ impl Sweep {
     /// Queues the records of these ids.
     fn queue(&self, ids: &[Arc<str>]) {
         let index = self.context.index();
-        let records = |id: &Arc<str>| index.records_of(&ResourceKey::new(self.kind, id.clone())).to_vec();
-        let keys: Vec<_> = ids.iter().flat_map(records).collect();
+        let mut keys = Vec::with_capacity(ids.len());
+        for id in ids {
+            keys.extend(index.records_of(&ResourceKey::new(self.kind, id.clone())).cloned());
+        }
         drop(index);
         self.context.queue.extend(keys);
     }

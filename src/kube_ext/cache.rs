@@ -108,17 +108,10 @@ impl Tombstones {
         }
     }
 
-    fn is_buried(&self, uid: &str) -> bool {
+    /// Whether the object with this UID was deleted.
+    pub(crate) fn is_buried(&self, uid: &str) -> bool {
         self.deleted.contains(uid)
     }
-}
-
-/// Returns true if this version is newer than the cached one. The versions of all objects of one resource type are
-/// ordered numbers (guaranteed since Kubernetes 1.35, and always true with etcd).
-#[must_use]
-pub fn is_newer(version: &str, known: &str) -> bool {
-    let order = |version: &str| version.parse::<u128>().ok();
-    order(version).is_none_or(|version| version > order(known).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -129,6 +122,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::kube_ext::version::Version;
 
     /// A minimal cache: UID and version by name.
     #[derive(Default)]
@@ -149,8 +143,10 @@ mod tests {
         fn apply(&mut self, object: &ConfigMap) -> Vec<ObjectKey> {
             let version = object.metadata.resource_version.as_deref().unwrap();
             let key = ObjectKey::of(object);
-            if self.objects.get(&key).is_none_or(|(_, known)| is_newer(version, &known.to_string())) {
-                self.objects.insert(key, (uid(object).to_owned(), version.parse().unwrap()));
+            let number = version.parse().unwrap();
+            if self.objects.get(&key).is_none_or(|(_, known)| Version::from(version).is_newer(&Version::Number(*known)))
+            {
+                self.objects.insert(key, (uid(object).to_owned(), number));
             }
             Vec::new()
         }

@@ -14,7 +14,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::{api::OPERATOR, kube_ext::call};
+use crate::{api::OPERATOR, comparison::show::visible, kube_ext::call};
 
 /// The maximum number of waiting events; further ones are dropped.
 const WAITING: usize = 10_000;
@@ -29,9 +29,9 @@ const LONGEST_HOLD: Duration = Duration::from_secs(2);
 const COUNTED_FOR: Duration = Duration::from_mins(6);
 /// The interval at which idle recorders are dropped.
 const DROP_EVERY: Duration = Duration::from_mins(1);
-/// The maximum number of recorders. Beyond it, the ones that were used last stay: an equal event of the others is created
-/// again.
-const RECORDERS: usize = 1000;
+/// The maximum number of recorders, which take about 10 KiB each. Beyond it, the ones that were used last stay: an equal
+/// event of the others is created again.
+const RECORDERS: usize = 250;
 
 /// An event about an object.
 #[derive(Debug)]
@@ -158,7 +158,8 @@ async fn publish_all(
             type_: if news.is_warning { EventType::Warning } else { EventType::Normal },
             reason: news.reason.to_owned(),
             action: news.action.to_owned(),
-            note: Some(cut(news.note)),
+            // Columns show notes, and they may quote other programs.
+            note: Some(cut(visible(&news.note).into_owned())),
             secondary: news.related,
         };
         let published = recorders.publish(&event, &news.about).await;

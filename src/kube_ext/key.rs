@@ -2,7 +2,8 @@
 
 use std::{fmt, sync::Arc};
 
-use kube::{Resource, ResourceExt};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Resource;
 
 /// A namespace and a name.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -17,7 +18,14 @@ impl ObjectKey {
     /// The key of this object.
     #[must_use]
     pub fn of(object: &impl Resource) -> Self {
-        Self { namespace: object.namespace().unwrap_or_default().into(), name: object.name_any().into() }
+        Self::named(object.meta())
+    }
+
+    /// The key of the object with this metadata.
+    #[must_use]
+    pub fn named(metadata: &ObjectMeta) -> Self {
+        let text = |text: &Option<String>| text.as_deref().unwrap_or_default().into();
+        Self { namespace: text(&metadata.namespace), name: text(&metadata.name) }
     }
 }
 

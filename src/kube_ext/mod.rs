@@ -8,6 +8,7 @@ pub mod fence;
 pub mod key;
 pub mod leader;
 pub mod queue;
-mod undecoded;
+pub mod undecoded;
+pub mod version;
 pub mod watch;
 pub mod work;

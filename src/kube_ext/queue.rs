@@ -15,6 +15,9 @@ use crate::backoff::Backoff;
 /// The pauses after failures. Their jitter keeps failures with one cause apart.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_mins(5));
 
+/// Room for this many keys is kept while the queue is empty.
+const FEW: usize = 1024;
+
 /// A failure of processing a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failed {
@@ -242,6 +245,11 @@ impl<K: Clone + Eq + Hash + Ord> State<K> {
         }
         let key = self.ready.pop_front()?;
         self.waiting.remove(&key);
+        if self.ready.is_empty() && self.ready.capacity() > FEW {
+            // After a rush.
+            self.ready.shrink_to_fit();
+            self.waiting.shrink_to_fit();
+        }
         self.running.insert(key.clone());
         Some(key)
     }

@@ -1,4 +1,5 @@
 //! An object as text, of which only what names its version is read: most versions that a watch shows are known already.
+//! Managed fields are a third of an object, and most of them are never used: these are not decoded.
 
 use std::{borrow::Cow, fmt, marker::PhantomData};
 
@@ -9,27 +10,80 @@ use serde_json::value::RawValue;
 
 /// An object of the kind `K` as the API server sent it. It can be received even where it cannot be decoded.
 #[derive(Clone)]
-pub(super) struct Undecoded<K> {
+pub struct Undecoded<K> {
     /// Its name, namespace, UID and version; nothing else.
     metadata: ObjectMeta,
     json: Box<RawValue>,
     kind: PhantomData<fn() -> K>,
 }
 
-impl<K> Undecoded<K> {
-    /// The version of the object.
-    pub(super) fn resource_version(&self) -> &str {
-        self.metadata.resource_version.as_deref().unwrap_or_default()
-    }
-}
-
 impl<K: DeserializeOwned> Undecoded<K> {
-    /// The object.
+    /// The object. Entries of `managedFields` about a subresource name no fields.
     ///
     /// # Errors
     /// If it does not have the form of its kind.
-    pub(super) fn decode(&self) -> serde_json::Result<K> {
-        serde_json::from_str(self.json.get())
+    pub fn decode(&self) -> serde_json::Result<K> {
+        serde_json::from_str(&without_unused_fields(self.json.get()))
+    }
+}
+
+/// The object that a call returns.
+///
+/// # Errors
+/// If the call fails, or its object does not have the form of its kind.
+pub async fn decoded<K: DeserializeOwned>(call: impl Future<Output = kube::Result<Undecoded<K>>>) -> kube::Result<K> {
+    call.await?.decode().map_err(kube::Error::SerdeError)
+}
+
+/// The text of an object without the fields of entries of `managedFields` that nobody reads.
+fn without_unused_fields(json: &str) -> Cow<'_, str> {
+    let Ok(Managed { metadata }) = serde_json::from_str(json) else { return Cow::Borrowed(json) };
+    let mut shortened = String::new();
+    let mut rest = json;
+    for fields in metadata.managed_fields.into_iter().flatten().filter_map(|entry| entry.unused_fields()) {
+        let begin = fields.as_ptr().addr().saturating_sub(rest.as_ptr().addr());
+        let (Some(before), Some(after)) = (rest.get(..begin), rest.get(begin.saturating_add(fields.len())..)) else {
+            return Cow::Borrowed(json);
+        };
+        shortened.reserve(json.len());
+        shortened.push_str(before);
+        shortened.push_str("{}");
+        rest = after;
+    }
+    if shortened.is_empty() {
+        return Cow::Borrowed(json);
+    }
+    shortened.push_str(rest);
+    Cow::Owned(shortened)
+}
+
+/// The managed fields of an object, in the order of the text.
+#[derive(Deserialize)]
+struct Managed<'a> {
+    #[serde(borrow)]
+    metadata: ManagedFields<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ManagedFields<'a> {
+    #[serde(borrow)]
+    managed_fields: Option<Vec<ManagedEntry<'a>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ManagedEntry<'a> {
+    #[serde(borrow)]
+    subresource: Option<Cow<'a, str>>,
+    #[serde(borrow, rename = "fieldsV1")]
+    fields: Option<&'a RawValue>,
+}
+
+impl<'a> ManagedEntry<'a> {
+    fn unused_fields(&self) -> Option<&'a str> {
+        let is_of_subresource = self.subresource.as_deref().is_some_and(|subresource| !subresource.is_empty());
+        self.fields.filter(|_| is_of_subresource).map(RawValue::get)
     }
 }
 
@@ -105,6 +159,26 @@ mod tests {
         format!(
             r#"{{"kind":"ConfigMap","metadata":{{"name":"a","namespace":"b","uid":"c","resourceVersion":"7","managedFields":{data}}},"data":{data}}}"#
         )
+    }
+
+    #[test]
+    fn only_managed_fields_that_are_read_are_decoded() {
+        let entry = |manager: &str, subresource: &str| {
+            format!(
+                r#"{{"manager":"{manager}","operation":"Apply","fieldsV1":{{"f:data":{{"f:{manager}":{{}}}}}},"subresource":"{subresource}"}}"#
+            )
+        };
+        let entries = [entry("a", ""), entry("b", "status"), entry("c", ""), entry("d", "status")];
+        let text =
+            object("null").replace("\"managedFields\":null", &format!("\"managedFields\":[{}]", entries.join(",")));
+        let received: Undecoded<ConfigMap> = serde_json::from_str(&text).unwrap();
+        let mut wanted: ConfigMap = serde_json::from_str(&text).unwrap();
+        for entry in wanted.metadata.managed_fields.iter_mut().flatten() {
+            if entry.subresource.as_deref() == Some("status") {
+                entry.fields_v1.as_mut().unwrap().0 = serde_json::json!({});
+            }
+        }
+        assert_eq!(received.decode().unwrap(), wanted);
     }
 
     /// Nested far more deeply than a parser follows.

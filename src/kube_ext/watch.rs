@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, fmt::Debug, sync::Arc};
 
 use futures::{Stream, StreamExt};
 use http::{Request, Uri, uri::PathAndQuery};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{
     Api, Client, Resource,
     core::NamespaceResourceScope,
@@ -80,7 +81,7 @@ pub async fn follow<K>(
     client: &Client,
     lists: &FirstLists,
     pulse: Pulse,
-    is_known: impl Fn(&ObjectKey, &str) -> bool,
+    is_known: impl Fn(&ObjectMeta) -> bool,
     mut take: impl FnMut(&WatchScope, &Event<K>),
 ) where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Clone + Debug + Send + 'static,
@@ -104,7 +105,7 @@ fn objects<'f, K, F>(
     is_known: &'f F,
 ) -> impl Stream<Item = (WatchScope, Event<K>)> + Unpin + use<'f, K, F>
 where
-    F: Fn(&ObjectKey, &str) -> bool,
+    F: Fn(&ObjectMeta) -> bool,
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Clone + Debug + Send + 'static,
 {
     let watches =
@@ -178,10 +179,7 @@ fn recent(uri: &Uri) -> Option<Uri> {
 }
 
 /// Drops versions that are known, and objects that cannot be decoded; a broken object must not block the others.
-fn readable<K>(
-    event: watcher::Result<Event<Undecoded<K>>>,
-    is_known: impl Fn(&ObjectKey, &str) -> bool,
-) -> Option<Event<K>>
+fn readable<K>(event: watcher::Result<Event<Undecoded<K>>>, is_known: impl Fn(&ObjectMeta) -> bool) -> Option<Event<K>>
 where
     K: Resource<DynamicType = ()> + DeserializeOwned,
 {
@@ -194,7 +192,7 @@ where
         Ok(Event::Init) => return Some(Event::Init),
         Ok(Event::InitDone) => return Some(Event::InitDone),
         Ok(Event::InitApply(object)) => (Event::InitApply, object),
-        Ok(Event::Apply(object)) if is_known(&ObjectKey::of(&object), object.resource_version()) => return None,
+        Ok(Event::Apply(object)) if is_known(object.meta()) => return None,
         Ok(Event::Apply(object)) => (Event::Apply, object),
         Ok(Event::Delete(object)) => (Event::Delete, object),
     };
@@ -262,7 +260,7 @@ mod tests {
             }
         };
         let client = Client::new(tower::service_fn(answer), "default");
-        let events = objects::<ConfigMap, _>(&client, &BTreeSet::from([None]), None, &|_, _| false);
+        let events = objects::<ConfigMap, _>(&client, &BTreeSet::from([None]), None, &|_| false);
         let names = events.take(count).map(|(_, event)| match event {
             Event::Init => "init",
             Event::InitApply(_) => "object",

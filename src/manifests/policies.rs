@@ -29,21 +29,26 @@ use crate::api::{annotations, labels};
 
 pub use decisions::{DECISIONS, DecisionAnnotation, Signature};
 
+/// The validating policies. Each is installed under the name of the installation, a dash and this name.
+pub const NAMES: [&str; 7] =
+    ["decisions", "saga-decisions", "cancellations", "orders", "contents", "marks", "revert-marks"];
+
 /// The validating policies and their bindings.
 ///
 /// # Errors
 /// When they cannot be serialized.
 pub fn validating(installation: &Installation) -> Result<String, Error> {
     let mut manifest = String::new();
-    for (name, spec) in [
-        ("decisions", decisions::signed_by_those_who_may(installation, DRIFTS)),
-        ("saga-decisions", decisions::signed_by_those_who_may(installation, SAGAS)),
-        ("cancellations", cancellations::by_those_who_may(installation)),
-        ("orders", orders::stay_as_they_are()),
-        ("contents", contents(installation)),
-        ("marks", marks(installation)),
-        ("revert-marks", revert_marks(installation)),
-    ] {
+    let specs = [
+        decisions::signed_by_those_who_may(installation, DRIFTS),
+        decisions::signed_by_those_who_may(installation, SAGAS),
+        cancellations::by_those_who_may(installation),
+        orders::stay_as_they_are(),
+        contents(installation),
+        marks(installation),
+        revert_marks(installation),
+    ];
+    for (name, spec) in NAMES.into_iter().zip(specs) {
         let name = format!("{}-{name}", installation.name);
         let policy = ValidatingAdmissionPolicy { metadata: named(&name), spec: Some(spec), status: None };
         let binding = ValidatingAdmissionPolicyBinding {

@@ -7,9 +7,12 @@ use super::{
     event::StepEvent,
     state::{Direction, LONGEST_MESSAGE, LONGEST_REFUSAL, condition, current, direction, short},
 };
-use crate::api::{
-    conditions::{self, Claim, ConditionStatus, reason},
-    saga::{Cause, SagaPhase, SagaStatus, StepStatus},
+use crate::{
+    api::{
+        conditions::{self, Claim, ConditionStatus, reason},
+        saga::{Cause, SagaPhase, SagaStatus, StepStatus},
+    },
+    comparison::show::visible,
 };
 
 /// The attempts of a step, as the message shows them between the step's name and the error. Only the decision knows
@@ -121,7 +124,7 @@ fn set_conditions(status: &mut SagaStatus, why: &str, message: &str, news: &str,
     };
     let is_going_on = !phase.is_finished() && !is_stuck;
     let longest = if phase == SagaPhase::Failed { LONGEST_REFUSAL } else { LONGEST_MESSAGE };
-    let own = |message: &str| (why.to_owned(), short(message.to_owned(), longest));
+    let own = |message: &str| (why.to_owned(), short(visible(message).into_owned(), longest));
     // Those that are not True say nothing that `Succeeded` does not say.
     let reconciling = is_going_on.then(|| (conditions::RECONCILING, ConditionStatus::True, own(news)));
     let stalled = is_stuck.then_some((conditions::STALLED, ConditionStatus::True, stalled));

@@ -4,11 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use parking_lot::{Mutex, MutexGuard};
 
-use super::{call_states::CallStates, index::SagaIndex, metrics::SagaMetrics, orders::Orders};
+use super::{call_states::CallStates, index::SagaIndex, metrics::SagaMetrics, orders::Orders, view::Intervention};
 use crate::{
     api::Saga,
     digitalocean::{self, Actions},
-    kube_ext::{cache::Cache as _, key::ObjectKey, queue::Queue, watch::FirstLists},
+    kube_ext::{key::ObjectKey, queue::Queue, watch::FirstLists},
     process::Process,
 };
 
@@ -88,10 +88,17 @@ impl SagaContext {
     }
 
     /// Caches a saga that this process has just written, and requeues the other sagas that it affects.
-    pub(super) fn learn(&self, key: &ObjectKey, saga: &Saga) {
-        let mut affected = self.index().learn(saga);
+    pub(super) fn learn(&self, key: &ObjectKey, saga: &Arc<Saga>, intervention: Option<Intervention>) {
+        let mut affected = self.index().learn_written(saga, intervention);
         affected.retain(|other| other != key);
         self.requeue(affected);
+    }
+
+    /// Drops what is kept of a saga besides the cache.
+    pub(super) fn forget(&self, key: &ObjectKey) {
+        self.call_states.forget(key);
+        self.actions.forget(key);
+        self.orders.forget(key);
     }
 
     /// Ends a saga's turn, and requeues the sagas that waited for its claim.

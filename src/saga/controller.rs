@@ -36,7 +36,7 @@ async fn watch(context: Arc<SagaContext>) {
         &context.process.client,
         &context.sagas,
         pulse,
-        |_, _| false,
+        |object| context.index().has(object),
         |scope, event| {
             let affected = context.index().take(scope, event);
             context.requeue(affected);

@@ -151,6 +151,10 @@ fn finished(view: &SagaView<'_>) -> Command {
     if is_news && view.status.phase == SagaPhase::Succeeded && view.spec.cancel_requested {
         return Command::RefuseCancel;
     }
+    // Suspension stops every clock.
+    if view.spec.suspend {
+        return Command::Rest(None);
+    }
     let Some(ttl) = view.spec.ttl_seconds_after_finished else { return Command::Rest(None) };
     let ttl = Duration::from_secs(u64::try_from(ttl).unwrap_or_default());
     let Some(finished) = &view.status.finished_at else { return Command::Rest(None) };

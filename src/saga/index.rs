@@ -2,39 +2,28 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    hash::Hash,
     sync::Arc,
 };
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 
 use super::{
-    event::Choice,
-    state::{condition, current, short},
+    cached::{CachedSaga, intervention},
+    state::condition,
     view::Intervention,
 };
 use crate::{
-    api::{
-        Saga, SagaKind, SagaPhase, annotations, conditions,
-        saga::{FINALIZER, Resolution},
-    },
+    api::{Saga, SagaKind, SagaPhase, conditions},
     digitalocean::Kind,
     kube_ext::{
-        cache::{Cache, Tombstones, is_newer},
+        cache::{Cache, Tombstones},
         key::ObjectKey,
         watch::{WatchScope, is_in},
     },
 };
-
-/// A saga in the cache.
-#[derive(Clone, Debug)]
-pub struct IndexedSaga {
-    /// The object, without `managedFields`.
-    pub saga: Arc<Saga>,
-    /// The intervention that its annotations request.
-    pub intervention: Option<Intervention>,
-}
 
 /// The sagas of one kind in one phase.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,7 +43,8 @@ type Group = (Option<Arc<str>>, Box<str>);
 /// The cache of all sagas.
 #[derive(Default)]
 pub struct SagaIndex {
-    sagas: HashMap<ObjectKey, IndexedSaga>,
+    sagas: HashMap<ObjectKey, CachedSaga>,
+    /// The unfinished sagas with each concurrency key.
     groups: HashMap<Group, BTreeSet<ObjectKey>>,
     /// The sagas of kind rollback, by the saga that each undoes.
     undoing: HashMap<ObjectKey, BTreeSet<ObjectKey>>,
@@ -66,8 +56,14 @@ pub struct SagaIndex {
 impl SagaIndex {
     /// The saga with this key.
     #[must_use]
-    pub fn get(&self, key: &ObjectKey) -> Option<IndexedSaga> {
+    pub fn get(&self, key: &ObjectKey) -> Option<CachedSaga> {
         self.sagas.get(key).cloned()
+    }
+
+    /// Whether this version of a saga is known, or a later one.
+    #[must_use]
+    pub fn has(&self, object: &ObjectMeta) -> bool {
+        self.sagas.get(&ObjectKey::named(object)).is_some_and(|known| !known.is_older_than(object))
     }
 
     /// The keys of all sagas.
@@ -79,7 +75,7 @@ impl SagaIndex {
     /// concurrency key until [`SagaIndex::release`].
     pub fn claim(&mut self, key: &ObjectKey) -> Option<String> {
         let other = self.waits_for(key);
-        if other.is_none() && self.sagas.get(key).is_some_and(|known| is_candidate(&known.saga)) {
+        if other.is_none() && self.whole(key).is_some_and(|saga| is_candidate(saga)) {
             self.claims.insert(key.clone());
         }
         other
@@ -87,15 +83,23 @@ impl SagaIndex {
 
     /// Releases a claim: the saga has started, or does not start now. Returns the sagas to requeue.
     pub fn release(&mut self, key: &ObjectKey) -> Vec<ObjectKey> {
-        let Some(known) = self.claims.take(key).and_then(|key| self.sagas.get(&key)) else { return Vec::new() };
-        if known.saga.phase().is_active() { Vec::new() } else { self.waiting(key, &known.saga) }
+        if !self.claims.remove(key) {
+            return Vec::new();
+        }
+        let waits = self.whole(key).filter(|saga| !saga.phase().is_active());
+        waits.map(|saga| self.waiting(key, saga)).unwrap_or_default()
+    }
+
+    /// The saga, unless it is finished.
+    fn whole(&self, key: &ObjectKey) -> Option<&Arc<Saga>> {
+        self.sagas.get(key)?.whole()
     }
 
     fn waits_for(&self, key: &ObjectKey) -> Option<String> {
-        let own = &self.sagas.get(key)?.saga;
+        let own = self.whole(key)?;
         let others = self.groups.get(&group(key, own)?)?;
         let others = others.iter().filter(|other| *other != key);
-        let others = others.filter_map(|other| Some((&self.sagas.get(other)?.saga, self.claims.contains(other))));
+        let others = others.filter_map(|other| Some((self.whole(other)?, self.claims.contains(other))));
         let others = others.map(|(other, is_claimed)| (other.phase().is_active() || is_claimed, other));
         // A saga that holds the claim does not wait for older sagas.
         let gives_way = !self.claims.contains(key);
@@ -109,92 +113,102 @@ impl SagaIndex {
     /// The unfinished saga that undoes this one, or is about to.
     #[must_use]
     pub fn undoing(&self, key: &ObjectKey) -> Option<String> {
-        self.who_undoes(key).find(|saga| !saga.phase().is_finished()).map(ResourceExt::name_any)
+        self.who_undoes(key).find(|(_, saga)| !saga.phase().is_finished()).map(|(key, _)| key.name.to_string())
     }
 
     /// The sagas of kind rollback that name this one.
-    fn who_undoes(&self, key: &ObjectKey) -> impl Iterator<Item = &Saga> {
+    fn who_undoes(&self, key: &ObjectKey) -> impl Iterator<Item = (&ObjectKey, &CachedSaga)> {
         let keys = self.undoing.get(key).into_iter().flatten();
-        keys.filter_map(|key| self.sagas.get(key)).map(|known| &*known.saga)
+        keys.filter_map(|key| self.sagas.get_key_value(key))
     }
 
     /// Another saga that has undone the same saga, or is undoing it. `uid` is the UID of the saga to undo.
     #[must_use]
     pub fn undone_by(&self, key: &ObjectKey, uid: &str) -> Option<String> {
-        let author = undone(key, &self.sagas.get(key)?.saga)?;
-        self.who_undoes(&author).find_map(|saga| {
-            let status = saga.status.as_ref().filter(|_| *saga.name_any() != *key.name)?;
-            let counts = status.phase == SagaPhase::Succeeded || status.phase.is_active();
-            (counts && status.rollback_of_uid.as_deref() == Some(uid)).then(|| saga.name_any())
-        })
+        let author = author(key, self.sagas.get(key)?)?;
+        let mut others = self.who_undoes(&author).filter(|(other, _)| *other != key);
+        let counts = |saga: &CachedSaga| saga.phase() == SagaPhase::Succeeded || saga.phase().is_active();
+        let (other, _) = others.find(|(_, saga)| counts(saga) && saga.undone_uid() == Some(uid))?;
+        Some(other.name.to_string())
     }
 
     /// The census of all sagas.
     #[must_use]
     pub fn census(&self) -> Census {
         let mut census = Census::new();
-        for saga in self.sagas.values().map(|known| &known.saga) {
-            let of_its_kind = census.entry((saga.spec.kind, saga.phase())).or_default();
+        for saga in self.sagas.values() {
+            let of_its_kind = census.entry((saga.kind(), saga.phase())).or_default();
             of_its_kind.count += 1;
-            of_its_kind.since = of_its_kind.since.into_iter().chain(since(saga)).min();
+            let since = saga.whole().and_then(|saga| since(saga));
+            of_its_kind.since = of_its_kind.since.into_iter().chain(since).min();
         }
         census
     }
 
+    /// Caches an object that this process has just written. Returns the sagas to requeue.
+    pub fn learn_written(&mut self, saga: &Arc<Saga>, intervention: Option<Intervention>) -> Vec<ObjectKey> {
+        if self.tombstones.is_buried(uid(saga)) {
+            return Vec::new();
+        }
+        self.put(saga, intervention, || Arc::clone(saga))
+    }
+
     /// Caches an object unless a newer version is cached. Returns the sagas to requeue.
-    fn put(&mut self, saga: &Saga) -> Vec<ObjectKey> {
+    fn put(
+        &mut self,
+        saga: &Saga,
+        intervention: Option<Intervention>,
+        whole: impl FnOnce() -> Arc<Saga>,
+    ) -> Vec<ObjectKey> {
         let key = ObjectKey::of(saga);
-        let known = self.sagas.get(&key).map(|known| known.saga.clone());
-        let version = |saga: &Saga| saga.resource_version().unwrap_or_default();
-        if known.as_ref().is_some_and(|known| !is_newer(&version(saga), &version(known))) {
+        if self.has(&saga.metadata) {
             return Vec::new();
         }
         // A new saga of the same name may have another concurrency key.
-        let replaced = known.as_ref().filter(|known| uid(known) != uid(saga)).map(|_| self.remove(&key));
-        let intervention = intervention(saga);
-        let mut saga = saga.clone();
-        saga.metadata.managed_fields = None;
-        if let Some(group) = group(&key, &saga) {
-            self.groups.entry(group).or_default().insert(key.clone());
+        let is_replaced = self.sagas.get(&key).is_some_and(|known| known.uid() != uid(saga));
+        let was_in_the_way = self.whole(&key).is_some_and(|known| is_in_the_way(known));
+        let replaced = is_replaced.then(|| self.remove(&key));
+        let cached = CachedSaga::of(saga, intervention, whole);
+        let is_finished = saga.phase().is_finished();
+        if let Some(group) = group(&key, saga) {
+            if is_finished {
+                leave(&mut self.groups, &group, &key);
+            } else {
+                self.groups.entry(group).or_default().insert(key.clone());
+            }
         }
-        if let Some(author) = undone(&key, &saga) {
-            self.undoing.entry(author).or_default().insert(key.clone());
+        let author = author(&key, &cached);
+        if let Some(author) = &author {
+            self.undoing.entry(author.clone()).or_default().insert(key.clone());
         }
-        let was_in_the_way = known.as_ref().is_some_and(|known| is_in_the_way(known));
-        let others = if was_in_the_way && !is_in_the_way(&saga) { self.waiting(&key, &saga) } else { Vec::new() };
-        let undone = undone(&key, &saga).filter(|_| saga.phase().is_finished());
-        self.sagas.insert(key.clone(), IndexedSaga { saga: Arc::new(saga), intervention });
+        let others = if was_in_the_way && !is_in_the_way(saga) { self.waiting(&key, saga) } else { Vec::new() };
+        self.sagas.insert(key.clone(), cached);
+        let undone = author.filter(|_| is_finished);
         others.into_iter().chain(replaced.into_iter().flatten()).chain(undone).chain([key]).collect()
     }
 
     fn remove(&mut self, key: &ObjectKey) -> Vec<ObjectKey> {
         let Some(known) = self.sagas.remove(key) else { return Vec::new() };
-        if let Some(group) = group(key, &known.saga)
-            && let Some(members) = self.groups.get_mut(&group)
-        {
-            members.remove(key);
-            if members.is_empty() {
-                self.groups.remove(&group);
+        let mut affected = Vec::new();
+        if let Some(saga) = known.whole() {
+            if let Some(group) = group(key, saga) {
+                leave(&mut self.groups, &group, key);
             }
+            affected = self.waiting(key, saga);
         }
-        if let Some(author) = undone(key, &known.saga)
-            && let Some(members) = self.undoing.get_mut(&author)
-        {
-            members.remove(key);
-            if members.is_empty() {
-                self.undoing.remove(&author);
-            }
+        let author = author(key, &known);
+        if let Some(author) = &author {
+            leave(&mut self.undoing, author, key);
         }
         // It gets one more turn, which removes its remaining state.
-        self.waiting(key, &known.saga).into_iter().chain(undone(key, &known.saga)).chain([key.clone()]).collect()
+        affected.into_iter().chain(author).chain([key.clone()]).collect()
     }
 
     /// The pending sagas with the same concurrency key.
     fn waiting(&self, key: &ObjectKey, saga: &Saga) -> Vec<ObjectKey> {
         let members = group(key, saga).and_then(|group| self.groups.get(&group));
         let others = members.into_iter().flatten().filter(|other| *other != key);
-        let waits =
-            |other: &&ObjectKey| self.sagas.get(*other).is_some_and(|known| known.saga.phase() == SagaPhase::Pending);
+        let waits = |other: &&ObjectKey| self.whole(other).is_some_and(|known| known.phase() == SagaPhase::Pending);
         others.filter(waits).cloned().collect()
     }
 }
@@ -206,21 +220,25 @@ impl Cache<Saga> for SagaIndex {
 
     fn uids(&self, scope: &WatchScope) -> HashSet<Box<str>> {
         let sagas = self.sagas.iter().filter(|(key, _)| is_in(scope, &key.namespace));
-        sagas.map(|(_, known)| uid(&known.saga).into()).collect()
+        sagas.map(|(_, known)| known.uid().into()).collect()
     }
 
     fn apply(&mut self, saga: &Saga) -> Vec<ObjectKey> {
-        self.put(saga)
+        self.put(saga, intervention(saga), || {
+            let mut saga = saga.clone();
+            saga.metadata.managed_fields = None;
+            Arc::new(saga)
+        })
     }
 
     fn delete(&mut self, saga: &Saga) -> Vec<ObjectKey> {
         let key = ObjectKey::of(saga);
-        let is_known = self.sagas.get(&key).is_some_and(|known| uid(&known.saga) == uid(saga));
+        let is_known = self.sagas.get(&key).is_some_and(|known| known.uid() == uid(saga));
         if is_known { self.remove(&key) } else { Vec::new() }
     }
 
     fn purge(&mut self, gone: &HashSet<Box<str>>) -> Vec<ObjectKey> {
-        let gone = self.sagas.iter().filter(|(_, known)| gone.contains(uid(&known.saga)));
+        let gone = self.sagas.iter().filter(|(_, known)| gone.contains(known.uid()));
         let gone: Vec<_> = gone.map(|(key, _)| key.clone()).collect();
         gone.iter().flat_map(|key| self.remove(key)).collect()
     }
@@ -231,9 +249,18 @@ fn uid(saga: &Saga) -> &str {
 }
 
 /// The saga that it undoes.
-fn undone(key: &ObjectKey, saga: &Saga) -> Option<ObjectKey> {
-    let undone = saga.spec.rollback_of.as_ref()?;
-    Some(ObjectKey { namespace: key.namespace.clone(), name: undone.name.as_str().into() })
+fn author(key: &ObjectKey, saga: &CachedSaga) -> Option<ObjectKey> {
+    Some(ObjectKey { namespace: key.namespace.clone(), name: saga.undone()?.into() })
+}
+
+/// Removes a member of a group, and the group after its last member.
+fn leave<K: Eq + Hash>(groups: &mut HashMap<K, BTreeSet<ObjectKey>>, group: &K, member: &ObjectKey) {
+    if let Some(members) = groups.get_mut(group) {
+        members.remove(member);
+        if members.is_empty() {
+            groups.remove(group);
+        }
+    }
 }
 
 fn group(key: &ObjectKey, saga: &Saga) -> Option<Group> {
@@ -275,46 +302,9 @@ fn turn(saga: &Saga) -> (Timestamp, String) {
     (saga.creation_timestamp().map_or(Timestamp::UNIX_EPOCH, |time| time.0), saga.name_any())
 }
 
-/// The intervention that the annotations request.
-fn intervention(saga: &Saga) -> Option<Intervention> {
-    let annotation = |key: &str| saga.annotations().get(key).map(|text| text.trim().to_owned());
-    let resolve = annotation(annotations::RESOLVE);
-    let adopt = annotation(annotations::ADOPT);
-    let given = if adopt.is_some() { annotations::ADOPT } else { annotations::RESOLVE };
-    let by = annotation(annotations::DECIDED_BY)
-        .or_else(|| annotations::written_by(&saga.metadata, given).map(str::to_owned))
-        .unwrap_or_else(|| "unknown".to_owned());
-    let cut = |text: String| short(text, 250);
-    let status = saga.status.as_ref();
-    let step = status.and_then(|status| status.steps.get(current(status)?)).map(|entry| entry.name.clone());
-    let resolution = |what: String| Resolution {
-        at: Time(Timestamp::now()),
-        step: step.unwrap_or_default(),
-        what: cut(what),
-        by: cut(by),
-        why: annotation(annotations::BECAUSE).map(cut),
-    };
-    if let Some(id) = adopt {
-        return Some(Intervention::Adopt(id.clone(), resolution(format!("adopt {id}"))));
-    }
-    let word = resolve?;
-    let choice = match word.as_str() {
-        "retry" => Choice::Retry,
-        "skip" => Choice::Skip,
-        "abandon" => Choice::Abandon,
-        _ => return Some(Intervention::Unknown(cut(word))),
-    };
-    Some(Intervention::Choose(choice, resolution(word)))
-}
-
-/// Returns true if the operator's finalizer delays a deletion.
-#[must_use]
-pub fn is_held(saga: &Saga) -> bool {
-    saga.finalizers().iter().any(|finalizer| finalizer == FINALIZER)
-}
-
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
     use kube::runtime::watcher::Event;
     use serde_json::{Value, json};
 
@@ -476,7 +466,7 @@ mod tests {
         newer.metadata.resource_version = Some("5".into());
         let mut index = index(&[newer]);
         assert!(index.apply(&saga("a", 1, "Pending", &json!({}))).is_empty());
-        assert_eq!(index.get(&key("a")).unwrap().saga.phase(), SagaPhase::Running);
+        assert_eq!(index.get(&key("a")).unwrap().phase(), SagaPhase::Running);
     }
 
     #[test]

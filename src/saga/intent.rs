@@ -5,12 +5,15 @@
 //! written again, bound to the version of the journal that it was written to.
 
 use std::{
+    borrow::Cow,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
-use kube::{Api, api::PostParams};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::{Api, Resource, api::PostParams};
+use serde::Serialize;
 use tokio::sync::Mutex;
 use tracing::{debug, info};
 
@@ -26,6 +29,7 @@ use crate::{
         call::{Error, bounded},
         key::ObjectKey,
         leader::{AllowedRequests, Leadership},
+        undecoded::{Undecoded, decoded},
     },
 };
 
@@ -37,15 +41,40 @@ pub(super) async fn write_journal(
     status: &SagaStatus,
 ) -> Result<Saga, Error> {
     failpoint::crash("journal-before");
-    let mut object = saga.clone();
-    object.metadata.managed_fields = None;
-    object.status = Some(status.clone());
-    let sagas: Api<Saga> = Api::namespaced(client.clone(), &key.namespace);
+    let ObjectMeta { uid, resource_version, .. } = &saga.metadata;
+    let object = Journal {
+        api_version: Saga::api_version(&()),
+        kind: Saga::kind(&()),
+        metadata: Named { name: &key.name, namespace: &key.namespace, uid, resource_version },
+        status,
+    };
+    let sagas: Api<Undecoded<Saga>> = Api::namespaced(client.clone(), &key.namespace);
     let doing = format!("writing the journal of Saga {key}");
     let params = PostParams { field_manager: Some(OPERATOR.to_owned()), ..PostParams::default() };
-    let written = bounded(&doing, sagas.replace_status(&key.name, &params, &object)).await?;
+    let write = sagas.replace_subresource("status", &key.name, &params, &object);
+    let written = bounded(&doing, decoded(write)).await?;
     failpoint::crash("journal-after");
     Ok(written)
+}
+
+/// A saga as a write of its journal has it. The API server keeps everything else.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Journal<'a> {
+    api_version: Cow<'static, str>,
+    kind: Cow<'static, str>,
+    metadata: Named<'a>,
+    status: &'a SagaStatus,
+}
+
+/// The version to which a write is bound.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Named<'a> {
+    name: &'a str,
+    namespace: &'a str,
+    uid: &'a Option<String>,
+    resource_version: &'a Option<String>,
 }
 
 /// An intent in the journal.
@@ -157,6 +186,7 @@ mod tests {
                     (409, conflict)
                 } else {
                     let mut stored = sent;
+                    stored["spec"] = json!({ "kind": "test" });
                     stored["metadata"]["resourceVersion"] = json!((8 + written).to_string());
                     (200, stored)
                 };

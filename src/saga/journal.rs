@@ -329,7 +329,8 @@ fn resolve(status: &mut SagaStatus, resolution: Resolution, choice: Choice, now:
             (Choice::Skip, false) => entry.state = StepState::Skipped,
             (Choice::Retry, true) => entry.undo = None,
             (Choice::Skip, true) => entry.state = StepState::Left,
-            // The saga stopped before the step; `is_legal` refuses to adopt for an undone step; giving up changes none.
+            // Nothing changes: a step that has not failed is only continued, `is_legal` refuses to adopt for an undone
+            // step, and giving up leaves all steps.
             (Choice::Retry, false) | (Choice::Adopt, true) | (Choice::Abandon, true | false) => {}
         }
     }

@@ -8,6 +8,7 @@
 //!   each its turn.
 
 mod attempts;
+pub mod cached;
 mod call_states;
 mod claims;
 mod clock;

@@ -14,17 +14,17 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use super::{
+    cached::{CachedSaga, intervention, is_held},
     call_states::KeptCallState,
     command::Command,
     context::SagaContext,
     decide::decide,
     event::{Choice, Event, StepEvent},
-    index::is_held,
     outcome::{StepOutcome, after_call, after_lookup, after_prepare, after_undo},
     state::{Direction, direction},
     step::{AnyStep, Failure, Identity, Progress, StepContext},
     steps,
-    turn::{Others, SagaTurn},
+    turn::{Others, SagaTurn, read},
     view::{CallState, SagaView, late_in},
 };
 use crate::{
@@ -48,13 +48,24 @@ const SILENT_WAITS: u32 = 2;
 /// in doubt and is looked up.
 pub async fn turn(key: &ObjectKey, context: &Arc<SagaContext>) -> Result<Requeue, Error> {
     failpoint::crash("turn");
-    let Some(known) = context.index().get(key) else {
-        context.call_states.forget(key);
-        context.actions.forget(key);
-        context.orders.forget(key);
-        return Ok(Requeue::Settled);
+    let known = context.index().get(key);
+    let (saga, intervention) = match known {
+        Some(CachedSaga::Whole(saga, intervention)) => (saga, intervention),
+        Some(CachedSaga::Finished(finished)) => {
+            context.forget(key);
+            if let Some(next) = finished.rest(Timestamp::now()) {
+                return Ok(next);
+            }
+            let Some(saga) = read(context, key, &key.name).await? else { return Ok(Requeue::Settled) };
+            let intervention = intervention(&saga).map(Arc::new);
+            (saga, intervention)
+        }
+        None => {
+            context.forget(key);
+            return Ok(Requeue::Settled);
+        }
     };
-    let turn = SagaTurn::new(key, context, known).await?;
+    let turn = SagaTurn::new(key, context, saga, intervention).await?;
     let _release = Release { key, context };
     turn.run().await
 }

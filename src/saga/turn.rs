@@ -12,10 +12,10 @@ use tokio::sync::Mutex;
 use tracing::info;
 
 use super::{
+    cached::{intervention, is_held},
     call_states::At,
     context::SagaContext,
     event::Event,
-    index::{IndexedSaga, is_held},
     intent::{Intent, Written, write_journal},
     journal,
     order::digest,
@@ -42,7 +42,7 @@ pub(super) struct SagaTurn<'a> {
     pub(super) context: &'a SagaContext,
     /// The latest object that this process read from the API server.
     pub(super) saga: Arc<Saga>,
-    pub(super) intervention: Option<Intervention>,
+    pub(super) intervention: Option<Arc<Intervention>>,
     /// The saga that defines the steps: for `kind: rollback` the saga to undo.
     pub(super) author: Option<Arc<Saga>>,
     pub(super) order: Arc<ReadOrder>,
@@ -68,8 +68,12 @@ pub(super) struct Others {
 }
 
 impl<'a> SagaTurn<'a> {
-    pub(super) async fn new(key: &'a ObjectKey, context: &'a SagaContext, known: IndexedSaga) -> Result<Self, Error> {
-        let saga = known.saga;
+    pub(super) async fn new(
+        key: &'a ObjectKey,
+        context: &'a SagaContext,
+        saga: Arc<Saga>,
+        intervention: Option<Arc<Intervention>>,
+    ) -> Result<Self, Error> {
         let is_finished = saga.phase().is_finished();
         let author = match &saga.spec.rollback_of {
             Some(other) if !is_finished => read(context, key, &other.name).await?,
@@ -82,7 +86,7 @@ impl<'a> SagaTurn<'a> {
         let mut turn = Self {
             key,
             context,
-            intervention: known.intervention,
+            intervention,
             author,
             order,
             digest,
@@ -124,7 +128,7 @@ impl<'a> SagaTurn<'a> {
             digest: &self.digest,
             waits_for: others.waits_for.as_deref(),
             undone_by: others.undone_by.as_deref(),
-            intervention: self.intervention.as_ref(),
+            intervention: self.intervention.as_deref(),
             action: self.awaited().and_then(|action| self.context.actions.look(action, self.key)),
             call_state: self.call_state,
             settle: self.context.settings.settle,
@@ -237,12 +241,14 @@ impl<'a> SagaTurn<'a> {
 
     /// Takes over an object that the API server returned.
     fn learn(&mut self, mut saga: Saga) {
-        self.context.learn(self.key, &saga);
+        let intervention = intervention(&saga);
         saga.metadata.managed_fields = None;
+        let saga = Arc::new(saga);
+        self.context.learn(self.key, &saga, intervention);
         self.status = saga.status.clone().unwrap_or_default();
         upgrade(&mut self.status);
         self.is_dirty = false;
-        self.saga = Arc::new(saga);
+        self.saga = saga;
         self.context.call_states.forget(self.key);
     }
 
@@ -337,8 +343,8 @@ impl<'a> SagaTurn<'a> {
     }
 }
 
-/// Reads the saga to undo from the API server.
-async fn read(context: &SagaContext, key: &ObjectKey, name: &str) -> Result<Option<Arc<Saga>>, Error> {
+/// Reads a saga from the API server.
+pub(super) async fn read(context: &SagaContext, key: &ObjectKey, name: &str) -> Result<Option<Arc<Saga>>, Error> {
     let sagas: Api<Saga> = Api::namespaced(context.process.client.clone(), &key.namespace);
     let doing = format!("reading Saga {}/{name}", key.namespace);
     Ok(bounded(&doing, sagas.get_opt(name)).await?.map(Arc::new))

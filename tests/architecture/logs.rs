@@ -1,4 +1,4 @@
-//! The lint of log lines: each names its object in a field of its own, so that people can search for it.
+//! The lint of log lines: each names its object in a separate field, so that people can search for it.
 
 use proc_macro2::{TokenStream, TokenTree};
 

@@ -184,7 +184,7 @@ fn imports_in_another_style_are_detected() {
 }
 
 /// The parts of the operator that the command line may use: the API, the comparison, and what reads the cloud.
-const OF_COMMAND_LINE: [&str; 13] = [
+const OF_COMMAND_LINE: [&str; 14] = [
     "api/",
     "cli/",
     "comparison/",
@@ -195,6 +195,7 @@ const OF_COMMAND_LINE: [&str; 13] = [
     "drift/shown.rs",
     "kube_ext/call.rs",
     "kube_ext/depth.rs",
+    "manifests/policies.rs",
     "manifests/users.rs",
     "nearest.rs",
     "schedule.rs",

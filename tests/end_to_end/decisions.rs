@@ -20,7 +20,7 @@ async fn accepting_a_drift_with_a_changed_live_value_is_refused() {
     world.reaches(&object, "Resolved", "False DecisionRefused").await;
     assert_eq!(
         world.message(&object, "Resolved").await,
-        "the live value is newer-name, not web-1; read the Drift again and repeat the decision"
+        "the live value is newer-name, not web-1; review the drift and decide again"
     );
     // The drift stays open, shows the current value, and the old decision does not apply to it.
     world.has_drifts(&[["name", "old-name", "newer-name", "Open"]]).await;
@@ -358,5 +358,39 @@ async fn a_decision_without_effect_is_answered() {
         let next = world.open_drift().await;
         assert_ne!(next, drift);
         assert_eq!(world.value("pr/web-1", "{.spec.desired.name}").await, "other", "nothing was accepted for it");
+    }
+}
+
+#[tokio::test]
+async fn a_credential_is_accepted_by_its_fingerprint() {
+    let policy = "fc8a72ac-b558-4ae6-9b22-617d3f160a35";
+    let app = "4f6c71e2-1e90-4762-9fee-6cc4a0a9f2cf";
+    let hook = |key: &str| format!("https://hooks.slack.com/services/T0/B0/{key}");
+    let alerts = |key: &str| json!({"email": [], "slack": [{"channel": "ops", "url": hook(key)}]});
+    let spec = |value: &str| json!({"name": "shop", "services": [{"name": "web", "envs": [{"key": "DSN", "value": value, "type": "GENERAL"}]}]});
+    let world = World::new("fingerprint").await;
+    world.cloud.put_as_is("monitoring/alerts", json!({"uuid": policy, "alerts": alerts("CANARYNEW")})).await.unwrap();
+    world.cloud.put_as_is("apps", json!({"id": app, "spec": spec("CANARYNEW")})).await.unwrap();
+    for (name, kind, id, field, old, new) in [
+        ("alert", "AlertPolicy", policy, "alerts.slack.0.url", hook("CANARYOLD"), hook("CANARYNEW")),
+        ("app", "App", app, "spec.services.0.envs.0.value", "CANARYOLD".to_owned(), "CANARYNEW".to_owned()),
+    ] {
+        world.record_as(name, kind, id, json!({ (field): old }), json!({})).await;
+        let drift = world.open_drift().await;
+        let object = format!("drift/{drift}");
+        let [expected, actual] =
+            [world.value(&object, "{.spec.expected}").await, world.value(&object, "{.spec.actual}").await];
+        assert!(expected != actual && actual.starts_with("(secret, sha256:"), "{expected} {actual}");
+        // The fingerprint of another value is not that of the live one.
+        world.run(&["annotate", "drift", &drift, &format!("arcadia.cloud/accept={expected}")]).await;
+        world.reaches(&object, "Resolved", "False DecisionRefused").await;
+        world.shows(&object, "{.metadata.annotations}", "").await;
+
+        world.run(&["annotate", "drift", &drift, &format!("arcadia.cloud/accept={actual}")]).await;
+        world.shows(&object, "{.status.phase}", "Accepted").await;
+        assert_eq!(world.get(&format!("pr/{name}")).await["spec"]["desired"], json!({ (field): new }));
+        world.reaches(&format!("pr/{name}"), "InSync", "True NoDrift").await;
+        let printed = world.log() + &world.run(&["get", "drifts,events", "-o", "json"]).await;
+        assert!(!printed.contains("CANARY"), "{name}");
     }
 }

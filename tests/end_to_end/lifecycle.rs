@@ -1,6 +1,9 @@
 //! The lifecycle of records and drifts.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use arcadia_operator::{
     api::{CloudResource, DriftPolicy, ProvisionedResourceSpec},
@@ -296,7 +299,7 @@ async fn a_recreated_record_can_request_a_sync_with_the_same_text() {
 async fn many_new_records_cost_a_few_lists_and_hardly_a_direct_request() {
     let mut world = World::without_operator("first-looks", RateLimits::default()).await;
     let id = |number: u32| (3_164_500 + number).to_string();
-    for number in 1..=300 {
+    for number in 1..=690 {
         world.cloud.put("droplets", droplet(&id(number), "web")).await.unwrap();
     }
     world.start_operator(&["--sync-schedule", "1h", "--inventory-max-age", "3h"]);
@@ -311,18 +314,48 @@ async fn many_new_records_cost_a_few_lists_and_hardly_a_direct_request() {
             "spec": {"resource": {"kind": "Droplet", "id": id(number)}, "desired": {"name": "web"}},
         })
     };
-    let all = json!({"apiVersion": "v1", "kind": "List", "items": (1..=150).map(record).collect::<Vec<_>>()});
-    world.kubectl().apply(&all.to_string()).await.unwrap();
+    let all = json!({"apiVersion": "v1", "kind": "List", "items": (1..=600).map(record).collect::<Vec<_>>()});
+    world.kubectl().run_with_input(&["create", "-f", "-"], &all.to_string()).await.unwrap();
     let path = r#"jsonpath={.items[*].status.conditions[?(@.type=="InSync")].status}"#;
     eventually("a verdict for each", || async {
         let verdicts = world.run(&["get", "pr", "-o", path]).await;
         let known = verdicts.split(' ').filter(|verdict| *verdict == "True").count();
-        if known == 151 { Ok(()) } else { Err(known) }
+        if known == 601 { Ok(()) } else { Err(known) }
     })
     .await;
     let after = calls("GET /v2/droplets").await + calls("GET /v2/droplets/*").await;
-    // A list has three pages, one of them for droplets with GPUs, and some seconds pass between two.
-    assert!(after - before <= 4 + 3 * 4, "{}", after - before);
+    // A list has five pages, one of them for droplets with GPUs, and some seconds pass between two.
+    assert!(after - before <= 4 + 5 * 4, "{}", after - before);
+
+    // Later ones are answered from the rows that nobody had recorded.
+    for number in 601..=660 {
+        world.record_as(&format!("web-{number}"), "Droplet", &id(number), json!({"name": "web"}), json!({})).await;
+    }
+    for number in 601..=660 {
+        world.reaches(&format!("pr/web-{number}"), "InSync", "True NoDrift").await;
+    }
+    let one_by_one = calls("GET /v2/droplets").await + calls("GET /v2/droplets/*").await - after;
+    assert!(one_by_one <= 4 + 5 * 4, "{one_by_one}");
+}
+
+#[tokio::test]
+async fn a_kind_with_a_limit_of_its_own_does_not_become_stale_on_a_short_schedule() {
+    // Ten calls a minute are allowed for keys: the schedule uses them up in ten seconds.
+    let arguments = ["--sync-schedule", "1s", "--inventory-max-age", "5s"];
+    let world = World::with("own-limit", &arguments).await;
+    world
+        .cloud
+        .put("account/keys", json!({"id": 512_190, "name": "key", "public_key": "ssh-ed25519 AAAA"}))
+        .await
+        .unwrap();
+    world.record_as("key", "SSHKey", "512190", json!({"name": "key"}), json!({})).await;
+    world.reaches("pr/key", "InSync", "True NoDrift").await;
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(25) {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert_eq!(world.condition("pr/key", "InSync").await, "True NoDrift", "{:?}", start.elapsed());
+    }
+    assert_eq!(world.events("key").await, Vec::<String>::new());
 }
 
 /// Every write except those of the API server to its own lease.

@@ -4,6 +4,11 @@
 mod canaries;
 mod cases;
 mod decisions;
+mod every_refusal;
+mod every_revert;
+#[path = "../../src/digitalocean/examples.rs"]
+#[allow(dead_code, reason = "the tests of the room need more of it")]
+mod examples;
 mod faults;
 mod ha;
 mod hostile;
@@ -17,6 +22,8 @@ mod readability;
 mod refusals;
 mod replay;
 mod reverting;
+mod rules;
+mod rush;
 mod sagas;
 mod smoke;
 mod standing;

@@ -82,10 +82,25 @@ async fn tables_stay_readable_with_any_values() {
     let rows = cells(&table);
     assert_eq!(
         rows[0],
-        ["NAME", "KIND", "ID", "INSYNC", "DRIFTS", "FIELDS", "READY", "REASON", "MANIFEST", "VERSION", "AGE"]
+        [
+            "NAME",
+            "KIND",
+            "ID",
+            "INSYNC",
+            "DRIFTS",
+            "FIELDS",
+            "DIFFERENCE",
+            "READY",
+            "REASON",
+            "MANIFEST",
+            "VERSION",
+            "AGE"
+        ]
     );
     assert!(rows[1][5].chars().count() <= 40 && rows[1][5].ends_with("more"), "{table}");
-    assert_eq!((rows[1][6].as_str(), rows[1][7].as_str()), ("True", "DriftOpen"));
+    let difference = &rows[1][6];
+    assert!(difference.starts_with("image: ubuntu -> start-xxx") && difference.chars().count() <= 60, "{table}");
+    assert_eq!((rows[1][7].as_str(), rows[1][8].as_str()), ("True", "DriftOpen"));
     let message = world.message("pr/web-1", "InSync").await;
     assert!(message.contains(r#"name: plain -> "a\nb\t\u200b\u202ec""#) && message.contains("2 more"), "{message}");
 }

@@ -5,6 +5,8 @@
 //! operator, kills it, and stores the state of the API server and the cloud at that moment. The replay restores both
 //! exactly, including UIDs; only times move to the present.
 
+mod trouble;
+
 use std::{collections::BTreeMap, path::PathBuf};
 
 use control_plane::{ControlPlane, Options};
@@ -19,7 +21,8 @@ use crate::world::{TOKEN, World, droplet, eventually, install, manifest};
 /// The name of the namespace in stored objects.
 const NAMESPACE: &str = "STORED-NAMESPACE";
 /// Lists of the cloud: the path and query, the key, and the collection in the simulator.
-const LISTS: [(&str, &str, &str); 4] = [
+const LISTS: [(&str, &str, &str); 5] = [
+    ("apps?per_page=200", "apps", "apps"),
     ("droplets?per_page=200", "droplets", "droplets"),
     ("snapshots?per_page=200", "snapshots", "snapshots"),
     ("images?private=true&per_page=200", "images", "images"),

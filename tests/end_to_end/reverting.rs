@@ -321,3 +321,45 @@ async fn a_drift_deleted_during_its_revert_keeps_the_saga_and_is_reported_on_the
     world.shows(&format!("saga/{saga}"), "{.status.phase}", "Succeeded").await;
     assert!(world.drifts().await.is_empty());
 }
+
+#[tokio::test]
+async fn the_third_revert_of_a_field_within_an_hour_is_refused() {
+    let (world, mut drift) = drifted("thrice", json!({"name": "web-1"}), json!({"name": "odd"})).await;
+    for name in ["odd-2", "odd-3"] {
+        world.run(&["annotate", &drift, "arcadia.cloud/revert=true"]).await;
+        is_phase(&world, &drift, "Reverted").await;
+        // Another tool changes it again. A list with the earlier value could be one that lags.
+        world.cloud.change("droplets", DROPLET, json!({"name": name})).await.unwrap();
+        drift = format!("drift/{}", world.open_drift().await);
+    }
+    world.run(&["annotate", &drift, "arcadia.cloud/revert=true"]).await;
+    world.reaches(&drift, "Resolved", "False DecisionRefused").await;
+    let message = world.message(&drift, "Resolved").await;
+    assert!(message.contains("reverted 2 times within the last hour and changed again each time"), "{message}");
+    assert_eq!(live(&world).await["name"], "odd-3");
+    // The plan is still shown, and the value can be accepted.
+    world.run(&["annotate", &drift, "arcadia.cloud/revert=plan"]).await;
+    world.shows(&drift, "{.status.plan.needs}", "true").await;
+    world.run(&["annotate", &drift, "arcadia.cloud/accept=true"]).await;
+    is_phase(&world, &drift, "Accepted").await;
+}
+
+#[tokio::test]
+async fn a_resource_that_another_controller_owns_is_refused_and_the_owner_named() {
+    let world = World::new("owned").await;
+    let (balancer, cluster) = ("4e1bfbc3-dc3e-41f2-a18f-1b4d7ba71679", "3d80cb72-342b-4aaa-b92e-4e4abb24a933");
+    let droplets: Value = json!([DROPLET.parse::<u64>().unwrap()]);
+    let document = json!({"id": balancer, "name": "web", "region": "nyc3", "droplet_ids": droplets, "tag": ""});
+    world.cloud.put("load_balancers", document).await.unwrap();
+    world.cloud.put("kubernetes/clusters", json!({"id": cluster, "name": "prod"})).await.unwrap();
+    // The droplet is a node of the cluster, and its Service has created the load balancer.
+    world.cloud.change("droplets", DROPLET, json!({"tags": ["web", format!("k8s:{cluster}")]})).await.unwrap();
+    world.record_as("lb", "LoadBalancer", balancer, json!({"name": "shop"}), json!({})).await;
+    let drift = format!("drift/{}", world.open_drift().await);
+    world.run(&["annotate", &drift, "arcadia.cloud/revert=true"]).await;
+    world.reaches(&drift, "Resolved", "False DecisionRefused").await;
+    let message = world.message(&drift, "Resolved").await;
+    let wanted = format!("LoadBalancer {balancer} belongs to Kubernetes cluster prod, which would change it back");
+    assert!(message.contains(&wanted), "{message}");
+    assert_eq!(world.run(&["get", "sagas", "-o", "name"]).await, "");
+}

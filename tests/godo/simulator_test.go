@@ -264,6 +264,15 @@ func TestOtherKindsAreWhatTheClientExpects(t *testing.T) {
 	if record.Data != "203.0.113.12" {
 		t.Fatalf("record: %+v", record)
 	}
+	// The official client sends a PUT; PATCH changes the sent fields alone.
+	path := "v2/domains/example.com/records/" + strconv.Itoa(record.ID)
+	request := made[*http.Request](t, "request")(client.NewRequest(ctx, http.MethodPatch, path, map[string]any{"type": "A", "ttl": 600}))
+	var patched struct {
+		Record *godo.DomainRecord `json:"domain_record"`
+	}
+	if _, err := client.Do(ctx, request, &patched); err != nil || patched.Record.TTL != 600 || patched.Record.Data != "203.0.113.12" {
+		t.Fatalf("patched: %+v %v", patched.Record, err)
+	}
 	if _, err := client.Domains.DeleteRecord(ctx, "example.com", record.ID); err != nil {
 		t.Fatal(err)
 	}

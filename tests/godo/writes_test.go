@@ -3,6 +3,7 @@ package main
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"strconv"
 	"testing"
@@ -22,6 +23,16 @@ func done(t *testing.T, what string, _ *godo.Response, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatalf("%s: %v", what, err)
+	}
+}
+
+func made[T any](t *testing.T, what string) func(T, error) T {
+	return func(value T, err error) T {
+		t.Helper()
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		return value
 	}
 }
 
@@ -211,6 +222,19 @@ func TestAClusterIsUpdatedUpgradedAndGivenNodesAndRegistries(t *testing.T) {
 	}
 	response, err = client.Kubernetes.RemoveRegistry(ctx, request)
 	done(t, "remove the registry", response, err)
+	// The official client has no method for the paths of several registries.
+	for _, change := range []struct {
+		method string
+		has    bool
+	}{{"POST", true}, {"DELETE", false}} {
+		body := map[string][]string{"cluster_uuids": {cluster.ID}, "registries": {"images"}}
+		request := made[*http.Request](t, "request")(client.NewRequest(ctx, change.method, "v2/kubernetes/registries", body))
+		response, err := client.Do(ctx, request, nil)
+		done(t, change.method+" registries", response, err)
+		if has := get().RegistryEnabled; has != change.has {
+			t.Fatalf("%s: the cluster has a registry: %v", change.method, has)
+		}
+	}
 	subscription := must[*godo.RegistrySubscription](t, "subscribe")(client.Registries.UpdateSubscription(ctx, &godo.RegistrySubscriptionUpdateRequest{TierSlug: "professional"}))
 	if subscription.Tier.Slug != "professional" {
 		t.Fatalf("subscription: %+v", subscription)
@@ -218,6 +242,27 @@ func TestAClusterIsUpdatedUpgradedAndGivenNodesAndRegistries(t *testing.T) {
 	if options := must[*godo.RegistryOptions](t, "options")(client.Registry.GetOptions(ctx)); len(options.SubscriptionTiers) != 3 {
 		t.Fatalf("options: %+v", options)
 	}
+}
+
+func TestADropletIsShutDownRenamedGivenIPv6AndPoweredOn(t *testing.T) {
+	const web = 3164444
+	client := official(t)
+	get := func() *godo.Droplet {
+		t.Helper()
+		return must[*godo.Droplet](t, "get")(client.Droplets.Get(ctx, web))
+	}
+	name := get().Name
+	completed(t, client, must[*godo.Action](t, "shut down")(client.DropletActions.Shutdown(ctx, web)))
+	if status := get().Status; status != "off" {
+		t.Fatalf("shut down: %s", status)
+	}
+	completed(t, client, must[*godo.Action](t, "rename")(client.DropletActions.Rename(ctx, web, "renamed")))
+	completed(t, client, must[*godo.Action](t, "enable IPv6")(client.DropletActions.EnableIPv6(ctx, web)))
+	completed(t, client, must[*godo.Action](t, "power on")(client.DropletActions.PowerOn(ctx, web)))
+	if it := get(); it.Name != "renamed" || it.Status != "active" || !slices.Contains(it.Features, "ipv6") {
+		t.Fatalf("changed: %+v", it)
+	}
+	completed(t, client, must[*godo.Action](t, "rename back")(client.DropletActions.Rename(ctx, web, name)))
 }
 
 func TestResourcesMoveBetweenProjects(t *testing.T) {

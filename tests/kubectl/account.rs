@@ -1,6 +1,10 @@
 //! Commands that need no cluster: export of the account as manifests, and comparison of manifests with the account.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Command, Stdio},
+};
 
 use arcadia_operator::digitalocean::Kind;
 use digitalocean_simulator::{Control, Effect, Fault, Options, RateLimits, Simulator};
@@ -181,8 +185,55 @@ async fn an_import_can_be_repeated_and_narrowed() {
     let one = account.arcadia.expect(0, &["import", "Droplet/3164444", "--fields", "size_slug,tags"]).await;
     let wanted = "---\napiVersion: arcadia.cloud/v1alpha1\nkind: ProvisionedResource\n";
     assert!(one.starts_with(wanted) && one.contains("size_slug: s-2vcpu-4gb") && !one.contains("region"), "{one}");
+    let none = account.arcadia.says(0, &["import", "--kind", "Droplet", "--region", "nyc33"]).await;
+    assert!(none.contains("0 records written, none of 5 resources matches the flags."), "{none}");
     let missing = account.arcadia.says(2, &["import", "Droplet/99"]).await;
     assert!(missing.contains("Droplet 99 is not in the account"), "{missing}");
+}
+
+#[tokio::test]
+async fn an_interrupted_import_is_resumed_within_the_rate_limits() {
+    let account = Account::new().await;
+    let records = account.path("records");
+    let slow = Effect::Latency { milliseconds: 60_000 };
+    account.cloud.inject(Fault::new("/v2/vpcs", slow)).await.unwrap();
+    let import = ["import", "--folder", &records];
+    let mut command = account.arcadia.command(&import);
+    let mut running = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    // Each kind is written when its lists are complete.
+    let written = |start: &str| {
+        let entries = fs::read_dir(&records).into_iter().flatten().map(|entry| entry.unwrap().file_name());
+        entries.filter(|name| name.to_string_lossy().starts_with(start)).count()
+    };
+    eventually("the droplets", || async { if written("droplet-") == 4 { Ok(()) } else { Err("none yet") } }).await;
+    assert!(Command::new("kill").args(["-INT", &running.id().to_string()]).status().unwrap().success());
+    assert_eq!(running.wait().unwrap().code(), Some(130));
+    assert_eq!((written("vpc-"), written("kustomization")), (0, 0));
+
+    account.cloud.clear_faults().await.unwrap();
+    let pause = Effect::Status { status: 429, retry_after: Some(1), html: false };
+    account.cloud.inject(Fault::new("/v2/volumes", pause).times(1)).await.unwrap();
+    let said = account.arcadia.says(0, &import).await;
+    assert!(said.contains("recorded already"), "{said}");
+    assert_eq!((written("vpc-"), written("kustomization")), (1, 1));
+    account.arcadia.expect(0, &["verify", "-f", &records]).await;
+    let again = account.arcadia.says(0, &import).await;
+    assert!(again.contains("0 records written"), "{again}");
+}
+
+#[tokio::test]
+async fn a_token_without_scopes_is_named_with_the_missing_ones() {
+    let account = Account::new().await;
+    let refusal = || Effect::Status { status: 403, retry_after: None, html: false };
+    account.cloud.inject(Fault::new("/v2/volumes", refusal())).await.unwrap();
+    let part = account.arcadia.run(&["import", "--folder", &account.path("part")]).await;
+    assert_eq!(part.code, 2, "{part:?}");
+    assert!(part.errors.contains("block_storage:read") && part.errors.contains("records written"), "{part:?}");
+    account.cloud.inject(Fault::new("/v2/*", refusal())).await.unwrap();
+    for arguments in [&["import"][..], &["unrecorded", "-f", &account.path("empty")]] {
+        let said = account.arcadia.says(2, arguments).await;
+        assert!(said.contains("more lists failed") && said.lines().count() == 1, "{arguments:?}: {said}");
+    }
 }
 
 #[tokio::test]

@@ -185,6 +185,10 @@ async fn an_account_is_recorded_in_the_cluster() {
     world.reaches(&format!("pr/{name}"), "InSync", "True NoDrift").await;
     let again = arcadia.says(0, &import).await;
     assert!(again.contains("0 records written, 2 recorded already"), "{again}");
+    world.cloud.put("droplets", droplet("6", "web-6")).await.unwrap();
+    let nowhere = arcadia.says(2, &[&import[..], &["-n", "no-such-namespace"]].concat()).await;
+    assert!(nowhere.contains("kubectl create namespace no-such-namespace"), "{nowhere}");
+    world.cloud.delete("droplets", "6").await.unwrap();
     let unrecorded = arcadia.expect(0, &["unrecorded", "--kind", "Droplet"]).await;
     assert!(unrecorded.contains("Every resource is recorded."), "{unrecorded}");
 }

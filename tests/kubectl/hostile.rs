@@ -160,6 +160,20 @@ async fn arguments_that_make_no_sense_are_refused_in_one_line() {
         (&["show", "a/b/c"], "a"),
         (&["saga", "approve", "no-such"], "does not exist"),
         (&["history", "no-such"], "does not exist"),
+        (&["history", "web-1", "nme"], "did you mean name?"),
+        (&["history", "web-1,status.phase=Open"], "does not exist"),
+        (&["history", "web-1", "name,status.phase=Open"], "has no field"),
+        (&["accept", "--record", "web-11", "--yes"], "ProvisionedResource web-11 does not exist"),
+        (&["inbox", "--kind", "Dropplet"], r#"there is no kind "Dropplet"; did you mean Droplet?"#),
+        (&["inbox", "--kind", "dropplet", "--watch"], "did you mean Droplet?"),
+        (&["inbox", "--kind", "Droplet", "--field", "size_slugg"], "did you mean size_slug"),
+        (&["inbox", "--field", "a,b"], r#"there is no field "a,b""#),
+        (
+            &["import", "--kind", "Droplet", "--fields", "sizeslug"],
+            r#"Droplet has no field "sizeslug"; did you mean size_slug"#,
+        ),
+        (&["unrecorded", "--kind", "Volum"], "did you mean Volume?"),
+        (&["verify", "-f", "x", "--kind", "Volum"], "did you mean Volume?"),
         (&["import", "--name", "(", "--from-terraform", "x"], "cannot be used with"),
     ] {
         let ran = arcadia.run(arguments).await;
@@ -167,10 +181,10 @@ async fn arguments_that_make_no_sense_are_refused_in_one_line() {
         assert!(ran.errors.contains(wanted), "{arguments:?}: {}", ran.errors);
         assert!(ran.errors.len() < 1000, "{arguments:?}: {}", ran.errors);
     }
-    // An empty namespace, and a kind of a later version.
     let empty = arcadia.expect(0, &["inbox", "-n", "no-such-namespace"]).await;
     assert!(empty.contains("No open drifts in namespace no-such-namespace"), "{empty}");
-    assert_eq!(arcadia.expect(0, &["inbox", "--kind", "Spaceship", "-o", "name"]).await, "");
+    let kinds = arcadia.expect(0, &["inbox", "--kind", "droplet", "--field", "name", "-o", "name"]).await;
+    assert!(kinds.contains(&drift), "{kinds}");
     // Every list has a machine-readable format.
     for arguments in
         [&["history", "web-1", "-o", "json"][..], &["saga", "tree", "-o", "json"], &["inbox", "-o", "json"]]
@@ -180,4 +194,20 @@ async fn arguments_that_make_no_sense_are_refused_in_one_line() {
     }
     let yaml = arcadia.expect(0, &["history", "web-1", "-o", "yaml"]).await;
     assert!(yaml.starts_with("apiVersion: v1\n") && yaml.contains("field: name"), "{yaml}");
+}
+
+#[tokio::test]
+async fn kinds_and_fields_of_a_later_operator_are_selected() {
+    let mut world = World::new("kubectl-later").await;
+    let arcadia = Arcadia::new().with_cluster(world.namespace.kubeconfig());
+    world.record("web-1", json!({"name": "other"})).await;
+    let drift = world.open_drift().await;
+    world.kill_operator();
+    let labels = ["arcadia.cloud/kind=Spaceship", "arcadia.cloud/field=warp"];
+    world.run(&[&["label", &format!("drift/{drift}"), "--overwrite"][..], &labels].concat()).await;
+    let later = ["inbox", "-o", "name", "--kind", "Spaceship", "--field", "warp"];
+    assert!(arcadia.expect(0, &later).await.contains(&drift));
+    let fields = arcadia.expect(0, &["__complete", "inbox", "--field", ""]).await;
+    assert_eq!(fields, "name\n:4\n");
+    world.restart_operator();
 }

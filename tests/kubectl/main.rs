@@ -2,7 +2,9 @@
 #![cfg(test)]
 
 mod account;
+mod connection;
 mod decisions;
+mod gate;
 mod hostile;
 mod manifests;
 #[path = "../support/places.rs"]

@@ -55,7 +55,7 @@ async fn a_change_is_decided_on_the_screen() {
 
 
 
-        ↑↓ move  space choose  c change  a accept  r revert  u undo  h history  / filter  q quit
+        ↑↓ move  JK scroll  space choose  c change  a accept  r revert  u undo  h history  / filter  q quit
     "]]
     .assert_eq(&terminal.picture());
     // The drift below, and the history of its field.
@@ -117,7 +117,7 @@ async fn a_change_is_decided_on_the_screen() {
 
 
 
-        ↑↓ move  space choose  c change  a accept  r revert  u undo  h history  / filter  q quit
+        ↑↓ move  JK scroll  space choose  c change  a accept  r revert  u undo  h history  / filter  q quit
     "]]
     .assert_eq(&terminal.picture());
     for record in ["web-1", "web-2"] {
@@ -156,6 +156,28 @@ async fn a_question_about_a_changed_drift_is_shown_again() {
 }
 
 #[tokio::test]
+async fn a_revert_is_confirmed_on_the_screen_after_its_plan() {
+    let world = World::new("screen-revert").await;
+    let arcadia = Arcadia::new().with_cluster(world.namespace.kubeconfig());
+    world.record("web-1", json!({"name": "other"})).await;
+    world.open_drift().await;
+    let mut terminal = Terminal::run(&arcadia, &["inbox", "-i"], 100, 24);
+    terminal.shows("other -> web-1").await;
+    terminal.press("r");
+    terminal.shows("plan: Safe").await;
+    terminal.shows("calls POST /v2/droplets/").await;
+    terminal.shows("y carries it out").await;
+    assert_eq!(world.run(&["get", "sagas", "-o", "name"]).await, "", "a plan changes nothing");
+    terminal.press("y");
+    terminal.shows("0 open drifts").await;
+    let live = world.cloud.get("droplets", DROPLET).await.unwrap().unwrap();
+    assert_eq!(live["name"], "other");
+    terminal.press("q");
+    assert_eq!(terminal.ends().await, 0);
+    assert!(terminal.is_clean(), "{}", terminal.text());
+}
+
+#[tokio::test]
 async fn a_decision_that_waits_is_undone_on_the_screen() {
     let mut world = World::new("screen-undo").await;
     let arcadia = Arcadia::new().with_cluster(world.namespace.kubeconfig());
@@ -173,8 +195,19 @@ async fn a_decision_that_waits_is_undone_on_the_screen() {
         .await;
     world.shows(&format!("drift/{drift}"), "{.metadata.annotations.arcadia\\.cloud/accept}", "true").await;
     terminal.press("uy");
-    terminal.shows("1 drift: decision withdrawn").await;
+    terminal.shows("1 drift: decision withdrawn; u restores it").await;
     world.shows(&format!("drift/{drift}"), "{.metadata.annotations}", "").await;
+    // The withdrawal is undone too.
+    terminal
+        .becomes("no decision", |text| {
+            text.lines().any(|line| line.starts_with('>') && !line.trim_end().ends_with("accept"))
+        })
+        .await;
+    terminal.press("u");
+    terminal.shows("Restore the decision on 1 drift?").await;
+    terminal.press("y");
+    terminal.shows("1 drift: decision restored").await;
+    world.shows(&format!("drift/{drift}"), "{.metadata.annotations.arcadia\\.cloud/accept}", "true").await;
     // A signal from another process also restores the terminal.
     terminal.signal("INT");
     assert_eq!(terminal.ends().await, 130);

@@ -25,6 +25,15 @@ async fn a_closed_pipe_and_an_interrupt_exit_without_a_message() {
     let closed = Ran::of(&closed.wait_with_output().unwrap());
     assert_eq!((closed.code, closed.errors.as_str()), (0, ""));
 
+    let mut unread = arcadia.command(&["inbox", "--watch"]);
+    let mut unread = unread.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut first = String::new();
+    BufReader::new(unread.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    assert!(first.starts_with("CHANGE"), "{first}");
+    // It ends although nothing changes, as `head -1` expects.
+    let unread = Ran::of(&unread.wait_with_output().unwrap());
+    assert_eq!((unread.code, unread.errors.as_str()), (0, ""));
+
     let mut watch = arcadia.command(&["inbox", "--watch"]);
     let mut watch = watch.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut first = String::new();

@@ -7,6 +7,7 @@ mod decisions;
 mod examples;
 mod faults;
 mod isolation;
+mod reverts;
 mod stage;
 #[path = "../end_to_end/world.rs"]
 #[allow(dead_code, unused_imports, reason = "the end-to-end tests need more of it")]

@@ -14,9 +14,12 @@ pub struct Case {
     pub name: String,
     pub kind: Kind,
     #[serde(default)]
+    #[allow(dead_code, reason = "a running operator needs resources with different ids")]
     pub id: Option<String>,
     pub field: String,
     pub recorded: Value,
+    #[serde(default)]
+    pub beside: BTreeMap<String, Value>,
     pub live: Value,
     #[serde(default)]
     pub certificates: Option<BTreeMap<String, String>>,
@@ -24,7 +27,6 @@ pub struct Case {
     #[serde(default)]
     pub unread: BTreeMap<String, String>,
     #[serde(default)]
-    #[allow(dead_code, reason = "only a running operator needs it: a document lacks hidden fields")]
     pub scope: Option<String>,
     pub verdict: Verdict,
     #[serde(default)]

@@ -14,6 +14,21 @@ pub struct Place {
     pub list: Response,
     pub get: Response,
     pub id: Id,
+    /// Top-level fields that only the list shows, or parts of fields.
+    #[serde(default)]
+    #[allow(dead_code, reason = "only the table of cases needs it")]
+    pub only_list: Vec<String>,
+    /// Parts of the document that other paths show.
+    #[serde(default)]
+    #[allow(dead_code, reason = "only the table of cases needs it")]
+    pub reads: Vec<Reading>,
+}
+
+#[derive(Deserialize)]
+#[allow(dead_code, reason = "only the table of cases needs it")]
+pub struct Reading {
+    pub get: Response,
+    pub into: HashMap<String, String>,
 }
 
 #[derive(Deserialize)]

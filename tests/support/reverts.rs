@@ -1,5 +1,6 @@
 //! A drift of every field that can be reverted: the live document, and the desired value.
 
+use digitalocean_simulator::Control;
 use serde_json::{Value, json};
 
 pub const UUID: &str = "3d80cb72-342b-4aaa-b92e-4e4abb24a933";
@@ -314,15 +315,21 @@ impl Case {
         self.id.rsplit('/').next().unwrap()
     }
 
-    /// Other collections that a revert of this field changes.
-    pub fn others(&self) -> &'static [&'static str] {
+    /// The fields of other resources that a revert of this field changes.
+    pub fn others(&self) -> Vec<Other> {
+        let of = |collection, id: &Value, fields| {
+            vec![Other { collection, id: id.as_str().map_or_else(|| id.to_string(), str::to_owned), fields }]
+        };
         match (self.kind, self.field) {
-            // The other one is no longer the default, and tags and projects list their members.
-            ("Droplet", "volume_ids" | "volumes") => &["volumes"],
-            ("Volume", "droplet_ids") | ("ReservedIP", "droplet_id") => &["droplets"],
-            ("Snapshot", _) => &["images"],
-            ("Droplet", "backups" | "features") => &["droplets/backups"],
-            _ => &[],
+            ("Droplet", "volume_ids" | "volumes") => of("volumes", &self.desired[0], &["droplet_ids"]),
+            ("Volume", "droplet_ids") => of("droplets", &self.desired[0], &["volume_ids"]),
+            ("ReservedIP", "droplet_id") => of("droplets", &self.desired, &["networks"]),
+            ("Snapshot", _) => of("images", &json!(self.id), &["name", "tags"]),
+            ("Droplet", "backups" | "features") => of("droplets/backups", &json!(self.id), &[]),
+            // One of them is the default.
+            ("Project", "is_default") => of("projects", &json!(OTHER), &["is_default", "updated_at"]),
+            ("VPC", "default") => of("vpcs", &json!(OTHER), &["default"]),
+            _ => Vec::new(),
         }
     }
 
@@ -348,6 +355,37 @@ impl Case {
     }
 }
 
+/// A part of another resource; without fields, the whole of it.
+pub struct Other {
+    pub collection: &'static str,
+    pub id: String,
+    pub fields: &'static [&'static str],
+}
+
+/// Stores the resource of a case in the account.
+pub async fn store(account: &Control, case: &Case) {
+    let mut document = case.document.clone();
+    if case.kind == "LoadBalancer" {
+        let droplet = account.get("droplets", DROPLET).await.unwrap().unwrap();
+        document["vpc_uuid"] = droplet["vpc_uuid"].clone();
+    }
+    if case.kind == "Droplet" {
+        if account.get("droplets", case.id).await.unwrap().is_none() {
+            let id: u64 = case.id.parse().unwrap();
+            let droplet = json!({
+                "id": id, "name": format!("web-{id}"), "size_slug": "s-2vcpu-4gb", "region": "nyc3",
+                "image": "ubuntu-24-04-x64", "tags": ["web", "old"], "features": [],
+            });
+            account.put("droplets", droplet).await.unwrap();
+        }
+        if case.field == "disk" {
+            account.change("droplets", case.id, json!({ "disk": 40 })).await.unwrap();
+        }
+    } else {
+        account.put(case.collection, document).await.unwrap();
+    }
+}
+
 /// The other objects of the account: collections and documents.
 pub fn furniture() -> Vec<(&'static str, Value)> {
     vec![
@@ -355,6 +393,7 @@ pub fn furniture() -> Vec<(&'static str, Value)> {
         ("projects", json!({ "id": OTHER, "name": "other", "is_default": true })),
         ("projects", json!({ "id": UUID, "name": "first" })),
         ("vpcs", json!({ "id": OTHER, "name": "other", "region": "nyc3", "default": true })),
+        ("vpcs", json!({ "id": UUID, "name": "here", "region": "nyc3" })),
         ("certificates", json!({ "id": UUID, "name": "cert" })),
         ("certificates", json!({ "id": OTHER, "name": "other" })),
         ("registries", json!({ "name": "shop" })),

@@ -1,5 +1,6 @@
 //! `cargo xtask generate`: files that are generated from the code and checked in.
 
+mod benchmarks;
 mod chart;
 mod markdown;
 mod metrics;
@@ -29,6 +30,7 @@ fn generated() -> Result<Vec<Generated>, Error> {
     files.extend(roles_and_policies()?);
     files.extend(chart::files(&definitions)?);
     files.extend(references::files()?);
+    files.extend(benchmarks::files()?);
     files.push(kinds());
     files.push(reverts());
     files.push(steps());

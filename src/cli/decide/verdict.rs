@@ -9,6 +9,8 @@ pub(in crate::cli) enum DecisionKind {
     Revert,
     Plan,
     Withdraw,
+    /// Stores a withdrawn decision again.
+    Restore,
 }
 
 /// The answer of the API server to a decision.

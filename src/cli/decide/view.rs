@@ -28,6 +28,7 @@ pub(in crate::cli) fn question(verb: DecisionKind, drifts: &[DriftView], effect:
         DecisionKind::Revert => "A saga changes the resource in the cloud back to the desired value.",
         DecisionKind::Plan => "The operator shows the steps of the revert and changes nothing.",
         DecisionKind::Withdraw => "The decision is removed. A drift that was accepted only by it opens again.",
+        DecisionKind::Restore => "The withdrawn decision is stored again.",
     });
     let mut rows: Vec<&DriftView> = drifts.iter().collect();
     rows.sort_by(|one, other| group(one).cmp(&group(other)));
@@ -53,6 +54,7 @@ pub(in crate::cli) fn question(verb: DecisionKind, drifts: &[DriftView], effect:
         DecisionKind::Revert => "Revert",
         DecisionKind::Plan => "Plan the revert of",
         DecisionKind::Withdraw => "Withdraw the decision on",
+        DecisionKind::Restore => "Restore the decision on",
     };
     format!("{verb} {}?\n{}{more}{effect}", count(drifts.len(), "drift"), table.render())
 }
@@ -67,6 +69,7 @@ pub(super) fn stored(verb: DecisionKind, drift: &DriftView, is_dry: bool) -> Str
         DecisionKind::Revert => "revert requested",
         DecisionKind::Plan => "plan requested",
         DecisionKind::Withdraw => "decision withdrawn",
+        DecisionKind::Restore => "decision restored",
     };
     let dry = if is_dry { " (server dry run)" } else { "" };
     format!("drift.arcadia.cloud/{} {done}{dry}\n", drift.name)
@@ -124,7 +127,7 @@ pub(super) fn verdict(drift: &DriftView, verdict: &Verdict, flag: &str) -> Strin
 /// The plan of a revert: its effect, steps, calls and warnings.
 pub(in crate::cli) fn plan(plan: &Value) -> String {
     let list = |pointer: &str| plan.pointer(pointer).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let effect = text(plan, "/effect").map(|effect| format!(": {effect}")).unwrap_or_default();
+    let effect = text(plan, "/effect").map(|effect| format!(": {}", effect.trim_end_matches('.'))).unwrap_or_default();
     let needs = text(plan, "/needs").and_then(|needs| needs.strip_prefix("allow-"));
     let needs = needs.map(|needs| format!("; it needs --allow {needs}")).unwrap_or_default();
     let mut lines = vec![format!("plan: {}{effect}{needs}", text(plan, "/class").unwrap_or("revert"))];
@@ -206,7 +209,7 @@ mod tests {
 
     #[test]
     fn a_plan_has_its_effect_steps_calls_and_warnings() {
-        let steps = json!({ "class": "Disruptive", "effect": "the droplet is powered off", "needs": "allow-disruption",
+        let steps = json!({ "class": "Disruptive", "effect": "the droplet is powered off.", "needs": "allow-disruption",
             "steps": [{ "name": "off", "step": "PowerOffDroplet" }, { "name": "resize", "step": "ResizeDroplet", "irreversible": true }],
             "calls": [{ "method": "POST", "path": "/v2/droplets/1/actions", "changes": ["size: s-4 -> s-2"] }],
             "warnings": ["the address may change"] });

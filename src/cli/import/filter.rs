@@ -34,8 +34,9 @@ pub(in crate::cli) struct Filter {
 }
 
 impl Filter {
-    pub(in crate::cli) fn includes_kubernetes(&self) -> bool {
-        self.include_kubernetes
+    /// Returns true if a resource is left out because a Kubernetes cluster made it.
+    pub(in crate::cli) fn leaves_to_kubernetes(&self, found: &SurveyedResource) -> bool {
+        found.is_made_by_kubernetes && !self.include_kubernetes
     }
 
     /// The members of the project, if one is given.
@@ -71,7 +72,8 @@ mod tests {
 
     #[test]
     fn all_given_flags_must_hold() {
-        let web = found("Droplet", "1", json!({ "name": "web-1.prod", "tags": ["Web"], "region": { "slug": "nyc3" } }));
+        let web = json!({ "name": "web-1.prod", "tags": ["Web"], "region": { "slug": "nyc3" } });
+        let web = found("Droplet", "1", &web);
         let filter = |name: &str, tag: &str, region: &str| Filter {
             name: (!name.is_empty()).then(|| pattern(name).unwrap()),
             tag: Vec::from_iter((!tag.is_empty()).then(|| tag.to_owned())),

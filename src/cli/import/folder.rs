@@ -1,6 +1,10 @@
 //! Records as files: one per record, and a kustomization that lists them.
 
-use std::{collections::BTreeSet, fs, io, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use serde_json::{Value, json};
 
@@ -11,25 +15,39 @@ const KUSTOMIZATION: &str = "kustomization.yaml";
 /// The first line of a kustomization that this command may overwrite.
 const OURS: &str = "# Written by kubectl arcadia import. Remove this line to keep your own changes.\n";
 
-/// Writes the records, and returns how many files are new. An existing file is never changed.
-pub(super) fn write(folder: &Path, records: &[Value]) -> Result<usize, Error> {
-    fs::create_dir_all(folder).map_err(failed("creating", folder))?;
-    let mut written = 0;
-    for record in records {
-        let name = text(record, "/metadata/name").unwrap_or_default();
-        let path = folder.join(format!("{name}.yaml"));
-        match fs::OpenOptions::new().write(true).create_new(true).open(&path) {
-            Ok(mut file) => {
-                let yaml = output::yaml(record)?;
-                io::Write::write_all(&mut file, yaml.as_bytes()).map_err(failed("writing", &path))?;
-                written += 1;
-            }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(failed("writing", &path)(error)),
-        }
+/// The start of the name of a file that is not complete.
+const PARTIAL: &str = ".partial-";
+
+/// A folder for records.
+pub(super) struct Folder {
+    path: PathBuf,
+}
+
+impl Folder {
+    /// Creates the folder, if it does not exist.
+    pub(super) fn open(path: &Path) -> Result<Self, Error> {
+        fs::create_dir_all(path).map_err(failed("creating", path))?;
+        Ok(Self { path: path.to_owned() })
     }
-    kustomization(folder)?;
-    Ok(written)
+
+    /// Writes a record. Returns false if its file exists: an existing file is never changed. A file is complete or does
+    /// not exist, so that an interrupted import can be repeated.
+    pub(super) fn write(&self, record: &Value) -> Result<bool, Error> {
+        let name = text(record, "/metadata/name").unwrap_or_default();
+        let path = self.path.join(format!("{name}.yaml"));
+        if path.try_exists().map_err(failed("reading", &path))? {
+            return Ok(false);
+        }
+        let partial = self.path.join(format!("{PARTIAL}{name}"));
+        fs::write(&partial, output::yaml(record)?).map_err(failed("writing", &partial))?;
+        fs::rename(&partial, &path).map_err(failed("writing", &path))?;
+        Ok(true)
+    }
+
+    /// Lists the files in a kustomization.
+    pub(super) fn list(&self) -> Result<(), Error> {
+        kustomization(&self.path)
+    }
 }
 
 /// Lists all files of the folder, unless a user maintains the list.
@@ -56,18 +74,29 @@ fn kustomization(folder: &Path) -> Result<(), Error> {
 mod tests {
     use super::*;
 
+    fn write(folder: &Path, names: &[&str]) -> usize {
+        let folder = Folder::open(folder).unwrap();
+        let record = |name: &&str| json!({ "kind": "ProvisionedResource", "metadata": { "name": name } });
+        let written = names.iter().filter(|name| folder.write(&record(name)).unwrap()).count();
+        folder.list().unwrap();
+        written
+    }
+
     #[test]
     fn files_that_exist_and_lists_that_people_keep_are_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
-        let record = |name: &str| json!({ "kind": "ProvisionedResource", "metadata": { "name": name } });
-        assert_eq!(write(folder.path(), &[record("b")]).unwrap(), 1);
+        assert_eq!(write(folder.path(), &["b"]), 1);
         fs::write(folder.path().join("b.yaml"), "edited").unwrap();
-        assert_eq!(write(folder.path(), &[record("a"), record("b")]).unwrap(), 1);
+        // The rest of an interrupted import.
+        fs::write(folder.path().join(".partial-a"), "kind: Prov").unwrap();
+        assert_eq!(write(folder.path(), &["a", "b"]), 1);
         assert_eq!(read("b.yaml"), "edited");
+        assert!(read("a.yaml").contains("kind: ProvisionedResource"));
+        assert!(!folder.path().join(".partial-a").exists());
         assert!(read(KUSTOMIZATION).contains("- a.yaml\n") && read(KUSTOMIZATION).contains("- b.yaml\n"));
         fs::write(folder.path().join(KUSTOMIZATION), "resources: []\n").unwrap();
-        write(folder.path(), &[record("c")]).unwrap();
+        write(folder.path(), &["c"]);
         assert_eq!(read(KUSTOMIZATION), "resources: []\n");
     }
 }

@@ -53,7 +53,7 @@ impl Members {
     /// Whether the project contains a resource, or the resource that it is within, such as the domain of a record. Some
     /// kinds, such as NAT gateways, are not listed and name their project instead.
     pub(in crate::cli) fn contain(&self, found: &SurveyedResource) -> bool {
-        text(&found.document, "/project_id") == Some(&self.project) || self.list(&found.key)
+        text(found.document(), "/project_id") == Some(&self.project) || self.list(&found.key)
     }
 
     fn list(&self, key: &ResourceKey) -> bool {
@@ -113,7 +113,7 @@ mod tests {
         // Kinds that no project lists name theirs.
         for (project, wanted) in [("shop", true), ("blog", false)] {
             for kind in ["NATGateway", "BYOIPPrefix"] {
-                let found = found(kind, "5a4981aa-9653-4bd1-bef5-000000000001", json!({ "project_id": project }));
+                let found = found(kind, "5a4981aa-9653-4bd1-bef5-000000000001", &json!({ "project_id": project }));
                 assert_eq!(members.contain(&found), wanted, "{kind} in {project}");
             }
         }

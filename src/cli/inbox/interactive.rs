@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use futures::{StreamExt as _, stream::FuturesUnordered};
 use jiff::Timestamp;
 use ratatui::{
     DefaultTerminal,
@@ -15,10 +16,16 @@ use tokio::{sync::mpsc, time::sleep};
 
 use super::{
     draw,
-    feed::Feed,
-    screen::{Effect, Screen, key_of},
+    feed::{Feed, News},
+    screen::{Effect, Key, Screen, key_of},
 };
-use crate::cli::{Error, Exit, cluster::UserCluster, decide, drift::DriftView, history};
+use crate::cli::{
+    Error, Exit,
+    cluster::UserCluster,
+    decide::{self, Verdict},
+    drift::DriftView,
+    history,
+};
 
 /// The interval at which ages are redrawn.
 const TICK: Duration = Duration::from_secs(10);
@@ -47,37 +54,69 @@ impl Drop for Raw {
 async fn show(cluster: &UserCluster, mut feed: Feed, terminal: &mut DefaultTerminal) -> Result<Exit, Error> {
     let mut inputs = inputs();
     let mut screen = Screen::default();
+    let mut plans = FuturesUnordered::new();
     loop {
         terminal.draw(|frame| draw::draw(frame, &screen, Timestamp::now()))?;
-        tokio::select! {
-            drifts = feed.next() => match drifts? {
-                Some(drifts) => screen.take(&drifts.iter().map(DriftView::read).collect::<Vec<_>>()),
+        let effect = tokio::select! {
+            news = feed.next() => match news? {
+                Some(News::Drifts(drifts)) => screen.take(&drifts.iter().map(DriftView::read).collect::<Vec<_>>()),
+                Some(News::Lost(why)) => {
+                    screen.notice = format!("the connection to the API server was lost: {why}; connecting again");
+                    Effect::None
+                }
                 None => return Ok(Exit::Done),
             },
-            () = sleep(TICK) => {}
+            Some((key, plan)) = plans.next() => {
+                screen.planned(&key, plan);
+                Effect::None
+            }
+            () = sleep(TICK) => Effect::None,
             input = inputs.recv() => match input {
                 // Ctrl-C is a key here, since the terminal is in raw mode.
                 None | Some(TerminalInput::Interrupt) => return Ok(Exit::Interrupted),
-                Some(TerminalInput::Resized) => {}
-                Some(TerminalInput::Key(key)) => match screen.press(key) {
-                    Effect::None => {}
-                    Effect::Quit => return Ok(Exit::Done),
-                    Effect::Decide { verb, drifts } => {
-                        let Some(answers) = patient(&mut inputs, decide::decide(cluster, verb, &drifts)).await else {
-                            return Ok(Exit::Interrupted);
-                        };
-                        screen.answered(verb, &answers?);
-                    }
-                    Effect::ReadHistory(drift) => {
-                        let place = cluster.within(&drift.namespace);
-                        let read = history::of_record(&place, &drift.record, Some(&drift.field_name));
-                        let Some(history) = patient(&mut inputs, read).await else { return Ok(Exit::Interrupted) };
-                        screen.history = Some((key_of(&drift), history?));
-                    }
-                },
+                Some(TerminalInput::Resized) => Effect::None,
+                Some(TerminalInput::Key(key)) => screen.press(key),
             },
+        };
+        let effect = match effect {
+            Effect::Decide { verb, drifts } => {
+                let Some(answers) = patient(&mut inputs, decide::decide(cluster, verb, &drifts)).await else {
+                    return Ok(Exit::Interrupted);
+                };
+                match answers {
+                    Ok(answers) => screen.answered(verb, drifts, answers),
+                    Err(error) => {
+                        screen.notice = format!("not decided: {error}");
+                        Effect::None
+                    }
+                }
+            }
+            Effect::ReadHistory(drift) => {
+                let place = cluster.within(&drift.namespace);
+                let read = history::of_record(&place, &drift.record, Some(&drift.field_name));
+                let Some(history) = patient(&mut inputs, read).await else { return Ok(Exit::Interrupted) };
+                match history {
+                    Ok(history) => screen.history = Some((key_of(&drift), history)),
+                    Err(error) => screen.notice = error.to_string(),
+                }
+                Effect::None
+            }
+            effect => effect,
+        };
+        match effect {
+            Effect::Quit => return Ok(Exit::Done),
+            Effect::Plan(drifts) => {
+                plans = drifts.into_iter().map(|drift| planned(cluster, drift)).collect();
+            }
+            Effect::None | Effect::Decide { .. } | Effect::ReadHistory(_) => {}
         }
     }
+}
+
+/// The plan of a revert, and the drift that it is about.
+async fn planned(cluster: &UserCluster, drift: DriftView) -> (Key, Verdict) {
+    let plan = decide::plan_of(cluster, &drift).await;
+    (key_of(&drift), plan.unwrap_or_else(|error| Verdict::Refused(error.to_string())))
 }
 
 /// Returns the result of calls to the API server, or none after Ctrl-C. Other keys are dropped meanwhile: they were

@@ -6,13 +6,16 @@ use ratatui::crossterm::event::KeyCode;
 
 use super::view::in_order;
 use crate::cli::{
-    decide::{DecisionKind, DecisionResult, is_same},
+    decide::{DecisionKind, DecisionResult, Verdict, is_same},
     drift::{ClassText, DriftView, Pending},
     text::count,
 };
 
 /// The namespace and name of a drift.
 pub(super) type Key = (String, String);
+
+/// The number of drifts of a question whose plans are shown.
+const PLANS: usize = 3;
 
 /// The state of the screen.
 #[derive(Debug, Default)]
@@ -27,6 +30,10 @@ pub(super) struct Screen {
     pub(super) chosen: BTreeSet<Key>,
     /// The history of the field under the cursor, once it is read.
     pub(super) history: Option<(Key, Vec<DriftView>)>,
+    /// The decisions that were withdrawn on this screen, as the drifts showed them.
+    withdrawn: BTreeMap<Key, DriftView>,
+    /// The number of lines above the shown part of the lower half.
+    pub(super) scroll: u16,
     /// The last message.
     pub(super) notice: String,
     /// True if the list was read once.
@@ -40,8 +47,48 @@ pub(super) enum Mode {
     List,
     /// Letters extend the filter.
     Filter,
-    /// A question about these drifts, as they were when it was shown.
-    Confirm { verb: DecisionKind, drifts: Vec<DriftView> },
+    Confirm(Question),
+}
+
+/// A question about some drifts.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Question {
+    pub(super) verb: DecisionKind,
+    /// The drifts as they were when it was shown.
+    pub(super) drifts: Vec<DriftView>,
+    /// The plans of a revert, of one drift of each change; none before the operator has answered.
+    pub(super) plans: Vec<(Key, Option<Verdict>)>,
+}
+
+impl Question {
+    fn new(verb: DecisionKind, drifts: Vec<DriftView>) -> Self {
+        let mut plans: Vec<(Key, Option<Verdict>)> = Vec::new();
+        let mut changes = BTreeSet::new();
+        for drift in drifts.iter().filter(|_| verb == DecisionKind::Revert) {
+            if plans.len() < PLANS && changes.insert((&drift.kind, &drift.field_name, drift.change_in_short())) {
+                plans.push((key_of(drift), None));
+            }
+        }
+        Self { verb, drifts, plans }
+    }
+
+    /// Returns true if a person can answer it: the plan comes first.
+    pub(super) fn is_ready(&self) -> bool {
+        self.plans.iter().all(|(_, plan)| plan.is_some())
+    }
+
+    /// Returns true if yes may lose data, or cannot be undone.
+    pub(super) fn loses_data(&self) -> bool {
+        self.verb == DecisionKind::Revert
+            && self.drifts.iter().any(|drift| drift.class.as_ref().is_some_and(ClassText::loses))
+    }
+
+    /// The plans to request.
+    fn effect(&self) -> Effect {
+        let is_planned = |drift: &&DriftView| self.plans.iter().any(|(key, _)| *key == key_of(drift));
+        let drifts: Vec<_> = self.drifts.iter().filter(is_planned).cloned().collect();
+        if drifts.is_empty() { Effect::None } else { Effect::Plan(drifts) }
+    }
 }
 
 /// The work that a key starts.
@@ -54,6 +101,8 @@ pub(super) enum Effect {
         verb: DecisionKind,
         drifts: Vec<DriftView>,
     },
+    /// Requests the plan of the revert of each of these drifts, in place of earlier requests.
+    Plan(Vec<DriftView>),
     /// Read the drifts of this field.
     ReadHistory(Box<DriftView>),
 }
@@ -87,36 +136,89 @@ impl Screen {
     }
 
     /// Applies a new list. A question about a changed drift is shown again with its new values.
-    pub(super) fn take(&mut self, drifts: &[DriftView]) {
+    pub(super) fn take(&mut self, drifts: &[DriftView]) -> Effect {
         self.is_complete = true;
         self.drifts = in_order(drifts);
         let known: BTreeMap<Key, &DriftView> = self.drifts.iter().map(|drift| (key_of(drift), drift)).collect();
         self.chosen.retain(|key| known.contains_key(key));
-        if let Mode::Confirm { verb, drifts } = &self.mode {
-            let still: Vec<DriftView> =
-                drifts.iter().filter_map(|seen| known.get(&key_of(seen)).copied().cloned()).collect();
-            let moved =
-                drifts.iter().filter(|seen| known.get(&key_of(seen)).is_none_or(|now| !is_same(seen, now))).count();
-            if moved > 0 {
-                self.notice = format!("{} changed after the question was shown: confirm again", count(moved, "drift"));
-                self.mode = if still.is_empty() { Mode::List } else { Mode::Confirm { verb: *verb, drifts: still } };
+        self.withdrawn.retain(|key, seen| known.get(key).is_some_and(|now| is_same(seen, now)));
+        let Mode::Confirm(question) = &self.mode else { return Effect::None };
+        let has_moved = |seen: &&DriftView| known.get(&key_of(seen)).is_none_or(|now| !is_same(seen, now));
+        let moved = question.drifts.iter().filter(has_moved).count();
+        if moved == 0 {
+            return Effect::None;
+        }
+        let now = |seen: &DriftView| {
+            let mut now = known.get(&key_of(seen)).copied().cloned()?;
+            if question.verb == DecisionKind::Restore {
+                now.clone_decision(seen);
             }
+            Some(now)
+        };
+        let still: Vec<DriftView> = question.drifts.iter().filter_map(now).collect();
+        let verb = question.verb;
+        self.ask_again(verb, still, moved)
+    }
+
+    /// Shows a question about drifts that changed.
+    fn ask_again(&mut self, verb: DecisionKind, drifts: Vec<DriftView>, moved: usize) -> Effect {
+        self.notice = format!("{} changed after the question was shown: confirm again", count(moved, "drift"));
+        self.mode = Mode::List;
+        if drifts.is_empty() { Effect::None } else { self.ask(verb, drifts) }
+    }
+
+    fn ask(&mut self, verb: DecisionKind, drifts: Vec<DriftView>) -> Effect {
+        let question = Question::new(verb, drifts);
+        let effect = question.effect();
+        self.scroll = 0;
+        self.mode = Mode::Confirm(question);
+        effect
+    }
+
+    /// Applies the plan of a revert.
+    pub(super) fn planned(&mut self, key: &Key, plan: Verdict) {
+        if let Mode::Confirm(question) = &mut self.mode
+            && let Some((_, known)) = question.plans.iter_mut().find(|(planned, _)| planned == key)
+        {
+            *known = Some(plan);
+            self.notice.clear();
         }
     }
 
-    /// Applies the answers to a decision.
-    pub(super) fn answered(&mut self, verb: DecisionKind, answers: &[DecisionResult]) {
-        let refused: Vec<&DecisionResult> = answers.iter().filter(|answer| answer.refusal.is_some()).collect();
-        let stored = answers.len().saturating_sub(refused.len());
+    /// Applies the answers to a decision on these drifts.
+    pub(super) fn answered(
+        &mut self,
+        verb: DecisionKind,
+        drifts: Vec<DriftView>,
+        answers: Vec<DecisionResult>,
+    ) -> Effect {
+        let (mut stored, mut moved, mut refusals) = (0, Vec::new(), Vec::new());
+        for (drift, answer) in drifts.into_iter().zip(answers) {
+            match answer {
+                DecisionResult::Stored => {
+                    stored += 1;
+                    if verb == DecisionKind::Withdraw {
+                        self.withdrawn.insert(key_of(&drift), drift);
+                    } else {
+                        self.withdrawn.remove(&key_of(&drift));
+                    }
+                }
+                DecisionResult::Moved(now) => moved.push(*now),
+                DecisionResult::Refused(why) => refusals.push(why),
+            }
+        }
         let done = match verb {
             DecisionKind::Accept => "accept requested",
             DecisionKind::Revert | DecisionKind::Plan => "revert requested",
-            DecisionKind::Withdraw => "decision withdrawn",
+            DecisionKind::Withdraw => "decision withdrawn; u restores it",
+            DecisionKind::Restore => "decision restored",
         };
         self.notice = format!("{}: {done}", count(stored, "drift"));
-        if let Some(refusal) = refused.first().and_then(|answer| answer.refusal.as_ref()) {
-            self.notice = format!("{} not decided: {refusal}", count(refused.len(), "drift"));
+        if let Some(refusal) = refusals.first() {
+            self.notice = format!("{} not decided: {refusal}", count(refusals.len(), "drift"));
         }
+        let number = moved.len();
+        if number == 0 { Effect::None } else { self.ask_again(verb, moved, number) }
     }
 
     pub(super) fn press(&mut self, key: KeyCode) -> Effect {
@@ -137,23 +239,38 @@ impl Screen {
                 }
                 Effect::None
             }
-            Mode::Confirm { verb, drifts } => {
+            Mode::Confirm(question) => {
                 // Upper case, so that an accidental key press loses no data.
-                let yes = if loses_data(verb, &drifts) { 'Y' } else { 'y' };
+                let yes = if question.loses_data() { 'Y' } else { 'y' };
                 match key {
-                    KeyCode::Char(letter) if letter == yes => {
+                    KeyCode::Char(letter) if letter == yes && question.is_ready() => {
                         self.mode = Mode::List;
+                        self.scroll = 0;
                         self.chosen.clear();
-                        Effect::Decide { verb, drifts }
+                        return Effect::Decide { verb: question.verb, drifts: question.drifts };
+                    }
+                    KeyCode::Char(letter) if letter == yes => {
+                        "the plan comes first; wait for it".clone_into(&mut self.notice);
                     }
                     KeyCode::Char('n' | 'q') | KeyCode::Esc => {
                         self.mode = Mode::List;
+                        self.scroll = 0;
                         "nothing was changed".clone_into(&mut self.notice);
-                        Effect::None
+                        // Plans that are not there yet are not waited for.
+                        return Effect::Plan(Vec::new());
                     }
-                    _ => Effect::None,
+                    key => self.scroll_by(key),
                 }
+                Effect::None
             }
+        }
+    }
+
+    fn scroll_by(&mut self, key: KeyCode) {
+        match key {
+            KeyCode::Char('J') => self.scroll = self.scroll.saturating_add(1),
+            KeyCode::Char('K') => self.scroll = self.scroll.saturating_sub(1),
+            _ => {}
         }
     }
 
@@ -170,18 +287,19 @@ impl Screen {
             KeyCode::Char('/') => self.mode = Mode::Filter,
             KeyCode::Char(' ') => self.choose(|drift, current| key_of(drift) == key_of(current)),
             KeyCode::Char('c') => self.choose(|drift, current| drift.change == current.change),
-            KeyCode::Char('a') => self.question(DecisionKind::Accept),
-            KeyCode::Char('r') => self.question(DecisionKind::Revert),
-            KeyCode::Char('u') => self.question(DecisionKind::Withdraw),
+            KeyCode::Char('a') => return self.question(DecisionKind::Accept),
+            KeyCode::Char('r') => return self.question(DecisionKind::Revert),
+            KeyCode::Char('u') => return self.undo(),
             KeyCode::Char('h') | KeyCode::Enter => {
                 return self.current().map_or(Effect::None, |drift| Effect::ReadHistory(Box::new(drift.clone())));
             }
-            _ => {}
+            key => self.scroll_by(key),
         }
         Effect::None
     }
 
     fn go_to(&mut self, position: usize) {
+        self.scroll = 0;
         let shown = self.shown();
         let last = shown.len().saturating_sub(1);
         self.cursor = shown.get(position.min(last)).map(|drift| key_of(drift));
@@ -200,39 +318,51 @@ impl Screen {
         }
     }
 
-    /// Shows a question about the chosen drifts, or the current one, if they can be decided like that.
-    fn question(&mut self, verb: DecisionKind) {
-        let subjects: Vec<&DriftView> = if self.chosen.is_empty() {
+    /// The chosen drifts, or the current one.
+    fn subjects(&self) -> Vec<&DriftView> {
+        if self.chosen.is_empty() {
             self.current().into_iter().collect()
         } else {
             self.drifts.iter().filter(|drift| self.chosen.contains(&key_of(drift))).collect()
-        };
+        }
+    }
+
+    /// Shows a question about the chosen drifts, or the current one, if they can be decided like that.
+    fn question(&mut self, verb: DecisionKind) -> Effect {
         let is_possible = |drift: &&DriftView| match verb {
             DecisionKind::Accept => !matches!(drift.pending, Some(Pending::Accept(_))),
             DecisionKind::Revert | DecisionKind::Plan => {
                 drift.class.as_ref().is_none_or(|class| class.needs().is_some())
             }
-            DecisionKind::Withdraw => drift.pending.is_some(),
+            DecisionKind::Withdraw | DecisionKind::Restore => drift.pending.is_some(),
         };
-        let drifts: Vec<DriftView> = subjects.into_iter().filter(is_possible).cloned().collect();
-        if drifts.is_empty() {
-            let notice = match verb {
-                DecisionKind::Accept => "already accepted; u withdraws the decision",
-                DecisionKind::Revert | DecisionKind::Plan => {
-                    "no saga can revert it: change it in the cloud, or accept it"
-                }
-                DecisionKind::Withdraw => "no decision waits",
-            };
-            notice.clone_into(&mut self.notice);
-            return;
+        let drifts: Vec<DriftView> = self.subjects().into_iter().filter(is_possible).cloned().collect();
+        if !drifts.is_empty() {
+            return self.ask(verb, drifts);
         }
-        self.mode = Mode::Confirm { verb, drifts };
+        let notice = match verb {
+            DecisionKind::Accept => "already accepted; u withdraws the decision",
+            DecisionKind::Revert | DecisionKind::Plan => "no saga can revert it: change it in the cloud, or accept it",
+            DecisionKind::Withdraw | DecisionKind::Restore => "no decision waits, and none was withdrawn here",
+        };
+        notice.clone_into(&mut self.notice);
+        Effect::None
     }
-}
 
-/// Returns true if a decision may lose data, or cannot be undone.
-pub(super) fn loses_data(verb: DecisionKind, drifts: &[DriftView]) -> bool {
-    verb == DecisionKind::Revert && drifts.iter().any(|drift| drift.class.as_ref().is_some_and(ClassText::loses))
+    /// Shows the question whether to withdraw the decisions that wait; without any, to restore those that were withdrawn.
+    fn undo(&mut self) -> Effect {
+        let subjects = self.subjects();
+        if subjects.iter().any(|drift| drift.pending.is_some()) {
+            return self.question(DecisionKind::Withdraw);
+        }
+        let restored = |drift: &&DriftView| {
+            let mut restored = (*drift).clone();
+            restored.clone_decision(self.withdrawn.get(&key_of(drift))?);
+            Some(restored)
+        };
+        let drifts: Vec<DriftView> = subjects.iter().filter_map(restored).collect();
+        if drifts.is_empty() { self.question(DecisionKind::Withdraw) } else { self.ask(DecisionKind::Restore, drifts) }
+    }
 }
 
 #[cfg(test)]
@@ -287,7 +417,9 @@ pub(super) mod tests {
         screen.press(KeyCode::Enter);
         // The drifts of one change are chosen, if they are shown.
         press(&mut screen, "ca");
-        let Mode::Confirm { verb: DecisionKind::Accept, drifts } = &screen.mode else { panic!("{:?}", screen.mode) };
+        let Mode::Confirm(Question { verb: DecisionKind::Accept, drifts, .. }) = &screen.mode else {
+            panic!("{:?}", screen.mode)
+        };
         assert_eq!(names(drifts), ["web-2-size-slug-e7320a9aaf-1"]);
         let Effect::Decide { drifts, .. } = press(&mut screen, "y") else { panic!() };
         assert_eq!((drifts.len(), screen.mode), (1, Mode::List));
@@ -296,9 +428,26 @@ pub(super) mod tests {
     #[test]
     fn a_revert_that_loses_data_needs_a_capital_letter() {
         let mut screen = screen();
-        assert_eq!(press(&mut screen, "ry"), Effect::None);
-        assert!(matches!(screen.mode, Mode::Confirm { .. }));
+        let Effect::Plan(planned) = press(&mut screen, "r") else { panic!("{:?}", screen.mode) };
+        assert_eq!(names(&planned), ["db-size"]);
+        assert_eq!(press(&mut screen, "Y"), Effect::None, "the plan comes first");
+        screen.planned(&key_of(&planned[0]), Verdict::Done("plan: Lossy".to_owned()));
+        assert_eq!(press(&mut screen, "y"), Effect::None);
+        assert!(matches!(screen.mode, Mode::Confirm(_)));
         assert!(matches!(press(&mut screen, "Y"), Effect::Decide { verb: DecisionKind::Revert, .. }));
+    }
+
+    #[test]
+    fn the_plan_of_one_drift_of_each_change_is_shown() {
+        let mut screen = screen();
+        press(&mut screen, "jc");
+        for _ in 0..3 {
+            press(&mut screen, "j ");
+        }
+        let Effect::Plan(planned) = press(&mut screen, "r") else { panic!("{:?}", screen.mode) };
+        assert_eq!(names(&planned), ["web-1-tags", "web-1-size-slug-e7320a9aaf-1"]);
+        // A plan that is not needed any more is not waited for.
+        assert_eq!(press(&mut screen, "n"), Effect::Plan(Vec::new()));
     }
 
     #[test]
@@ -309,23 +458,49 @@ pub(super) mod tests {
             json!({ "metadata": { "name": "db-size", "labels": { "arcadia.cloud/change": "00000003" } },
             "spec": { "field": "size_gigabytes", "revert": "Lossy" }, "status": { "actual": "300", "actualShort": "300" } }),
         ];
-        screen.take(&moved.iter().map(|more| view("db", more)).collect::<Vec<_>>());
+        let moved: Vec<_> = moved.iter().map(|more| view("db", more)).collect();
+        screen.take(&moved);
         assert_eq!(screen.notice, "1 drift changed after the question was shown: confirm again");
-        let Mode::Confirm { drifts, .. } = &screen.mode else { panic!("{:?}", screen.mode) };
+        let Mode::Confirm(Question { drifts, .. }) = &screen.mode else { panic!("{:?}", screen.mode) };
         assert_eq!(drifts[0].actual, "300");
         screen.take(&[]);
         assert_eq!(screen.mode, Mode::List);
+        // The API server found the change first.
+        screen.take(&moved);
+        let Effect::Decide { verb, drifts } = press(&mut screen, "ay") else { panic!("{:?}", screen.mode) };
+        let mut later = drifts[0].clone();
+        later.actual = "400".to_owned();
+        screen.answered(verb, drifts, vec![DecisionResult::Moved(Box::new(later))]);
+        let Mode::Confirm(Question { drifts, .. }) = &screen.mode else { panic!("{:?}", screen.mode) };
+        assert_eq!(drifts[0].actual, "400");
+        // A plan of the earlier value says nothing about the later one.
+        press(&mut screen, "n");
+        press(&mut screen, "r");
+        screen.planned(&key_of(&moved[0]), Verdict::Done("plan".to_owned()));
+        let mut third = moved.clone();
+        third[0].actual = "500".to_owned();
+        assert!(matches!(screen.take(&third), Effect::Plan(drifts) if drifts[0].actual == "500"));
+        assert_eq!(press(&mut screen, "Y"), Effect::None);
     }
 
     #[test]
     fn a_decision_that_waits_can_be_undone() {
         let mut screen = screen();
         press(&mut screen, "u");
-        assert_eq!(screen.notice, "no decision waits");
+        assert_eq!(screen.notice, "no decision waits, and none was withdrawn here");
         let decided = json!({ "metadata": { "annotations": { "arcadia.cloud/accept": "true" } } });
         screen.take(&[view("web-1", &decided)]);
         press(&mut screen, "a");
         assert_eq!(screen.notice, "already accepted; u withdraws the decision");
-        assert!(matches!(press(&mut screen, "uy"), Effect::Decide { verb: DecisionKind::Withdraw, .. }));
+        let Effect::Decide { verb: DecisionKind::Withdraw, drifts } = press(&mut screen, "uy") else { panic!() };
+        // And so can the withdrawal.
+        screen.answered(DecisionKind::Withdraw, drifts, vec![DecisionResult::Stored]);
+        screen.take(&[view("web-1", &json!({}))]);
+        assert_eq!(screen.notice, "1 drift: decision withdrawn; u restores it");
+        let Effect::Decide { verb: DecisionKind::Restore, drifts } = press(&mut screen, "uy") else { panic!() };
+        assert_eq!(drifts[0].pending, Some(Pending::Accept("true".to_owned())));
+        screen.answered(DecisionKind::Restore, drifts, vec![DecisionResult::Stored]);
+        press(&mut screen, "u");
+        assert_eq!(screen.notice, "no decision waits, and none was withdrawn here");
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     api::conditions::reason,
     cli::{
         decide,
-        drift::{ClassText, DriftView, Pending},
+        drift::{ClassText, DriftView, PLAN, Pending},
         text::{Paint, Table, age, count, lines},
     },
     comparison::show,
@@ -32,6 +32,8 @@ pub(super) struct InboxScope<'a> {
     pub(super) namespace: &'a str,
     /// The flag that selects the same drifts in another command, with a leading space.
     pub(super) flag: &'a str,
+    /// The flags that select the same cluster in another command, with a leading space.
+    pub(super) place_flags: &'a str,
     /// True if flags leave some drifts out.
     pub(super) is_filtered: bool,
 }
@@ -148,6 +150,7 @@ pub(super) fn state(drift: &DriftView) -> Option<&'static str> {
     match drift.reason.as_str() {
         reason::REVERTING => Some("being reverted"),
         reason::REVERT_STUCK => Some("with a stuck revert"),
+        _ if drift.pending.as_ref().is_some_and(|pending| pending.word() == PLAN) => Some("being planned"),
         _ if drift.pending.is_some() => Some("decided, not carried out yet"),
         reason::REVERT_FAILED => Some("with a failed revert"),
         reason::DECISION_REFUSED => Some("with a refused decision"),
@@ -173,7 +176,7 @@ fn painted(class: &ClassText, paint: Paint) -> String {
 fn next(drifts: &[DriftView], groups: &[Group<'_>], top: &DriftView, scope: &InboxScope<'_>, paint: Paint) -> String {
     let namespaces: BTreeSet<&str> = drifts.iter().map(|drift| drift.namespace.as_str()).collect();
     let place = if scope.all { format!(" in {}", count(namespaces.len(), "namespace")) } else { String::new() };
-    let flag = if scope.all { format!(" -n {}", top.namespace) } else { scope.flag.to_owned() };
+    let flag = if scope.all { format!(" -n {}{}", top.namespace, scope.place_flags) } else { scope.flag.to_owned() };
     let (one, many) = if top.change.is_empty() {
         (top.name.clone(), format!("{}{flag}", top.name))
     } else {
@@ -200,8 +203,10 @@ fn next(drifts: &[DriftView], groups: &[Group<'_>], top: &DriftView, scope: &Inb
 fn nothing(scope: &InboxScope<'_>) -> String {
     let place = if scope.all { "all namespaces".to_owned() } else { format!("namespace {}", scope.namespace) };
     let which = if scope.is_filtered { " that match" } else { "" };
-    let elsewhere = if scope.all { "" } else { " List all namespaces with: kubectl arcadia inbox -A." };
-    format!("No open drifts{which} in {place}.{elsewhere} Check the operator with: kubectl arcadia status\n")
+    let flags = scope.place_flags;
+    let elsewhere =
+        if scope.all { String::new() } else { format!(" List all namespaces with: kubectl arcadia inbox -A{flags}.") };
+    format!("No open drifts{which} in {place}.{elsewhere} Check the operator with: kubectl arcadia status{flags}\n")
 }
 
 /// One line per drift.
@@ -217,11 +222,7 @@ pub(super) fn wide(drifts: &[DriftView], scope: &InboxScope<'_>, now: Timestamp,
     }
     let mut table = Table::with_headings(&headings);
     for drift in groups.iter().flat_map(|group| &group.drifts) {
-        let decision = match &drift.pending {
-            None => String::new(),
-            Some(Pending::Accept(_)) => "accept".to_owned(),
-            Some(Pending::Revert(_)) => "revert".to_owned(),
-        };
+        let decision = drift.pending.as_ref().map(Pending::word).unwrap_or_default().to_owned();
         let mut cells = vec![
             paint.bold(&drift.name),
             drift.record.clone(),
@@ -286,7 +287,7 @@ mod tests {
 
     fn check(is_all: bool, render: impl Fn(&InboxScope<'_>) -> String, expected: &Expect) {
         let flag = if is_all { " -A" } else { "" };
-        let scope = InboxScope { all: is_all, namespace: "default", flag, is_filtered: false };
+        let scope = InboxScope { all: is_all, namespace: "default", flag, place_flags: "", is_filtered: false };
         expected.assert_eq(&render(&scope));
     }
 
@@ -363,7 +364,7 @@ mod tests {
               kubectl arcadia revert --change a4b70a39 --plan     show the plan of a revert
         "#]],
         );
-        let scope = InboxScope { all: false, namespace: "default", flag: "", is_filtered: false };
+        let scope = InboxScope { all: false, namespace: "default", flag: "", place_flags: "", is_filtered: false };
         assert!(narrow(&scope).lines().all(|line| line.len() <= 80));
     }
 

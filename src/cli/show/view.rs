@@ -44,8 +44,7 @@ pub(super) fn drift(page: &DriftPage, now: Timestamp, paint: Paint) -> String {
     if let Some(now) = &page.now {
         facts.row(["In the cloud".to_owned(), in_full(now)]);
     }
-    let is_whole = drift.differences.len() == 1 && drift.differences.first() == Some(&drift.change_in_short());
-    for (number, difference) in drift.differences.iter().filter(|_| !is_whole).enumerate() {
+    for (number, difference) in drift.differing_parts().iter().enumerate() {
         facts.row([if number == 0 { "Differences" } else { "" }, difference]);
     }
     if !drift.change.is_empty() {

@@ -64,6 +64,25 @@ impl LeaderReport {
     }
 }
 
+/// The reason why the report of an operator cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::cli) struct Unreported {
+    pub(in crate::cli) namespace: String,
+    pub(in crate::cli) message: String,
+    /// True if the user lacks a right.
+    pub(in crate::cli) is_forbidden: bool,
+}
+
+impl Unreported {
+    pub(super) fn of(namespace: &str, error: &Error) -> Self {
+        let (message, is_forbidden) = match error {
+            Error::Forbidden { message, .. } => (message.clone(), true),
+            error => (error.to_string(), false),
+        };
+        Self { namespace: namespace.to_owned(), message, is_forbidden }
+    }
+}
+
 /// Reads the report of the holder of a lease; none if it is no pod, or serves no metrics.
 pub(super) async fn read(
     client: &Client,

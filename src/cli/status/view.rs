@@ -8,8 +8,9 @@ use std::{
 use serde_json::{Value, json};
 
 use super::{
-    found::{DeploymentView, LeaseView, OPERATOR_LABEL, Records, StatusFindings},
-    report::{KindReport, LeaderReport},
+    found::{DeploymentView, LeaseView, OPERATOR_LABEL, RecordCounts, StatusFindings},
+    remedy,
+    report::{KindReport, LeaderReport, Unreported},
 };
 use crate::{
     api::{OPERATOR, conditions::reason},
@@ -19,15 +20,17 @@ use crate::{
     },
     comparison::show,
     drift::{pace::Reason, shown::first},
-    manifests::users::UserRole,
+    manifests::{policies::NAMES, users::UserRole},
 };
 
-/// The admission policies of an installation, those with longer names first.
-pub(super) const POLICIES: [&str; 6] = ["saga-decisions", "cancellations", "decisions", "contents", "orders", "marks"];
 /// The number of lease durations after which a leader counts as lost.
 const LOST_AFTER: i64 = 3;
 /// The share of a limit below which the calls left are few.
 const LOW: f64 = 0.1;
+/// The number of sweeps within the default age limit of an inventory.
+const SWEEPS_PER_AGE: f64 = 3.0;
+/// The default schedule of sweeps, in seconds.
+const SCHEDULE: f64 = 300.0;
 /// The columns of a message.
 const MESSAGE: usize = 160;
 /// The number of objects that a line names.
@@ -165,9 +168,19 @@ fn leader(lease: &LeaseView, found: &StatusFindings) -> Check {
                 State::Problem,
                 format!("no operator leads in namespace {namespace} since {since}{last}"),
             )
-            .next(format!("kubectl logs -n {namespace} deployment/{OPERATOR} --tail=50"))
+            .next(format!(
+                "kubectl logs -n {namespace} deployment/{} --tail=50{}",
+                deployment_in(namespace, found),
+                found.place_flags
+            ))
         }
     }
+}
+
+/// The name of the operator's Deployment in a namespace.
+fn deployment_in<'f>(namespace: &str, found: &'f StatusFindings) -> &'f str {
+    let mut deployments = found.deployments.iter().flatten();
+    deployments.find(|deployment| deployment.namespace == namespace).map_or(OPERATOR, |deployment| &deployment.name)
 }
 
 fn deployments(found: &StatusFindings) -> Vec<Check> {
@@ -181,15 +194,16 @@ fn deployments(found: &StatusFindings) -> Vec<Check> {
         return vec![Check::new(SUBJECT, State::Note, text)];
     }
     let check = |deployment: &DeploymentView| {
-        let DeploymentView { namespace, name, image, ready, wanted } = deployment;
+        let DeploymentView { namespace, name, image, ready, wanted, .. } = deployment;
+        let flags = &found.place_flags;
         let text = format!("{ready} of {wanted} replicas of {namespace}/{name} are ready, image {image}");
         match (*ready, *wanted) {
             (_, 0) => Check::new(SUBJECT, State::Problem, text)
-                .next(format!("kubectl scale deployment {name} -n {namespace} --replicas=2")),
+                .next(format!("kubectl scale deployment {name} -n {namespace} --replicas=2{flags}")),
             (0, _) => Check::new(SUBJECT, State::Problem, text)
-                .next(format!("kubectl describe deployment {name} -n {namespace}")),
+                .next(format!("kubectl describe deployment {name} -n {namespace}{flags}")),
             (ready, wanted) if ready < wanted => Check::new(SUBJECT, State::Note, text)
-                .next(format!("kubectl describe deployment {name} -n {namespace}")),
+                .next(format!("kubectl describe deployment {name} -n {namespace}{flags}")),
             _ => Check::new(SUBJECT, State::Ok, text),
         }
     };
@@ -197,24 +211,28 @@ fn deployments(found: &StatusFindings) -> Vec<Check> {
 }
 
 /// The operator's own report: its version, budget and sweeps.
-fn reported(report: &Result<LeaderReport, String>, found: &StatusFindings) -> Vec<Check> {
+fn reported(report: &Result<LeaderReport, Unreported>, found: &StatusFindings) -> Vec<Check> {
     const SUBJECT: &str = "Sweeps";
     let report = match report {
         Ok(report) => report,
-        Err(message) => {
+        Err(Unreported { namespace, message, is_forbidden }) => {
             let text = format!("the operator's own report cannot be read: {}", show::clip(message, MESSAGE));
-            let next = "read it with the right to get pods/proxy in the namespace of the operator, or with kubectl port-forward";
+            let next = if *is_forbidden {
+                remedy::read_reports(found, namespace)
+            } else {
+                format!("kubectl get pods -n {namespace}{}", found.place_flags)
+            };
             return vec![Check::new(SUBJECT, State::Unknown, text).next(next)];
         }
     };
-    let logs = || format!("kubectl logs -n {} {} --tail=50", report.namespace, report.pod);
-    let mut checks: Vec<_> = std::iter::once(version(report)).chain(budget(report)).collect();
+    let logs = || format!("kubectl logs -n {} {} --tail=50{}", report.namespace, report.pod, found.place_flags);
+    let mut checks: Vec<_> = std::iter::once(version(report)).chain(budget(report, found)).collect();
     let failures = report.failures.iter().map(|(name, failure)| {
         Check::new("Readiness", State::Problem, format!("{name}: {}", show::clip(failure, MESSAGE))).next(logs())
     });
     checks.extend(failures);
     for (kind, sweep) in &report.kinds {
-        let pace = pace(sweep, found.now);
+        let pace = pace(sweep, &report.namespace, found);
         let ago = sweep.age.map(|age| age_of(age, found.now));
         let mut text = match &ago {
             Some(ago) => format!("{kind}: listed {ago} ago"),
@@ -245,9 +263,10 @@ fn reported(report: &Result<LeaderReport, String>, found: &StatusFindings) -> Ve
 }
 
 /// The sweep frequency of a kind, if it differs from the schedule.
-fn pace(sweep: &KindReport, now: jiff::Timestamp) -> Option<PaceText> {
-    let (interval, reason) = sweep.interval.as_ref()?;
-    let (interval, scheduled) = (age_of(*interval, now), age_of(sweep.scheduled?, now));
+fn pace(sweep: &KindReport, namespace: &str, found: &StatusFindings) -> Option<PaceText> {
+    let now = found.now;
+    let (seconds, reason) = sweep.interval.as_ref()?;
+    let (interval, scheduled) = (age_of(*seconds, now), age_of(sweep.scheduled?, now));
     let calls = sweep.calls.unwrap_or_default();
     let mut pace =
         PaceText { text: format!("swept every {interval} instead of {scheduled}"), state: State::Note, next: None };
@@ -259,15 +278,12 @@ fn pace(sweep: &KindReport, now: jiff::Timestamp) -> Option<PaceText> {
         }
         Reason::TokenLimit => {
             let _ = write!(pace.text, ": a sweep takes {calls} calls");
-            pace.next =
-                Some("raise --requests-per-hour if the token allows more, or set a longer --sync-schedule".to_owned());
+            pace.next = Some(remedy::set(found, namespace, &remedy::SYNC_SCHEDULE, &minutes(*seconds)));
         }
         Reason::Shortage => {
             let _ = write!(pace.text, ": a sweep takes {calls} calls, too many for --inventory-max-age");
             pace.state = State::Problem;
-            pace.next = Some(
-                "set a longer --inventory-max-age, or raise --requests-per-hour if the token allows more".to_owned(),
-            );
+            pace.next = Some(remedy::set(found, namespace, &remedy::MAX_AGE, &minutes(*seconds * SWEEPS_PER_AGE)));
         }
     }
     if let Some(due) = sweep.due.filter(|due| *due > 0.0) {
@@ -287,8 +303,12 @@ struct PaceText {
 fn unreported(found: &StatusFindings) -> Option<Check> {
     let leases = found.leases.as_ref().ok().filter(|_| found.reports.is_empty())?;
     let holder = leases.iter().find_map(|lease| lease.holder.as_ref())?;
-    let text = format!("reading the report of leader {holder}: it is not a pod of the cluster");
-    Some(Check::new("Sweeps", State::Note, text).next("curl http://ADDRESS/readyz?verbose, at its --metrics-address"))
+    let machine = holder.rsplit_once('_').map_or(holder.as_str(), |(machine, _)| machine);
+    let text = format!(
+        "the leader is no pod of the cluster, so that its lists, budget and failures cannot be read here; read \
+         /readyz?verbose at its --metrics-address on {machine}"
+    );
+    Some(Check::new("Sweeps", State::Note, text))
 }
 
 fn version(report: &LeaderReport) -> Check {
@@ -310,28 +330,31 @@ fn version(report: &LeaderReport) -> Check {
 }
 
 /// Nothing before the first call.
-fn budget(report: &LeaderReport) -> Option<Check> {
+fn budget(report: &LeaderReport, found: &StatusFindings) -> Option<Check> {
     const SUBJECT: &str = "Budget";
+    let longest = report.kinds.values().filter_map(|sweep| sweep.scheduled).fold(0.0, f64::max);
+    let rarer = || {
+        let schedule = minutes(if longest > 0.0 { longest * 2.0 } else { SCHEDULE * 2.0 });
+        remedy::set(found, &report.namespace, &remedy::SYNC_SCHEDULE, &schedule)
+    };
     let window =
         |(window, (left, limit)): (&String, &(f64, f64))| format!("{left} of {limit} calls left this {window}");
     let text = report.budget.iter().map(window).collect::<Vec<_>>().join(", ");
     let is_low = report.budget.values().any(|(left, limit)| *left < limit * LOW);
     if report.pause > 0.0 {
         let text = format!("DigitalOcean requested a pause of all calls; {:.0} s remain; {text}", report.pause);
-        return Some(
-            Check::new(SUBJECT, State::Note, text)
-                .next("set a longer --sync-schedule, or use the token for the operator alone"),
-        );
+        return Some(Check::new(SUBJECT, State::Note, text).next(rarer()));
     }
     if report.budget.is_empty() {
         return None;
     }
     let check = Check::new(SUBJECT, if is_low { State::Note } else { State::Ok }, text);
-    Some(if is_low {
-        check.next("set a longer --sync-schedule, or raise --requests-per-hour if the token allows more")
-    } else {
-        check
-    })
+    Some(if is_low { check.next(rarer()) } else { check })
+}
+
+/// A number of seconds as a duration of whole minutes, for a setting.
+fn minutes(seconds: f64) -> String {
+    format!("{:.0}m", (seconds / 60.0).ceil())
 }
 
 /// A number of seconds, as an age.
@@ -346,39 +369,34 @@ fn policies(found: &StatusFindings) -> Check {
         Err(message) => return Check::unreadable(SUBJECT, message),
         Ok(policies) => policies,
     };
-    if !policies.unbound.is_empty() {
-        let names = first(&policies.unbound, NAMED, ", ");
+    if let Some((_, installation)) = policies.unbound.first() {
+        let names: Vec<&str> = policies.unbound.iter().map(|(name, _)| name.as_str()).collect();
+        let names = first(&names, NAMED, ", ");
         return Check::new(
             SUBJECT,
             State::Problem,
             format!("admission policies without a binding that denies enforce nothing: {names}"),
         )
-        .next(again("arcadia-operator"));
+        .next(remedy::policies(found, Some(installation)));
     }
     let incomplete = policies.bound.iter().find_map(|(installation, parts)| {
-        let missing: Vec<_> = POLICIES.into_iter().filter(|part| !parts.contains(*part)).collect();
+        let missing: Vec<_> = NAMES.into_iter().filter(|part| !parts.contains(*part)).collect();
         let text = || format!("installation {installation} lacks the admission policies {}", missing.join(", "));
         (!missing.is_empty()).then(|| (text(), installation))
     });
     match incomplete {
-        Some((text, installation)) => Check::new(SUBJECT, State::Problem, text).next(again(installation)),
+        Some((text, installation)) => {
+            Check::new(SUBJECT, State::Problem, text).next(remedy::policies(found, Some(installation)))
+        }
         None if policies.bound.is_empty() => {
             let text = "no admission policies: everyone who may patch a drift may decide it, under any name";
-            Check::new(SUBJECT, State::Note, text).next(again("arcadia-operator"))
+            Check::new(SUBJECT, State::Note, text).next(remedy::policies(found, None))
         }
         None => {
             let names: Vec<_> = policies.bound.keys().map(String::as_str).collect();
             Check::new(SUBJECT, State::Ok, format!("decisions are checked, by {}", names.join(", ")))
         }
     }
-}
-
-/// The command that installs the admission policies again.
-fn again(installation: &str) -> String {
-    format!(
-        "helm upgrade {installation} charts/arcadia-operator -n NAMESPACE --reuse-values --set admissionPolicies.create=true, \
-         or: kubectl apply -k deploy/overlays/OVERLAY"
-    )
 }
 
 fn records(found: &StatusFindings) -> Vec<Check> {
@@ -408,13 +426,14 @@ fn records(found: &StatusFindings) -> Vec<Check> {
             trouble.example
         );
         let (namespace, name) = trouble.example.split_once('/').unwrap_or_default();
-        checks.push(Check::new(SUBJECT, state, text).next(format!("kubectl arcadia show pr/{name} -n {namespace}")));
+        let next = format!("kubectl arcadia show pr/{name} -n {namespace}{}", found.place_flags);
+        checks.push(Check::new(SUBJECT, state, text).next(next));
     }
     checks
 }
 
-fn summary(records: &Records) -> String {
-    let Records { all, in_sync, drifted, suspended, standing, .. } = records;
+fn summary(records: &RecordCounts) -> String {
+    let RecordCounts { all, in_sync, drifted, suspended, standing, .. } = records;
     let mut text = format!("{}: {in_sync} in sync, {drifted} with drift", count(*all, "record"));
     for (number, what) in [(*suspended, "suspended"), (*standing, "with acceptances that stand")] {
         if number > 0 {
@@ -437,7 +456,8 @@ fn sagas(found: &StatusFindings) -> Vec<Check> {
         let text = format!("{} {phase}: {}", count(names.len(), "saga"), first(names, NAMED, ", "));
         let (namespace, name) = names.first().and_then(|name| name.split_once('/')).unwrap_or_default();
         let state = if phase == "Stuck" { State::Problem } else { State::Ok };
-        Check::new(SUBJECT, state, text).next(format!("kubectl arcadia saga tree {name} -n {namespace}"))
+        let next = format!("kubectl arcadia saga tree {name} -n {namespace}{}", found.place_flags);
+        Check::new(SUBJECT, state, text).next(next)
     };
     sagas.iter().map(check).collect()
 }
@@ -457,36 +477,26 @@ fn rights(found: &StatusFindings) -> Vec<Check> {
     let check = |(role, rights): (&UserRole, &Vec<&str>)| {
         let state = if *role == UserRole::Viewer { State::Problem } else { State::Note };
         let text = format!("you may not {} in {}", rights.join(", "), place(found));
-        let (binding, namespace) = if is_everywhere(found) {
-            ("clusterrolebinding", String::new())
-        } else {
-            ("rolebinding", format!(" -n {}", found.namespace))
-        };
-        let bind = format!(
-            "an administrator grants them with: kubectl create {binding} {role} --clusterrole={role} --user=USER{namespace}",
-            role = role.name(),
-        );
-        Check::new(SUBJECT, state, text).next(bind)
+        Check::new(SUBJECT, state, text).next(remedy::bind(found, *role))
     };
     missing.iter().map(check).collect()
 }
 
-fn is_everywhere(found: &StatusFindings) -> bool {
-    found.flag == " -A"
-}
-
 fn place(found: &StatusFindings) -> String {
-    if is_everywhere(found) { "all namespaces".to_owned() } else { format!("namespace {}", found.namespace) }
+    if found.is_all { "all namespaces".to_owned() } else { format!("namespace {}", found.namespace) }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use expect_test::expect;
     use jiff::Timestamp;
     use kube::api::DynamicObject;
 
     use super::*;
-    use crate::cli::status::{found::Policies, report::tests::report as report_of_a_pod};
+    use crate::cli::status::{
+        found::{Policies, RecordState},
+        report::tests::report as report_of_a_pod,
+    };
 
     fn record(number: usize, in_sync: (&str, &str)) -> DynamicObject {
         let (status, reason) = in_sync;
@@ -500,11 +510,12 @@ mod tests {
         .unwrap()
     }
 
-    fn healthy() -> StatusFindings {
-        let mut records = Records::default();
-        for number in 1..=3 {
-            records.add(&record(number, ("True", "NoDrift")));
-        }
+    fn records(records: &[DynamicObject]) -> RecordCounts {
+        records.iter().map(RecordState::read).collect()
+    }
+
+    pub(in crate::cli::status) fn healthy() -> StatusFindings {
+        let records = records(&[1, 2, 3].map(|number| record(number, ("True", "NoDrift"))));
         StatusFindings {
             now: "2026-05-10T12:00:00Z".parse().unwrap(),
             server_version: "v1.34.1".into(),
@@ -526,16 +537,20 @@ mod tests {
                 image: "registry/arcadia-operator:0.1.0".into(),
                 ready: 2,
                 wanted: 2,
+                ..DeploymentView::default()
             }]),
             policies: Ok(Policies {
-                bound: [("arcadia-operator".to_owned(), POLICIES.map(str::to_owned).into())].into(),
-                unbound: vec![],
+                bound: [("arcadia-operator".to_owned(), NAMES.map(str::to_owned).into())].into(),
+                ..Policies::default()
             }),
             records: Ok(records),
             sagas: Ok(BTreeMap::new()),
             rights: vec![(UserRole::Viewer, "list drifts".into(), true)],
+            user: "jane".into(),
             namespace: "default".into(),
+            is_all: false,
             flag: String::new(),
+            place_flags: String::new(),
         }
     }
 
@@ -563,10 +578,7 @@ mod tests {
     #[test]
     fn each_problem_comes_with_the_command_that_corrects_it() {
         let mut found = healthy();
-        let mut records = Records::default();
-        records.add(&record(1, ("False", "DriftOpen")));
-        records.add(&record(2, ("Unknown", "FieldsUnknown")));
-        found.records = Ok(records);
+        found.records = Ok(records(&[record(1, ("False", "DriftOpen")), record(2, ("Unknown", "FieldsUnknown"))]));
         found.leases = Ok(vec![LeaseView {
             namespace: "arcadia-system".into(),
             renewed: "2026-05-10T11:00:00Z".parse::<Timestamp>().ok(),
@@ -577,7 +589,7 @@ mod tests {
         found.reports = vec![];
         found.policies = Ok(Policies {
             bound: [("arcadia-operator".to_owned(), ["decisions".to_owned()].into())].into(),
-            unbound: vec![],
+            ..Policies::default()
         });
         found.sagas = Ok([("Stuck".to_owned(), vec!["default/resize-web-1".to_owned()])].into());
         found.rights = vec![
@@ -592,8 +604,8 @@ mod tests {
             PROBLEM   Leader        no operator leads in namespace arcadia-system since 60m
                                     -> kubectl logs -n arcadia-system deployment/arcadia-operator --tail=50
             note      Operator      no Deployment has the label of the operator: it runs outside of the cluster, or is not installed
-            PROBLEM   Policies      installation arcadia-operator lacks the admission policies saga-decisions, cancellations, contents, orders, marks
-                                    -> helm upgrade arcadia-operator charts/arcadia-operator -n NAMESPACE --reuse-values --set admissionPolicies.create=true, or: kubectl apply -k deploy/overlays/OVERLAY
+            PROBLEM   Policies      installation arcadia-operator lacks the admission policies saga-decisions, cancellations, orders, contents, marks, revert-marks
+                                    -> kubectl apply -k deploy/overlays/cluster-wide
             ok        Records       2 records: 0 in sync, 1 with drift
             note      Drifts        1 drift open
                                     -> kubectl arcadia inbox
@@ -602,9 +614,9 @@ mod tests {
             PROBLEM   Sagas         1 saga Stuck: default/resize-web-1
                                     -> kubectl arcadia saga tree resize-web-1 -n default
             PROBLEM   Your rights   you may not list drifts in namespace default
-                                    -> an administrator grants them with: kubectl create rolebinding arcadia-viewer --clusterrole=arcadia-viewer --user=USER -n default
+                                    -> an administrator grants them with: kubectl create rolebinding arcadia-viewer-jane --clusterrole=arcadia-viewer --user=jane -n default
             note      Your rights   you may not accept drifts, create sagas in namespace default
-                                    -> an administrator grants them with: kubectl create rolebinding arcadia-platform-admin --clusterrole=arcadia-platform-admin --user=USER -n default
+                                    -> an administrator grants them with: kubectl create rolebinding arcadia-platform-admin-jane --clusterrole=arcadia-platform-admin --user=jane -n default
 
             5 problems found.
         "#]].assert_eq(&render(&checks, Paint::NONE));
@@ -621,32 +633,36 @@ mod tests {
         found.reports = vec![
             Ok(report_of_a_pod()),
             Ok(short),
-            Err("pods \"x\" is forbidden: User \"jane\" cannot get pods/proxy".into()),
+            Err(Unreported {
+                namespace: "arcadia-system".into(),
+                message: "pods \"x\" is forbidden: User \"jane\" cannot get pods/proxy".into(),
+                is_forbidden: true,
+            }),
         ];
         let reported: Vec<_> = found.reports.iter().flat_map(|report| reported(report, &found)).collect();
         expect![[r#"
             ok        Version     0.1.0, as this command
             note      Budget      DigitalOcean requested a pause of all calls; 30 s remain; 4000 of 4500 calls left this hour, 12 of 225 calls left this minute
-                                  -> set a longer --sync-schedule, or use the token for the operator alone
+                                  -> kubectl edit deployment arcadia-operator -n arcadia-system   # --sync-schedule=10m
             PROBLEM   Readiness   sagas: listing the sagas
                                   -> kubectl logs -n arcadia-system arcadia-operator-7d9f --tail=50
             PROBLEM   Sweeps      Domain: listed 20m ago; too old to compare; swept every 30m instead of 5m: a sweep takes 900 calls, too many for --inventory-max-age
                                   -> kubectl logs -n arcadia-system arcadia-operator-7d9f --tail=50
             note      Sweeps      Droplet: listed 12s ago, 34 recorded, 5 not recorded; swept every 7m instead of 5m: a sweep takes 501 calls; the next one is due in 7m
-                                  -> raise --requests-per-hour if the token allows more, or set a longer --sync-schedule
+                                  -> kubectl edit deployment arcadia-operator -n arcadia-system   # --sync-schedule=8m
             PROBLEM   Sweeps      Volume: never listed; listing Volume: the token needs block_storage:read
                                   -> kubectl logs -n arcadia-system arcadia-operator-7d9f --tail=50
             note      Version     the operator is 0.0.9, and this command is 0.1.0; both work together
             note      Budget      4000 of 4500 calls left this hour, 12 of 225 calls left this minute
-                                  -> set a longer --sync-schedule, or raise --requests-per-hour if the token allows more
+                                  -> kubectl edit deployment arcadia-operator -n arcadia-system   # --sync-schedule=10m
             PROBLEM   Sweeps      Domain: listed 20m ago; too old to compare; swept every 30m instead of 5m: a sweep takes 900 calls, too many for --inventory-max-age
                                   -> kubectl logs -n arcadia-system arcadia-operator-7d9f --tail=50
             note      Sweeps      Droplet: listed 12s ago, 34 recorded, 5 not recorded; swept every 7m instead of 5m: a sweep takes 501 calls; the next one is due in 7m
-                                  -> raise --requests-per-hour if the token allows more, or set a longer --sync-schedule
+                                  -> kubectl edit deployment arcadia-operator -n arcadia-system   # --sync-schedule=8m
             PROBLEM   Sweeps      Volume: never listed; listing Volume: the token needs block_storage:read
                                   -> kubectl logs -n arcadia-system arcadia-operator-7d9f --tail=50
             unknown   Sweeps      the operator's own report cannot be read: pods "x" is forbidden: User "jane" cannot get pods/proxy
-                                  -> read it with the right to get pods/proxy in the namespace of the operator, or with kubectl port-forward
+                                  -> an administrator grants it with: kubectl create role arcadia-report --verb=get --resource=pods,pods/proxy -n arcadia-system && kubectl create rolebinding arcadia-report-jane --role=arcadia-report --user=jane -n arcadia-system
 
             5 problems found.
         "#]].assert_eq(&render(&reported, Paint::NONE));
@@ -668,7 +684,7 @@ mod tests {
                                     -> kubectl get deployments -A -l app.kubernetes.io/name=arcadia-operator
             unknown   Operator      you may not read it: deployments.apps is forbidden: User "jane" cannot list
             note      Policies      no admission policies: everyone who may patch a drift may decide it, under any name
-                                    -> helm upgrade arcadia-operator charts/arcadia-operator -n NAMESPACE --reuse-values --set admissionPolicies.create=true, or: kubectl apply -k deploy/overlays/OVERLAY
+                                    -> helm upgrade arcadia-operator charts/arcadia-operator --install --create-namespace -n arcadia-system --set admissionPolicies.create=true,admissionPolicies.mutating=false
             ok        Your rights   all rights in namespace default
 
             2 problems found.
@@ -678,18 +694,15 @@ mod tests {
 
     #[test]
     fn what_passes_by_itself_is_no_problem_and_what_drift_hides_is_one() {
-        let mut records = Records::default();
-        records.add(&record(1, ("Unknown", "Reverting")));
         let mut partly = record(2, ("False", "DriftOpen"));
         partly.data["status"]["conditions"][0] =
             json!({ "type": "Ready", "status": "False", "reason": "InvalidField", "message": "there is no field nme" });
-        records.add(&partly);
         let mut found = healthy();
-        found.records = Ok(records);
+        found.records = Ok(records(&[record(1, ("Unknown", "Reverting")), partly]));
         found.leases = Ok(vec![LeaseView { holder: Some("laptop_1".into()), ..LeaseView::default() }]);
         found.reports = vec![];
         found.policies = Ok(Policies::default());
-        found.flag = " -A".into();
+        found.is_all = true;
         found.rights = vec![(UserRole::Viewer, "list drifts".into(), false)];
         let checks = checks(&found);
         let of = |subject: &str| checks.iter().filter(|check| check.subject == subject).collect::<Vec<_>>();
@@ -704,13 +717,19 @@ mod tests {
                 (State::Note, reverting.to_owned()),
             ]
         );
-        assert!(
-            of("Sweeps")[0].text.starts_with("reading the report of leader laptop_1: it is not a pod of the cluster")
-        );
+        assert!(of("Sweeps")[0].text.ends_with("at its --metrics-address on laptop"));
         let next = |subject: &str| of(subject)[0].next.clone().unwrap();
         assert!(next("Your rights").contains("kubectl create clusterrolebinding arcadia-viewer"), "{checks:?}");
-        assert!(next("Policies").contains("admissionPolicies.create=true"), "{checks:?}");
-        // Every check that needs a person comes with a command.
+        assert_eq!(next("Policies"), "kubectl apply -k deploy/overlays/cluster-wide");
+        // Every check that needs a person comes with a command that is ready to type.
+        let has_placeholder = |text: &str| {
+            let is_word = |word: &str| word.len() > 3 && word.chars().all(|sign| sign.is_ascii_uppercase());
+            text.split([' ', '=', '/', ',']).any(is_word)
+        };
+        assert!(
+            checks.iter().filter_map(|check| check.next.as_deref()).all(|next| !has_placeholder(next)),
+            "{checks:?}"
+        );
         assert!(checks.iter().all(|check| check.state != State::Problem || check.next.is_some()), "{checks:?}");
     }
 }

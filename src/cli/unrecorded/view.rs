@@ -7,16 +7,48 @@ use serde_json::{Value, json};
 
 use crate::{
     cli::{
-        survey::SurveyedResource,
+        drift::text,
+        survey::{SurveyedResource, address},
         text::{Table, age, count, lines},
     },
     comparison::show,
+    digitalocean::ResourceKey,
 };
 
 /// The columns of a name or of tags.
 const CELL: usize = 40;
 
-pub(super) fn table(unrecorded: &[SurveyedResource], in_baseline: usize, now: Timestamp) -> String {
+/// A live resource that no record names.
+pub(super) struct Unrecorded {
+    key: ResourceKey,
+    name: Option<String>,
+    region: Option<String>,
+    tags: Vec<String>,
+    created: Option<Timestamp>,
+    /// The price in US dollars, if the document contains it.
+    monthly: Option<f64>,
+}
+
+impl Unrecorded {
+    pub(super) fn of(found: &SurveyedResource) -> Self {
+        let price = |pointer: &str| found.document().pointer(pointer)?.as_f64();
+        let in_cents = || price("/subscription/tier/monthly_price_in_cents").map(|cents| cents / 100.0);
+        Self {
+            key: found.key.clone(),
+            name: found.name().map(str::to_owned),
+            region: found.region().map(str::to_owned),
+            tags: found.tags().into_iter().map(str::to_owned).collect(),
+            created: text(found.document(), "/created_at").and_then(|time| time.parse().ok()),
+            monthly: price("/size/price_monthly").or_else(in_cents),
+        }
+    }
+
+    fn address(&self) -> String {
+        address(&self.key)
+    }
+}
+
+pub(super) fn table(unrecorded: &[Unrecorded], in_baseline: usize, now: Timestamp) -> String {
     let baseline = if in_baseline == 0 { String::new() } else { format!(" {in_baseline} more are in the baseline.") };
     let Some(first) = unrecorded.first() else {
         return format!("Every resource is recorded.{baseline}\n");
@@ -28,11 +60,11 @@ pub(super) fn table(unrecorded: &[SurveyedResource], in_baseline: usize, now: Ti
         table.row([
             found.key.kind.to_string(),
             found.key.id.to_string(),
-            found.name().map(|name| show::short_text(name, CELL)).unwrap_or_default(),
-            found.region().unwrap_or_default().to_owned(),
-            show::clip(&found.tags().join(","), CELL),
-            created(found).map(|created| age(Some(created), now)).unwrap_or_default(),
-            monthly(found).map(|price| format!("${price:.2}")).unwrap_or_default(),
+            found.name.as_deref().map(|name| show::short_text(name, CELL)).unwrap_or_default(),
+            found.region.clone().unwrap_or_default(),
+            show::clip(&found.tags.join(","), CELL),
+            found.created.map(|created| age(Some(created), now)).unwrap_or_default(),
+            found.monthly.map(|price| format!("${price:.2}")).unwrap_or_default(),
         ]);
     }
     let counts: Vec<String> = counts.iter().map(|(kind, number)| format!("{number} {kind}")).collect();
@@ -46,28 +78,18 @@ pub(super) fn table(unrecorded: &[SurveyedResource], in_baseline: usize, now: Ti
     )
 }
 
-pub(super) fn json(unrecorded: &[SurveyedResource]) -> Value {
+pub(super) fn json(unrecorded: &[Unrecorded]) -> Value {
     let resources = unrecorded.iter().map(|found| {
         json!({
-            "kind": found.key.kind, "id": &*found.key.id, "name": found.name(), "region": found.region(),
-            "tags": found.tags(), "createdAt": created(found), "monthlyPrice": monthly(found),
+            "kind": found.key.kind, "id": &*found.key.id, "name": found.name, "region": found.region,
+            "tags": found.tags, "createdAt": found.created, "monthlyPrice": found.monthly,
         })
     });
     json!({ "unrecorded": resources.collect::<Vec<_>>() })
 }
 
-pub(super) fn names(unrecorded: &[SurveyedResource]) -> String {
-    lines(unrecorded.iter().map(SurveyedResource::address))
-}
-
-fn created(found: &SurveyedResource) -> Option<Timestamp> {
-    found.document.get("created_at")?.as_str()?.parse().ok()
-}
-
-/// The price in US dollars, if the document contains it.
-fn monthly(found: &SurveyedResource) -> Option<f64> {
-    let of = |pointer: &str| found.document.pointer(pointer)?.as_f64();
-    of("/size/price_monthly").or_else(|| of("/subscription/tier/monthly_price_in_cents").map(|cents| cents / 100.0))
+pub(super) fn names(unrecorded: &[Unrecorded]) -> String {
+    lines(unrecorded.iter().map(Unrecorded::address))
 }
 
 #[cfg(test)]
@@ -82,7 +104,8 @@ mod tests {
         let droplet = json!({ "name": "web-1", "tags": ["web", "prod"], "region": { "slug": "nyc3" },
             "created_at": "2026-05-01T12:00:00Z", "size": { "price_monthly": 24 } });
         let all =
-            [found("Droplet", "3164444", droplet), found("Domain", "example.com", json!({ "name": "example.com" }))];
+            [found("Droplet", "3164444", &droplet), found("Domain", "example.com", &json!({ "name": "example.com" }))]
+                .map(|found| Unrecorded::of(&found));
         let now = "2026-05-10T12:00:00Z".parse().unwrap();
         expect![[r#"
             KIND      ID            NAME          REGION   TAGS       AGE   MONTHLY

@@ -31,41 +31,62 @@ const LISTED_ONCE: &str = "only lists show it, and one list alone may lag behind
 const TOO_OLD: &str =
     "no list shows it, and it was read too long ago; such parts take turns, within the budget of calls";
 
-/// The pause before a row that a GET contradicts is requested again.
-const ASK_AGAIN: Duration = Duration::from_mins(10);
+/// The pauses before a resource is read again whose row a GET contradicts. The row may lag; or the live value changed
+/// back before any list showed another one, such as after a revert. The pause doubles from the first to the second.
+const READ_AGAIN: [Duration; 2] = [Duration::from_secs(10), Duration::from_mins(10)];
 
 /// The responses about one live resource.
 #[derive(Clone, Debug)]
 pub(super) struct Responses {
     list: Option<Shot>,
-    /// Most resources have none.
-    get: Option<Box<DocumentPart>>,
-    /// By position in the kind's `reads`.
-    readings: Vec<DocumentPart>,
     /// The fields that the list's row does not show completely.
     lacking: FieldSet,
-    /// The fields among them that a GET does not show either, while the row is unchanged.
-    settled: FieldSet,
     /// The evidence of other responses for the list's row.
     standing: Evidence,
     /// The recorded fields.
     fields: FieldSet,
     /// The scopes that the token is known to have.
     scopes: Arc<[&'static str]>,
-    shown: ShownDocument,
-}
-
-/// The document that responses make together.
-#[derive(Clone, Debug)]
-struct ShownDocument {
-    /// The text of the document; none if it is the text of the newest response.
-    merged: Option<Box<PackedText>>,
+    /// Parts of the document that no response shows.
     unread: Arc<[UnreadPart]>,
     is_confirmed: bool,
     is_partial: bool,
+    /// None for most resources.
+    more: Option<Box<More>>,
+}
+
+/// The responses besides the lists, and what comes of them.
+#[derive(Clone, Debug, Default)]
+struct More {
+    get: DocumentPart,
+    /// By position in the kind's `reads`.
+    readings: Vec<DocumentPart>,
+    /// The fields that the list's row does not show completely, and a GET does not show either, while the row is
+    /// unchanged.
+    settled: FieldSet,
+    /// The time of the first GET that contradicted the list's row, if the last one does.
+    contradicted_since: Option<Instant>,
+    /// The text of the document; none if it is the text of the newest response.
+    merged: Option<PackedText>,
     /// The time of the oldest response that the document depends on besides its newest.
     rests_on: Option<Instant>,
 }
+
+impl More {
+    fn has_responses(&self) -> bool {
+        self.get.shot.is_some() || self.get.error.is_some() || !self.readings.is_empty()
+    }
+}
+
+/// Nothing besides the lists.
+static NOTHING_MORE: More = More {
+    get: NEVER_READ_PART,
+    readings: Vec::new(),
+    settled: FieldSet::NONE,
+    contradicted_since: None,
+    merged: None,
+    rests_on: None,
+};
 
 /// One response.
 #[derive(Clone, Debug)]
@@ -84,8 +105,9 @@ struct DocumentPart {
     is_confirmed: bool,
 }
 
+const NEVER_READ_PART: DocumentPart = DocumentPart { shot: None, error: None, is_confirmed: false };
 /// A part that was never read.
-static NEVER_READ: DocumentPart = DocumentPart { shot: None, error: None, is_confirmed: false };
+static NEVER_READ: DocumentPart = NEVER_READ_PART;
 
 /// The path of a part's response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,21 +142,24 @@ impl Responses {
     fn empty() -> Self {
         Self {
             list: None,
-            get: None,
-            readings: Vec::new(),
             lacking: FieldSet::default(),
-            settled: FieldSet::default(),
             standing: Evidence::default(),
             fields: FieldSet::default(),
             scopes: Arc::default(),
-            shown: ShownDocument {
-                merged: None,
-                unread: Arc::default(),
-                is_confirmed: false,
-                is_partial: false,
-                rests_on: None,
-            },
+            unread: Arc::default(),
+            is_confirmed: false,
+            is_partial: false,
+            more: None,
         }
+    }
+
+    /// The responses besides the lists.
+    fn more(&self) -> &More {
+        self.more.as_deref().unwrap_or(&NOTHING_MORE)
+    }
+
+    fn more_mut(&mut self) -> &mut More {
+        self.more.get_or_insert_default()
     }
 
     /// After the row of a list. It confirms earlier values that are equal.
@@ -144,7 +169,7 @@ impl Responses {
             return shown.seen_again(at);
         }
         let is_get_newer = shown.is_get_newer();
-        let get = shown.get().shot.as_ref();
+        let get = shown.more().get.shot.as_ref();
         let counts = is_get_newer || !shown.standing.contradicted.is_empty();
         let [listed, got] = [shown.list.as_ref(), get.filter(|_| counts)].map(|shot| shot.map(|it| it.text.unpack()));
         let before =
@@ -154,7 +179,9 @@ impl Responses {
         let text = get.filter(|get| get.text == text).map_or(text, |get| get.text.clone());
         shown.standing = standing;
         shown.lacking = lacking(row, &new);
-        shown.settled = FieldSet::default();
+        if let Some(more) = &mut shown.more {
+            more.settled = FieldSet::default();
+        }
         shown.list = Some(Shot { text, at });
         shown
     }
@@ -170,19 +197,24 @@ impl Responses {
         self
     }
 
-    /// Whether a list that shows the same row again changes nothing but its time, where these fields are recorded and
-    /// need nothing besides the lists.
+    /// Whether a list that shows the same row again does nothing but confirm it, where these fields are recorded and need
+    /// nothing besides the lists.
     pub(super) fn is_settled(&self, row: &KindDefinition, fields: FieldSet) -> bool {
-        self.get.is_none()
-            && self.readings.is_empty()
-            && self.standing == Evidence::default()
-            && self.shown.is_confirmed
+        !self.more().has_responses()
+            && self.standing.contradicted.is_empty()
             && self.fields == fields
             && self.unlisted(row, fields).is_empty()
     }
 
+    /// After a list with the same row, of a resource that [`Self::is_settled`].
+    pub(super) fn confirm(&mut self, at: Instant) {
+        self.standing = Evidence::default();
+        self.is_confirmed = true;
+        self.set_listed_at(at);
+    }
+
     /// Sets the time of the last list.
-    pub(super) fn set_listed_at(&mut self, at: Instant) {
+    fn set_listed_at(&mut self, at: Instant) {
         if let Some(list) = &mut self.list {
             list.at = at;
         }
@@ -198,12 +230,16 @@ impl Responses {
     /// Applies a GET of the resource.
     pub(super) fn take_get(&mut self, row: &KindDefinition, text: &str, at: Instant) {
         let only_get = FieldSet::fields(row, row.only_get.iter().map(Pattern::root));
-        self.settled = self.lacking.both(lacking(row, text)).without(only_get);
+        let settled = self.lacking.both(lacking(row, text)).without(only_get);
         let listed = self.list.as_ref().map(|list| list.text.unpack());
         self.standing = self.standing.of_get(row, listed.as_deref(), text);
         let same = self.list.as_ref().filter(|_| listed.as_deref() == Some(text));
         let text = same.map_or_else(|| self.pack(text), |list| list.text.clone());
-        self.get = Some(Box::new(DocumentPart { shot: Some(Shot { text, at }), error: None, is_confirmed: true }));
+        let is_contradicted = !self.standing.contradicted.is_empty();
+        let more = self.more_mut();
+        more.contradicted_since = is_contradicted.then(|| more.contradicted_since.unwrap_or(at));
+        more.settled = settled;
+        more.get = DocumentPart { shot: Some(Shot { text, at }), error: None, is_confirmed: true };
     }
 
     /// Packs a text like the list's row.
@@ -212,12 +248,12 @@ impl Responses {
     }
 
     fn get(&self) -> &DocumentPart {
-        self.get.as_deref().unwrap_or(&NEVER_READ)
+        &self.more().get
     }
 
     /// A GET of the resource failed.
     pub(super) fn fail_get(&mut self, why: Arc<str>) {
-        self.get.get_or_insert_default().error = Some(why);
+        self.more_mut().get.error = Some(why);
     }
 
     /// Applies the part from a path of the kind's `reads`.
@@ -229,10 +265,11 @@ impl Responses {
         outcome: Result<Arc<str>, Arc<str>>,
         at: Instant,
     ) {
-        if self.readings.len() <= position {
-            self.readings.resize_with(position + 1, DocumentPart::default);
+        let readings = &mut self.more_mut().readings;
+        if readings.len() <= position {
+            readings.resize_with(position + 1, DocumentPart::default);
         }
-        let Some((part, reading)) = self.readings.get_mut(position).zip(row.reads.get(position)) else { return };
+        let Some((part, reading)) = readings.get_mut(position).zip(row.reads.get(position)) else { return };
         match outcome {
             Ok(text) => {
                 let before = part.shot.as_ref();
@@ -254,18 +291,25 @@ impl Responses {
     /// The calls that the recorded fields need besides the lists.
     pub(super) fn wants(&self, row: &KindDefinition, fields: FieldSet) -> Wants {
         let is_due = self.list.is_some() && !self.is_get_newer();
-        let age = self.list.as_ref().zip(self.get().shot.as_ref()).map(|(list, get)| list.at.duration_since(get.at));
-        let is_to_ask_again = self.standing.contradicted.has(fields) && age.is_some_and(|age| age >= ASK_AGAIN);
+        let is_to_read_again = self.standing.contradicted.has(fields) && self.is_contradicted_for_long();
         let readings = row.reads.iter().enumerate().filter(|(_, reading)| reading.is_for(row, fields));
         Wants {
-            get: is_due && (is_to_ask_again || !self.unlisted(row, fields).is_empty()),
+            get: is_due && (is_to_read_again || !self.unlisted(row, fields).is_empty()),
             readings: readings.map(|(position, _)| position).collect(),
         }
     }
 
+    /// Whether the last GET is old enough to be repeated, if it contradicts the list's row.
+    fn is_contradicted_for_long(&self) -> bool {
+        let Some((list, get)) = self.list.as_ref().zip(self.get().shot.as_ref()) else { return false };
+        let [first, longest] = READ_AGAIN;
+        let lasted = self.more().contradicted_since.map_or(Duration::ZERO, |since| get.at.duration_since(since));
+        list.at.duration_since(get.at) >= lasted.clamp(first, longest)
+    }
+
     /// The recorded fields that only a GET can show.
     fn unlisted(&self, row: &KindDefinition, fields: FieldSet) -> FieldSet {
-        let unlisted = self.lacking.both(fields).without(self.settled);
+        let unlisted = self.lacking.both(fields).without(self.more().settled);
         if unlisted.is_empty() {
             return unlisted;
         }
@@ -280,7 +324,7 @@ impl Responses {
 
     /// The time of its last extra calls, which determines the order of turns.
     pub(super) fn turn(&self, wants: &Wants) -> Option<Instant> {
-        let readings = wants.readings.iter().map(|reading| self.readings.get(*reading)?.shot.as_ref());
+        let readings = wants.readings.iter().map(|reading| self.more().readings.get(*reading)?.shot.as_ref());
         let get = wants.get.then_some(self.get().shot.as_ref());
         readings.chain(get).map(|shot| shot.map(|shot| shot.at)).min().flatten()
     }
@@ -298,31 +342,35 @@ impl Responses {
         let special = row.only_get.iter().chain(&row.only_list).map(Pattern::root);
         let special = FieldSet::fields(row, special.chain(parts));
         let is_plain = older.is_none()
-            && self.readings.is_empty()
+            && self.more().readings.is_empty()
             && !self.fields.has(special.union(self.unlisted(row, self.fields)));
         let (merged, unread, rests_on) = if is_plain {
             (None, UNREAD_IF_PLAIN.get(row.name.as_str()).cloned().unwrap_or_default(), None)
         } else {
             self.merged(row, &newest, older, used)
         };
-        self.shown.merged = merged.map(|text| Box::new(newest.text.like(&text)));
-        if self.shown.unread != unread {
-            self.shown.unread = unread;
+        if self.more.is_some() || merged.is_some() || rests_on.is_some() {
+            let more = self.more_mut();
+            more.merged = merged.map(|text| newest.text.like(&text));
+            more.rests_on = rests_on;
         }
-        self.shown.rests_on = rests_on;
-        self.shown.is_confirmed = !self.unconfirmed(row, used).has(self.fields);
+        if self.unread != unread {
+            self.unread = unread;
+        }
+        self.is_confirmed = !self.unconfirmed(row, used).has(self.fields);
         let is_read = |position: &usize| {
-            let part = self.readings.get(*position).and_then(|part| part.shot.as_ref());
+            let part = self.more().readings.get(*position).and_then(|part| part.shot.as_ref());
             part.is_some_and(|shot| used.takes_part(shot))
         };
-        self.shown.is_partial = used.only_confirmed && !self.wants(row, self.fields).readings.iter().all(is_read);
+        self.is_partial = used.only_confirmed && !self.wants(row, self.fields).readings.iter().all(is_read);
     }
 
     /// The fields that only one list shows so far.
     fn unconfirmed(&self, row: &KindDefinition, used: Use) -> FieldSet {
         let has_get = self.get().shot.as_ref().is_some_and(|get| used.takes_response(get));
         let contradicted = if has_get { FieldSet::default() } else { self.standing.contradicted };
-        let parts = row.reads.iter().zip(&self.readings).filter(|(_, part)| !part.is_confirmed && part.shot.is_some());
+        let parts =
+            row.reads.iter().zip(&self.more().readings).filter(|(_, part)| !part.is_confirmed && part.shot.is_some());
         parts.fold(self.standing.unconfirmed.union(contradicted), |all, (reading, _)| {
             let implied = reading.implies.as_ref().map(|_| "features");
             all.union(FieldSet::fields(row, reading.into.keys().map(String::as_str).chain(implied)))
@@ -391,7 +439,7 @@ impl Responses {
             unread.extend(absent.map(|pattern| part_of(pattern.clone(), ONLY_LISTED)));
         }
         for (position, reading) in row.reads.iter().enumerate() {
-            let part = self.readings.get(position).unwrap_or(&NEVER_READ);
+            let part = self.more().readings.get(position).unwrap_or(&NEVER_READ);
             let implied = reading.implies.as_ref();
             let Some(shot) = part.shot.as_ref().filter(|shot| used.takes_part(shot)) else {
                 for field in reading.into.keys() {
@@ -426,15 +474,18 @@ impl Responses {
         let is_older = |get: &Shot| self.list.as_ref().is_some_and(|list| get.at < list.at);
         let is_needed = self.standing.contradicted.has(self.fields) || !self.unlisted(row, self.fields).is_empty();
         if self.get().shot.as_ref().is_some_and(is_older) && !is_needed {
-            self.get = None;
             self.standing.contradicted = FieldSet::default();
+            if let Some(more) = &mut self.more {
+                more.get = DocumentPart::default();
+            }
+            self.more = self.more.take().filter(|more| more.has_responses() || !more.settled.is_empty());
         }
     }
 
     /// The document, composed of the used responses.
     pub(super) fn document(&self, row: &KindDefinition, used: Use) -> Document {
         let since = used.responses_since.max(used.parts_since);
-        let is_too_old = self.shown.rests_on.zip(since).is_some_and(|(at, since)| at < since);
+        let is_too_old = self.rests_on().zip(since).is_some_and(|(at, since)| at < since);
         if is_too_old || used.only_confirmed {
             let mut shown = self.clone();
             shown.compose(row, used);
@@ -444,19 +495,18 @@ impl Responses {
     }
 
     fn as_composed(&self) -> Document {
-        let ShownDocument { unread, is_confirmed, is_partial, .. } = &self.shown;
         Document {
-            unread: Arc::clone(unread),
+            unread: Arc::clone(&self.unread),
             scopes: Arc::clone(&self.scopes),
-            is_confirmed: *is_confirmed,
-            is_partial: *is_partial,
+            is_confirmed: self.is_confirmed,
+            is_partial: self.is_partial,
             ..Document::whole(self.text().map(PackedText::unpack).unwrap_or_default())
         }
     }
 
     /// The text of the document.
     fn text(&self) -> Option<&PackedText> {
-        self.shown.merged.as_deref().or_else(|| self.newest().map(|shot| &shot.text))
+        self.more().merged.as_ref().or_else(|| self.newest().map(|shot| &shot.text))
     }
 
     /// Returns true if recorded fields need calls that were never made.
@@ -464,7 +514,8 @@ impl Responses {
         let Wants { readings, .. } = self.wants(row, self.fields);
         let is_new = |part: Option<&DocumentPart>| part.is_none_or(|part| part.shot.is_none() && part.error.is_none());
         let needs_get = self.list.is_some() && !self.unlisted(row, self.fields).is_empty();
-        (needs_get && is_new(Some(self.get()))) || readings.iter().any(|reading| is_new(self.readings.get(*reading)))
+        (needs_get && is_new(Some(self.get())))
+            || readings.iter().any(|reading| is_new(self.more().readings.get(*reading)))
     }
 
     pub(super) fn scopes(&self) -> &Arc<[&'static str]> {
@@ -477,11 +528,11 @@ impl Responses {
     }
 
     pub(super) fn rests_on(&self) -> Option<Instant> {
-        self.shown.rests_on
+        self.more().rests_on
     }
 
     pub(super) fn is_confirmed(&self) -> bool {
-        self.shown.is_confirmed
+        self.is_confirmed
     }
 
     /// Returns true if the last list showed this text.
@@ -491,8 +542,8 @@ impl Responses {
 
     /// Returns true if the documents have no difference that can change a verdict.
     pub(super) fn is_like(&self, other: &Self) -> bool {
-        let paths = |it: &Self| it.shown.unread.iter().map(|unread| unread.path.clone()).collect::<Vec<_>>();
-        let are_equal = || Arc::ptr_eq(&self.shown.unread, &other.shown.unread) || paths(self) == paths(other);
+        let paths = |it: &Self| it.unread.iter().map(|unread| unread.path.clone()).collect::<Vec<_>>();
+        let are_equal = || Arc::ptr_eq(&self.unread, &other.unread) || paths(self) == paths(other);
         self.text() == other.text() && self.scopes == other.scopes && are_equal()
     }
 

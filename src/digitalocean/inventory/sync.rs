@@ -32,8 +32,8 @@ pub struct Changes {
     pub changed: Vec<Arc<str>>,
     /// The ids among them that were unknown before.
     pub renewed: Vec<Arc<str>>,
-    /// Ids whose documents are unchanged, and now confirmed.
-    pub confirmed: Vec<Arc<str>>,
+    /// The number of documents that are unchanged, and now confirmed.
+    pub confirmed: usize,
     /// The number of resources of the kind.
     pub listed: usize,
     /// The number of calls, without the one-time calls for resources that were gone.
@@ -248,30 +248,33 @@ impl Inventory {
         stages
     }
 
-    /// Applies a sync. Returns the changed ids, those of them that were unknown before, and other ids that are now
-    /// confirmed.
+    /// Applies a sync. Returns the changed ids, those of them that were unknown before, and the number of other
+    /// documents that are now confirmed.
     fn take_over(
         &self,
         kind: Kind,
         started: Instant,
         again: Vec<Again>,
         mut entries: Vec<StagedResource>,
-    ) -> (Ids, Ids, Ids) {
+    ) -> (Ids, Ids, usize) {
         let mut kinds = self.kinds();
         let snapshot = kinds.entry(kind).or_default();
-        let (mut changed, mut renewed, mut confirmed) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut changed, mut renewed, mut confirmed) = (Vec::new(), Vec::new(), 0);
         for Again { id, fields, shown, since } in again {
             let is_as_it_was = |entry: &&mut CachedResource| entry.at == since;
             let Some(entry) = snapshot.resources.get_mut(&id).filter(is_as_it_was) else {
                 // Requested directly, or forgotten, since its knowledge was read.
-                let known = CachedState::Present(Arc::new(shown.listed_again(started)));
+                let mut shown = Responses::clone(&shown);
+                shown.confirm(started);
+                let known = CachedState::Present(Arc::new(shown));
                 entries.push(StagedResource { id, fields, entry: CachedResource::new(known, started) });
                 continue;
             };
             // The knowledge itself has no other owner now, so that it is not copied.
             drop(shown);
             if let CachedState::Present(shown) = &mut entry.known {
-                Arc::make_mut(shown).set_listed_at(started);
+                confirmed += usize::from(!shown.is_confirmed());
+                Arc::make_mut(shown).confirm(started);
             }
             entry.at = started;
             if std::mem::take(&mut entry.is_expired) {
@@ -301,7 +304,7 @@ impl Inventory {
                     if is_renewed || !older.is_some_and(|older| older.known.is_like(&entry.known)) {
                         changed.push(Arc::clone(&id));
                     } else if older.is_some_and(|older| entry.known.is_confirmed() && !older.known.is_confirmed()) {
-                        confirmed.push(Arc::clone(&id));
+                        confirmed += 1;
                     }
                     snapshot.resources.insert(id, entry);
                 }
@@ -343,7 +346,8 @@ fn sort(
             needs
         })
     };
-    let (mut again, mut found) = (Vec::new(), Vec::new());
+    let new = rows.values().filter(|staged| staged.before.is_none()).count();
+    let (mut again, mut found) = (Vec::with_capacity(rows.len() - new), Vec::with_capacity(new));
     for (id, staged) in rows {
         let fields = staged.fields;
         let confirmed = staged.confirmed(row).filter(|_| !needs_extras(fields));

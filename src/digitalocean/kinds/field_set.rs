@@ -9,6 +9,8 @@ use super::{Kind, KindDefinition};
 pub struct FieldSet(u64);
 
 impl FieldSet {
+    /// No field.
+    pub(in crate::digitalocean) const NONE: Self = Self(0);
     const OTHER: Self = Self(1 << 63);
 
     /// The document's fields that these recorded fields or paths depend on.

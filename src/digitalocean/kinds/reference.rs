@@ -46,6 +46,24 @@ pub fn reference() -> String {
     text
 }
 
+/// A Markdown table of the keys that count although nobody recorded them, for the page about comparing.
+#[must_use]
+pub fn reference_of_defaults() -> String {
+    let mut text = String::from(
+        "| kind | recorded map | keys and their defaults | keys that decide together |\n| --- | --- | --- | --- |\n",
+    );
+    for kind in Kind::all() {
+        let row = kind.row();
+        for (map, keys) in &row.closed {
+            let keys: Vec<_> = keys.iter().map(|(key, default)| format!("`{key}`: `{default}`")).collect();
+            let together = row.together.get(map).map(|keys| code(keys)).unwrap_or_default();
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "| {} | `{map}` | {} | {together} |", row.name, keys.join(", "));
+        }
+    }
+    text
+}
+
 fn code(names: &[impl std::fmt::Display]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }

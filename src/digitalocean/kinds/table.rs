@@ -109,6 +109,10 @@ pub(crate) struct KindDefinition {
     /// Maps in which an unrecorded key has a default: any other live value is a difference.
     #[serde(default)]
     pub(crate) closed: BTreeMap<Pattern, BTreeMap<String, Value>>,
+    /// Keys of maps that decide together about access: one that is recorded by its path is in doubt while another one
+    /// with a default, which is not recorded, has another value.
+    #[serde(default)]
+    pub(crate) together: BTreeMap<Pattern, Vec<String>>,
     /// Nouns for the items of lists, for people.
     #[serde(default)]
     pub(crate) nouns: BTreeMap<Pattern, String>,

@@ -212,6 +212,24 @@ fn the_reference_has_a_row_per_kind() {
 }
 
 #[test]
+fn the_keys_that_count_without_a_record_have_a_row_per_map() {
+    let table = reference_of_defaults();
+    let maps: usize = Kind::all().map(|kind| kind.row().closed.len()).sum();
+    assert_eq!(table.lines().count(), maps + 2);
+    for wanted in [
+        "| KubernetesCluster | `control_plane_firewall` | `allowed_addresses`: `[]`, `enabled`: `true` | `enabled`, `allowed_addresses` |",
+        "| UptimeAlert | `notifications` | `email`: `[]`, `slack`: `[]` |  |",
+        "| App | `spec.**.github` | `deploy_on_push`: `false` |  |",
+    ] {
+        assert!(table.contains(wanted), "{wanted}: {table}");
+    }
+    for kind in Kind::all() {
+        let row = kind.row();
+        assert!(row.together.keys().all(|map| row.closed.contains_key(map)), "{kind}: only keys with defaults count");
+    }
+}
+
+#[test]
 fn all_paths_of_a_kind_share_the_limit_of_its_own() {
     let lane = |route| own_limit(route).map(|(name, limit)| (name, limit.calls));
     for route in ["/v2/account/keys", "/v2/account/keys/{id}"] {

@@ -12,7 +12,7 @@ use super::{
 use crate::{comparison::Difference, digitalocean::Kind};
 
 /// The forms of credentials that people put anywhere; `{}` is the secret.
-const LOOKS: [&str; 9] = [
+const LOOKS: [&str; 13] = [
     "https://user:{}@example.com/path",
     "https://{}@git.example.com/a.git",
     "https://example.com/in?token={}",
@@ -22,6 +22,10 @@ const LOOKS: [&str; 9] = [
     "dop_v1_{}",
     "-----BEGIN RSA PRIVATE KEY-----\n{}",
     "{\"password\": \"{}\"}",
+    "serve --password={}",
+    "serve --auth-token {} --port 80",
+    "PGPASSWORD={} psql",
+    "Server=db;Password={};",
 ];
 
 /// All outputs of a comparison: in conditions, drifts, events and the log.
@@ -128,7 +132,7 @@ fn the_value_of_a_field_that_holds_credentials_is_shown_nowhere() {
     let is_credential = |path: &[String]| {
         let has = |name: &str| path.iter().any(|key| key.contains(name));
         match path.last().map_or("", String::as_str) {
-            "password" | "api_key" | "token" | "registry_credentials" | "access_cert" => true,
+            "password" | "api_key" | "token" | "registry_credentials" | "access_cert" | "user_data" => true,
             // At the top level it is the id of a Spaces key.
             "access_key" => path.len() > 1,
             "uri" => has("connection"),

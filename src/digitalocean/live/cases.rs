@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt::Write as _};
 use super::{FieldComparison, Live};
 use crate::{
     comparison::Difference,
-    digitalocean::{Certificates, Document, Kind, ResourceKey, UnreadPart},
+    digitalocean::{Certificates, Document, FieldSet, Kind, ResourceKey, UnreadPart},
 };
 use table::{Case, Verdict};
 
@@ -23,8 +23,14 @@ impl Case {
             let names: Certificates = all.iter().map(|(id, name)| (id.as_str(), name.as_str())).collect();
             names.into()
         });
-        let document = Document { unread: unread.collect(), certificates, ..Document::whole(self.live.to_string()) };
-        Live::of(&ResourceKey::new(self.kind, id), &document).unwrap()
+        let row = self.kind.row();
+        let all = FieldSet::fields(row, row.fields.iter().map(String::as_str));
+        let scopes = row.scopes_in_doubt(all).filter(|scope| self.scope.as_deref() != Some(*scope)).collect();
+        let document =
+            Document { unread: unread.collect(), certificates, scopes, ..Document::whole(self.live.to_string()) };
+        let mut desired = self.beside.clone();
+        desired.insert(self.field.clone(), self.recorded.clone());
+        Live::of(&ResourceKey::new(self.kind, id), &document).unwrap().for_record(&desired)
     }
 
     /// The fault of the verdict, if there is one.

@@ -77,11 +77,12 @@ pub(super) fn live(kind: Kind, document: &Value) -> Live {
     let id = if kind.parent().is_some() { "example.com/1" } else { "1" };
     Live {
         key: ResourceKey::new(kind, id),
-        document: document.clone(),
+        document: Arc::new(document.clone()),
         unread: Arc::default(),
         certificates: None,
         no_certificates: None,
         scopes: Arc::default(),
+        beside: Arc::default(),
     }
 }
 
@@ -250,13 +251,20 @@ fn reason(
         Equivalence::ClusterVersion => {
             ends.iter().all(|end| end.as_str().is_some_and(|version| version.starts_with("1.18.")))
         }
-        Equivalence::AppValue => {
-            ends.iter().all(|end| is_blank(end) || *end == json!(false) || end.as_f64() == Some(0.0))
-        }
+        Equivalence::AppValue | Equivalence::Toggle => ends.iter().all(is_zero),
         Equivalence::AppVariable => ends.iter().all(|end| is_blank(end) || *end == json!("GENERAL")),
         _ => false,
     };
     rules.map(|(_, how)| *how).find(is_rule).map(Equivalence::says)
+}
+
+/// A value that the API leaves out, or a map of such values.
+fn is_zero(value: &Value) -> bool {
+    match value {
+        Value::Object(entries) => entries.values().all(is_zero),
+        Value::String(text) => text.is_empty() || text == "AUTOASSIGN" || text.starts_with("UNSPECIFIED"),
+        value => is_blank(value) || *value == json!(false) || value.as_f64() == Some(0.0),
+    }
 }
 
 /// Returns true if an unrecorded key has a default which differs from the live value.
@@ -265,7 +273,14 @@ fn is_closed(kind: Kind, change: &Change, document: &Value) -> bool {
     let live = document.pointer(&pointer(change.path.iter().chain([key]))).cloned().unwrap_or_default();
     let defaults = kind.row().closed.iter().filter(|(pattern, _)| pattern.matches(&change.path));
     let mut defaults = defaults.filter_map(|(_, keys)| keys.get(key));
-    defaults.any(|default| plain(default) != plain(&live))
+    // Only the keys of a default count.
+    let differs = |default: &Value| match (default, &live) {
+        (Value::Object(keys), Value::Object(live)) => {
+            keys.iter().any(|(key, of)| live.get(key).is_none_or(|it| it != of))
+        }
+        (default, live) => plain(default) != plain(live),
+    };
+    defaults.any(differs)
 }
 
 #[test]
@@ -448,4 +463,111 @@ fn every_change_of_a_leaf_is_reported_with_any_other_recorded_fields() {
     }
     let untold: Vec<_> = untold.into_iter().collect();
     assert!(untold.is_empty(), "{}:\n{}", untold.len(), untold.join("\n"));
+}
+
+/// Other notations and other values of a leaf.
+fn variants(value: &Value) -> Vec<Value> {
+    match value {
+        Value::String(text) => {
+            vec![
+                json!(text.to_uppercase()),
+                json!(format!(" {text} ")),
+                json!(format!("{text}7")),
+                json!("x"),
+                Value::Null,
+            ]
+        }
+        Value::Bool(is) => vec![json!(is.to_string()), json!(!is), Value::Null],
+        Value::Number(number) => {
+            vec![json!(number.to_string()), json!(number.as_f64().unwrap() + 1.0), json!(0), Value::Null]
+        }
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn a_part_that_is_recorded_by_its_path_gets_the_verdict_of_the_whole() {
+    let mut unlike = BTreeSet::new();
+    let mut count = 0;
+    for kind in Kind::all() {
+        for document in documents(kind) {
+            let live = live(kind, &document);
+            let mut leaves = Vec::new();
+            visit(&document, &mut Vec::new(), &mut |path, value| {
+                // Positions of items mean nothing: sets are compared as a whole.
+                let is_item = path.last().is_some_and(|key| key.parse::<usize>().is_ok());
+                if path.len() > 1 && !is_item {
+                    leaves.extend(variants(value).into_iter().map(|variant| (path.to_vec(), variant)));
+                }
+            });
+            for (path, variant) in leaves {
+                let (root, field) = (path[0].as_str(), path.join("."));
+                let mut recorded = document.clone();
+                replace(&mut recorded, &path, variant.clone());
+                let verdict = |compared: FieldComparison| match compared {
+                    FieldComparison::Done(found) => Some(found.differences.is_empty()),
+                    _ => None,
+                };
+                let live = live.for_record(&[(root.to_owned(), recorded[root].clone())].into());
+                let (Some(whole), Some(part)) =
+                    (verdict(live.compare(root, &recorded[root])), verdict(live.compare(&field, &variant)))
+                else {
+                    continue;
+                };
+                count += 1;
+                if whole != part {
+                    let is = document.pointer(&pointer(&path)).unwrap();
+                    unlike.insert(format!(
+                        "{kind} {field}: {variant} -> {is}: as a part {}",
+                        if part { "equal" } else { "different" }
+                    ));
+                }
+            }
+        }
+    }
+    let unlike: Vec<_> = unlike.into_iter().collect();
+    assert!(count > 3_000, "{count}");
+    assert!(unlike.is_empty(), "{} of {count}:\n{}", unlike.len(), unlike.join("\n"));
+}
+
+#[test]
+fn a_key_beside_a_recorded_part_that_changes_access_is_told() {
+    let mut untold = BTreeSet::new();
+    let mut count = 0;
+    for kind in Kind::all() {
+        let row = kind.row();
+        for document in documents(kind) {
+            let mut maps = Vec::new();
+            visit(&document, &mut Vec::new(), &mut |path, value| {
+                if value.is_object() && row.together.keys().any(|pattern| pattern.matches(path)) {
+                    maps.push((path.to_vec(), value.clone()));
+                }
+            });
+            for (path, map) in maps {
+                let closed = row.closed.iter().filter(|(pattern, _)| pattern.matches(&path));
+                let (_, together) = row.together.iter().find(|(pattern, _)| pattern.matches(&path)).unwrap();
+                let closed = closed.flat_map(|(_, keys)| keys).filter(|(key, _)| together.contains(key));
+                for (key, default) in closed {
+                    let changed = match default {
+                        Value::Bool(is) => json!(!is),
+                        _ => json!(["brand-new"]),
+                    };
+                    let mut after = document.clone();
+                    after.pointer_mut(&pointer(&path)).unwrap()[key] = changed;
+                    let others =
+                        map.as_object().unwrap().iter().filter(|(other, _)| *other != key && together.contains(other));
+                    for (other, recorded) in others {
+                        count += 1;
+                        let field = [path.as_slice(), std::slice::from_ref(other)].concat().join(".");
+                        if !is_told(&live(kind, &after).compare(&field, recorded)) {
+                            untold.insert(format!("{kind} {field}: {key}"));
+                        }
+                    }
+                }
+            }
+        }
+    }
+    let untold: Vec<_> = untold.into_iter().collect();
+    assert!(count > 30, "{count}");
+    assert!(untold.is_empty(), "{} of {count}:\n{}", untold.len(), untold.join("\n"));
 }

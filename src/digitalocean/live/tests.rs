@@ -271,3 +271,27 @@ fn what_is_not_an_object_is_no_document() {
         assert!(Live::parse(&key, text).is_err(), "{text}");
     }
 }
+
+#[test]
+fn a_renewed_certificate_is_known_by_the_name_that_the_record_remembers() {
+    use crate::digitalocean::{Beside, Document};
+    let [old, new] = ["892071a0-bb95-49bc-8021-3afd67a210bf", "ba9b9c18-6c59-46c2-99df-70da170a42ba"];
+    let document = json!({"certificate_id": new}).to_string();
+    let compare = |name: &str, remembered: &[(&str, &str)]| {
+        let document = Document {
+            certificates: Some(Arc::new([(new, name)].into_iter().collect())),
+            ..Document::whole(document.clone())
+        };
+        let key = ResourceKey::new(Kind::named("CDNEndpoint").unwrap(), "1");
+        let certificates = remembered.iter().map(|(id, name)| ((*id).to_owned(), (*name).to_owned())).collect();
+        let desired = [("certificate_id".to_owned(), json!(old))].into();
+        let live = Live::of(&key, &document).unwrap().beside(Beside { desired, certificates });
+        let compared = live.compare("certificate_id", &json!(old));
+        let FieldComparison::Done(found) = compared else { panic!("{compared:?}") };
+        (found.differences.len(), found.doubts.len(), live.named_certificates().into_iter().collect::<Vec<_>>())
+    };
+    let remembered = vec![(old.to_owned(), "web".to_owned())];
+    assert_eq!(compare("web", &[(old, "web")]), (0, 0, remembered.clone()), "renewed");
+    assert_eq!(compare("other", &[(old, "web")]), (1, 0, remembered), "exchanged");
+    assert_eq!(compare("web", &[]), (0, 1, Vec::new()), "an id that was never listed");
+}

@@ -105,7 +105,7 @@ pub(super) fn judge(revert: &Revert<'_>) -> Judged {
     let Revert { field, desired, document, selected } = *revert;
     let kind = document.key().kind;
     let Some(reverts) = &kind.row().revert else {
-        return Judged::never(format!("Reverting a {kind} is not supported yet; change it in DigitalOcean."));
+        return Judged::never(format!("Reverting {kind} is not supported yet; change it in DigitalOcean."));
     };
     let path = document.path(field);
     let live = match document.resolve(field, desired) {

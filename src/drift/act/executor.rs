@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 use crate::{
     api::{Drift, DriftPhase, OPERATOR, ProvisionedResource, conditions::Claim, events::EventReason},
     drift::{
-        cached_record::{Record, RecordEntry},
         context::DriftContext,
         index::Orphans,
         known::KnownDrift,
+        records::{Record, RecordEntry},
         shown::brief,
     },
     failpoint,

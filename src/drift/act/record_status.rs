@@ -3,7 +3,7 @@
 use std::{borrow::Cow, fmt::Debug};
 
 use kube::{
-    Resource,
+    Api, Resource,
     api::{Patch, PatchParams},
 };
 use serde::Serialize;
@@ -16,7 +16,11 @@ use crate::{
         status::{explicit, reduced, stored},
         summary::StatusSummary,
     },
-    kube_ext::{cache::Cache, call::Error},
+    kube_ext::{
+        cache::Cache,
+        call::Error,
+        undecoded::{Undecoded, decoded},
+    },
 };
 
 /// A record as an apply of its status has it.
@@ -68,8 +72,10 @@ impl Executor<'_> {
         };
         let doing = format!("writing the status of ProvisionedResource {}", self.key);
         let params = PatchParams::apply(OPERATOR).force();
-        let written =
-            written(&doing, self.records().patch_status(&self.key.name, &params, &Patch::Apply(object))).await?;
+        let (client, namespace) = (self.context.process.client.clone(), &self.key.namespace);
+        let records: Api<Undecoded<ProvisionedResource>> = Api::namespaced(client, namespace);
+        let patch = Patch::Apply(object);
+        let written = written(&doing, decoded(records.patch_status(&self.key.name, &params, &patch))).await?;
         self.context.index().learn(&written);
         Ok(StatusSummary::of(written.status.as_ref()))
     }

@@ -19,7 +19,7 @@ use crate::{
     },
     digitalocean::revert::{Allow, RevertProposal},
     drift::{
-        known::{Decided, KnownDrift},
+        known::Decided,
         plan::PlannedSaga,
         shown::{brief, named},
         standing::whole_seconds,
@@ -68,7 +68,16 @@ impl Executor<'_> {
             None => (reason::REVERTING, format!("saga {saga} reverts the live value")),
         };
         let note = format!("{}: {message}", named(&drift.field));
-        self.say_of_revert(&drift, saga, reason, message).await?;
+        let claim = Claim { kind: conditions::RESOLVED, status: ConditionStatus::False, reason, message };
+        let Decided { decision, because, by, .. } = drift.revert_decided();
+        let mut status = open_status(&drift, claim);
+        if let Some(status) = status.as_object_mut() {
+            status.insert("sagaRef".to_owned(), json!({ "name": saga }));
+            status.insert("decision".to_owned(), json!(decision));
+            status.insert("decidedBy".to_owned(), json!(by));
+            status.insert("because".to_owned(), json!(because));
+        }
+        self.patch_drift_status(&drift, "following the revert of", status).await?;
         let event = if reason == reason::REVERT_STUCK { events::REVERT_STUCK } else { events::REVERTING };
         self.publish(&drift, event, "Revert", &with_reason(&note, &drift));
         Ok(())
@@ -96,9 +105,14 @@ impl Executor<'_> {
     pub(super) async fn fail_revert(&mut self, name: &str, message: String) -> Result<(), Error> {
         let Some(drift) = self.known(name) else { return Ok(()) };
         info!(record = %self.key, drift = name, why = message, "the revert failed");
-        let saga = drift.reverting.as_ref().map(|reverting| reverting.saga.to_string()).unwrap_or_default();
         let note = format!("{}: {message}", named(&drift.field));
-        self.say_of_revert(&drift, &saga, reason::REVERT_FAILED, message).await?;
+        let claim = Claim {
+            kind: conditions::RESOLVED,
+            status: ConditionStatus::False,
+            reason: reason::REVERT_FAILED,
+            message,
+        };
+        self.set_condition(name, "reporting the failed revert of", claim).await?;
         self.publish(&drift, events::REVERT_FAILED, "Revert", &note);
         Ok(())
     }
@@ -136,27 +150,6 @@ impl Executor<'_> {
         let note = format!("{}: the plan of the revert is in status.plan; nothing was changed", brief(&drift.field));
         self.publish(&drift, events::REVERT_PLANNED, "Revert", &note);
         Ok(())
-    }
-
-    async fn say_of_revert(
-        &mut self,
-        drift: &KnownDrift,
-        saga: &str,
-        reason: &'static str,
-        message: String,
-    ) -> Result<(), Error> {
-        let claim = Claim { kind: conditions::RESOLVED, status: ConditionStatus::False, reason, message };
-        let mut status = open_status(drift, claim);
-        if let Some(status) = status.as_object_mut().filter(|_| !saga.is_empty()) {
-            status.insert("sagaRef".to_owned(), json!({ "name": saga }));
-            if reason != reason::REVERT_FAILED {
-                let Decided { decision, because, by, .. } = drift.revert_decided();
-                status.insert("decision".to_owned(), json!(decision));
-                status.insert("decidedBy".to_owned(), json!(by));
-                status.insert("because".to_owned(), json!(because));
-            }
-        }
-        self.patch_drift_status(drift, "following the revert of", status).await
     }
 
     fn sagas(&self) -> Api<Saga> {

@@ -98,7 +98,7 @@ impl Planner<'_> {
                     let (was, is) = (beside(&drift.expected, expected), brief(&shown.expected));
                     self.refuse(
                         drift,
-                        format!("the desired value is now {is}, no longer {was}; read the Drift again and repeat the decision"),
+                        format!("the desired value is now {is}, no longer {was}; review the drift and decide again"),
                     );
                 } else if shows(demanded, live) {
                     self.accept(drift, recorded, live, adopted);
@@ -106,7 +106,7 @@ impl Planner<'_> {
                     let (is, demanded) = (brief(&shown.actual), beside(demanded, live));
                     self.refuse(
                         drift,
-                        format!("the live value is {is}, not {demanded}; read the Drift again and repeat the decision"),
+                        format!("the live value is {is}, not {demanded}; review the drift and decide again"),
                     );
                 }
             }
@@ -128,7 +128,7 @@ impl Planner<'_> {
             Some(Finding::Moot) => {
                 self.refuse(
                     drift,
-                    "the resource does not exist any more; decide its Drift on exists instead".to_owned(),
+                    "whether the resource exists is the question now; decide its drift on exists".to_owned(),
                 );
             }
             None => self.refuse(drift, "the field is no longer compared; nothing is left to accept".to_owned()),

@@ -1,6 +1,6 @@
 //! Reverting a drift: reads the decision, plans the saga, and follows it to its end. Pure.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -57,9 +57,12 @@ impl PlannedSaga {
     }
 }
 
-/// The name of the saga of a decision.
+/// The name of the next saga of a drift. It derives from the saga that the drift names already, since a drift names each
+/// of its sagas before it shows the outcome. So a decision has one saga, also if the drift is written meanwhile, and
+/// the saga of an earlier decision has another name.
 fn name_of(drift: &KnownDrift, record: &str) -> String {
-    let decision = Sha256::new().chain_update(&*drift.uid).chain_update([0]).chain_update(&*drift.resource_version);
+    let earlier = drift.saga.as_deref().unwrap_or_default();
+    let decision = Sha256::new().chain_update(&*drift.uid).chain_update([0]).chain_update(earlier);
     let hash = decision.finalize().iter().take(4).fold(0_u32, |hash, byte| (hash << 8) | u32::from(*byte));
     let (record, field) = (readable(record, 100), readable(&drift.field, 40));
     format!("revert-{record}-{field}-{hash:08x}")
@@ -152,6 +155,11 @@ impl Planner<'_> {
     ) -> bool {
         let is_said = |stuck| drift.reverting.as_ref().is_some_and(|reverting| reverting.is_stuck == stuck);
         let follow = |stuck| PlannedWrite::Follow { drift: drift.name.clone(), saga: saga.name.clone(), stuck };
+        if drift.reverting.is_none() && saga.phase.is_finished() {
+            // The drift names the saga first, and shows the outcome then.
+            self.writes.push(follow(None));
+            return true;
+        }
         match saga.phase {
             SagaPhase::Pending | SagaPhase::Running | SagaPhase::RollingBack => {
                 if !is_said(false) {
@@ -256,10 +264,8 @@ impl Planner<'_> {
             Some(Finding::Differs { live, shown, expected, .. }) => {
                 if !shows(&drift.expected, expected) {
                     let is = brief(&shown.expected);
-                    return self.refuse(
-                        drift,
-                        format!("the desired value is now {is}; read the Drift again and repeat the decision"),
-                    );
+                    return self
+                        .refuse(drift, format!("the desired value is now {is}; review the drift and decide again"));
                 }
                 (live, shown)
             }
@@ -269,7 +275,7 @@ impl Planner<'_> {
             Some(Finding::Moot) => {
                 return self.refuse(
                     drift,
-                    "the resource does not exist any more; decide its Drift on exists instead".to_owned(),
+                    "whether the resource exists is the question now; decide its drift on exists".to_owned(),
                 );
             }
             None => return self.refuse(drift, "the field is no longer compared; nothing is left to revert".to_owned()),
@@ -277,8 +283,7 @@ impl Planner<'_> {
         };
         if !shows(&drift.actual, live) {
             let is = brief(&shown.actual);
-            return self
-                .refuse(drift, format!("the live value is now {is}; read the Drift again and repeat the decision"));
+            return self.refuse(drift, format!("the live value is now {is}; review the drift and decide again"));
         }
         let (Some(document), false) = (self.live, drift.field.as_ref() == EXISTS) else {
             let why = shown.revert.as_ref().and_then(|revert| revert.why.clone()).unwrap_or_default();
@@ -310,11 +315,11 @@ impl Planner<'_> {
                 Err(refused) => self.refuse(drift, refused.to_string()),
             },
             RevertRequest::Revert(allow) => match revert::plan(&revert, effective.name, allow) {
-                Ok(_) if self.is_changed_back(drift, effective.now) => self.refuse(
+                Ok(_) if self.is_changed_back(drift) => self.refuse(
                     drift,
                     format!(
-                        "the field was reverted {MOST_REVERTS} times within the last hour and changed again each time; find out who \
-                         changes it before the next revert"
+                        "the field was reverted {MOST_REVERTS} times within the last hour and changed again each time; find the \
+                         client that changes it before the next revert"
                     ),
                 ),
                 Ok(plan) => {
@@ -329,16 +334,21 @@ impl Planner<'_> {
         }
     }
 
-    fn is_changed_back(&self, drift: &KnownDrift, now: Timestamp) -> bool {
+    fn is_changed_back(&self, drift: &KnownDrift) -> bool {
         let of_field = self.reverted.iter().filter(|(field, _)| *field == drift.field);
-        let recent = of_field.map(|(_, at)| *at).filter(|at| now.duration_since(*at) < RECENT);
-        recent.count() >= MOST_REVERTS
+        of_field.filter(|(_, at)| self.now.duration_since(*at) < RECENT).count() >= MOST_REVERTS
+    }
+
+    /// Whether it was reverted a short time ago, so that it counts against further reverts.
+    pub(super) fn is_recent(&self, drift: &KnownDrift) -> bool {
+        drift.reverted_at.is_some_and(|at| self.now.duration_since(at) < RECENT)
     }
 }
 
-/// The saga of a decision whose second write was lost. It may have ended meanwhile, and the decision may have been removed.
+/// The saga of a decision whose second write was lost. It may have ended meanwhile, and the decision may have been removed
+/// or changed.
 fn begun<'r>(drift: &KnownDrift, effective: &Recorded<'r>) -> Option<&'r RevertSaga> {
-    let name = drift.revert.as_ref().map(|_| name_of(drift, effective.name));
+    let name = name_of(drift, effective.name);
     let mut of_drift = effective.reverts.iter().filter(|saga| saga.drift == drift.uid);
-    of_drift.rfind(|saga| !saga.phase.is_finished() || Some(&*saga.name) == name.as_deref())
+    of_drift.rfind(|saga| !saga.phase.is_finished() || *saga.name == *name)
 }

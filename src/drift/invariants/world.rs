@@ -34,6 +34,8 @@ pub(super) struct RecordWorld {
     /// The result of the last sweep.
     pub(super) swept: Swept,
     pub(super) uids: usize,
+    /// The number of resolved drifts to keep per field.
+    pub(super) history: usize,
 }
 
 /// The resource as a sweep saw it.
@@ -68,6 +70,7 @@ impl RecordWorld {
             before: Some(live.clone()),
             live: Some(live),
             uids: 0,
+            history: HISTORY,
         }
     }
 
@@ -130,7 +133,7 @@ impl RecordWorld {
             declared: &self.declared,
             now: self.now,
         };
-        evaluate(&recorded, Observed { seen, reading }, &self.drifts, HISTORY)
+        evaluate(&recorded, Observed { seen, reading }, &self.drifts, self.history)
     }
 
     /// The plan of one pass, with a direct request if it is needed.
@@ -214,6 +217,7 @@ impl RecordWorld {
                     standing: None,
                     revert: None,
                     reverting: None,
+                    saga: None,
                     reverted_at: None,
                     decided_by: None,
                     waits: None,
@@ -316,6 +320,7 @@ impl RecordWorld {
             PlannedWrite::Follow { drift, saga, stuck } => {
                 let drift = self.drift(&drift);
                 drift.decided = drift.revert_decided();
+                drift.saga = Some(saga.clone());
                 drift.reverting = Some(Reverting { saga, is_stuck: stuck.is_some() });
             }
             PlannedWrite::CancelRevert { saga, .. } => {
@@ -370,7 +375,7 @@ impl RecordWorld {
 
     pub(super) fn touch(&mut self, name: &str) {
         let drift = self.drift(name);
-        drift.resource_version = format!("{}+", drift.resource_version).into();
+        drift.resource_version = format!("{}+", drift.resource_version).as_str().into();
     }
 }
 

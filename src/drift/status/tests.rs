@@ -79,6 +79,9 @@ fn values_are_named_for_the_first_three_differences() {
     );
     assert_eq!(status.reason.as_deref(), Some("DriftOpen"), "Ready is True");
     assert_eq!(status.drifted_fields_short, "a, size_slug, spec, z1, z2");
+    assert_eq!(status.difference_short, "a: 1 -> 2");
+    let long = said(&Situation::Compared(compared()), &[drift("spec", "{}", "{}", Some(&"x".repeat(90)))]);
+    assert_eq!(long.difference_short.chars().count(), 60);
 }
 
 #[test]
@@ -243,4 +246,21 @@ fn times_of_1970_that_earlier_versions_left_are_replaced() {
     let known = entry(&json!({ "conditions": conditions }), &[]);
     let status = status(&known, &Situation::Suspended, None, LATER);
     assert!(status.conditions.iter().all(|condition| condition.last_transition_time.0 == LATER));
+}
+
+#[test]
+fn the_names_of_certificates_stay_while_nothing_is_compared() {
+    let names = |status: ProvisionedResourceStatus| status.certificates.into_iter().collect::<Vec<_>>();
+    let stored = json!({ "certificates": { "id-1": "web" } });
+    let known = vec![("id-1".to_owned(), "web".to_owned())];
+    let unknown = Situation::Unknown("InventoryStale", "too old".to_owned());
+    assert_eq!(names(status(&entry(&stored, &[]), &unknown, None, LATER)), known);
+    let certificates = known.iter().cloned().collect();
+    let compared = |certificates| Situation::Compared(Compared { certificates, ..compared() });
+    assert_eq!(names(said(&compared(certificates), &[])), known);
+    assert_eq!(names(status(&entry(&stored, &[]), &compared(BTreeMap::new()), None, LATER)), Vec::new());
+    let is_news = |stored: &Value, new: &ProvisionedResourceStatus| !entry(stored, &[]).record.status.says(new);
+    let new = said(&compared(known.into_iter().collect()), &[]);
+    assert!(!is_news(&serde_json::to_value(&new).unwrap(), &new));
+    assert!(is_news(&serde_json::to_value(said(&compared(BTreeMap::new()), &[])).unwrap(), &new));
 }

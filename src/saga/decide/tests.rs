@@ -292,6 +292,9 @@ fn a_saga_that_is_being_undone_stays_until_that_is_over() {
     story.spec.ttl_seconds_after_finished = Some(0);
     story.pass(Duration::from_secs(5));
     assert_eq!(story.next(), Command::Expire);
+    story.spec.suspend = true;
+    assert_eq!(story.next(), Command::Rest(None), "suspension stops the clock of a finished saga too");
+    story.spec.suspend = false;
     story.undone_by = Some("undo");
     assert_eq!(story.next(), Command::Rest(None));
     story.is_deleting = true;

@@ -21,7 +21,7 @@ use self::{
 };
 use crate::{
     api::saga::MAX_OUTPUT_BYTES,
-    comparison::secret::hide_unknown as hide,
+    comparison::secret::hide_response as hide,
     digitalocean::client::chain,
     saga::{
         state::json_size,
@@ -44,7 +44,8 @@ const LONGEST_WAIT: Duration = Duration::from_mins(1);
 /// also made if the first one was refused or may not have arrived; 404 and 410 count as undone. Without a
 /// `compensation_url`, undoing does nothing.
 ///
-/// Of the response, only the status and the fields listed in `keep` are stored or shown. Put credentials into a Secret
+/// Of the response, only the status and the fields listed in `keep` are stored or shown. Values that look like
+/// credentials, or have a name such as `token` or `key`, are stored as fingerprints. Put credentials into a Secret
 /// in the saga's namespace, see `headersFrom` and `bodyFrom`. The operator may only read the Secrets that the chart's
 /// value `sagas.secrets` lists, in every watched namespace: everyone who may create sagas there can send them to any
 /// address.

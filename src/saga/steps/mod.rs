@@ -92,11 +92,8 @@ pub static ALL: &[&dyn AnyStep] = &[
 ];
 
 /// The rules of all steps, in the same order.
-pub static RULES: LazyLock<Vec<&'static dyn StepRules>> = LazyLock::new(|| ALL.iter().copied().map(rules_of).collect());
-
-fn rules_of(step: &'static dyn AnyStep) -> &'static dyn StepRules {
-    step
-}
+pub static RULES: LazyLock<Vec<&'static dyn StepRules>> =
+    LazyLock::new(|| ALL.iter().copied().map(|step| -> &'static dyn StepRules { step }).collect());
 
 /// The step with this name.
 #[must_use]

@@ -14,7 +14,7 @@ use crate::{
         managed_fields::{self, DESIRED},
     },
     comparison::secret,
-    digitalocean::ResourceKey,
+    digitalocean::{Beside, ResourceKey},
     drift::known::KnownDrift,
     kube_ext::call::{self, bounded},
     saga::step::{Failure, StepContext},
@@ -76,15 +76,20 @@ pub(super) async fn about(
     if is == *key { Ok(record) } else { Err(Failure::Permanent(format!("{what} describes {is}, not {key}"))) }
 }
 
-/// Reads the effective desired value of a field, from the record of this name about this resource.
+/// The record for which a live resource is compared.
+pub(super) fn beside(record: &ProvisionedResource) -> Beside {
+    let certificates = record.status.as_ref().map(|status| status.certificates.clone()).unwrap_or_default();
+    Beside { desired: record.spec.desired.clone(), certificates }
+}
+
+/// The effective desired value of a field of a record, which must contain the field.
 pub(super) async fn desired_value(
     context: &StepContext<'_>,
-    name: &str,
-    key: &ResourceKey,
+    record: &ProvisionedResource,
     field: &str,
 ) -> Result<Value, Failure> {
-    let record = about(context, name, key).await?;
-    let value = desired(context, &record, field).await?;
+    let name = record.name_any();
+    let value = desired(context, record, field).await?;
     value.ok_or_else(|| {
         Failure::Permanent(format!("ProvisionedResource {}/{name} no longer records {field}", context.namespace))
     })

@@ -123,7 +123,8 @@ impl RevertParameters {
 
     /// The effective desired value.
     pub(super) async fn desired(&self, context: &StepContext<'_>) -> Result<Value, Failure> {
-        record::desired_value(context, &self.record, &self.key(), &self.field).await
+        let record = record::about(context, &self.record, &self.key()).await?;
+        record::desired_value(context, &record, &self.field).await
     }
 
     /// The effective desired value, if it is still the decided one.
@@ -139,8 +140,11 @@ impl RevertParameters {
     /// Reads the resource.
     pub(super) async fn live(&self, context: &StepContext<'_>, value: &Value) -> Result<Live, Failure> {
         let fields = FieldSet::of_values(self.kind, [(self.field.as_str(), value)]);
-        let live = context.cloud.live(&self.key(), fields).await?;
-        live.ok_or_else(|| self.gone())
+        let live = context.cloud.live(&self.key(), fields).await?.ok_or_else(|| self.gone())?;
+        // The verdict about a field may depend on the others. Undoing works without the record too.
+        let record = record::get(context, &self.record).await?;
+        let record = record.filter(|record| record.spec.resource.key() == self.key());
+        Ok(record.map_or_else(|| live.clone(), |record| live.beside(record::beside(&record))))
     }
 
     pub(super) fn gone(&self) -> Failure {

@@ -86,12 +86,15 @@ impl Step for WaitForField {
     ) -> Result<Progress<NoOutput>, Failure> {
         let Parameters { kind, id, field, equals, record, digest, poll_seconds } = parameters;
         let key = ResourceKey::new(*kind, id.as_str());
-        let equals = match (equals, record, digest) {
+        let record = match record {
+            Some(name) => Some(record::about(context, name, &key).await?),
+            None => None,
+        };
+        let equals = match (equals, &record, digest) {
             (Some(equals), ..) => equals.clone(),
-            (None, Some(record), None) => record::desired_value(context, record, &key, field).await?,
+            (None, Some(record), None) => record::desired_value(context, record, field).await?,
             (None, Some(record), Some(decided)) => {
-                let record = record::about(context, record, &key).await?;
-                let desired = record::desired(context, &record, field).await?;
+                let desired = record::desired(context, record, field).await?;
                 match desired.filter(|desired| secret::digest(desired) == *decided) {
                     Some(desired) => desired,
                     None => return Ok(Progress::Done(NoOutput {})),
@@ -109,6 +112,7 @@ impl Step for WaitForField {
             }
             Err(error) => return Err(error.into()),
         };
+        let live = record.as_ref().map_or_else(|| live.clone(), |record| live.beside(record::beside(record)));
         let later = |why: String| {
             let wanted = visible(&live.hide(field, &equals));
             Ok(Progress::NotYet { again, why: format!("waiting until {field} of {key} is {wanted}: {why}") })

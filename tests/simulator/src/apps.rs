@@ -53,12 +53,15 @@ fn noise(length: usize) -> String {
     (0..length).map(sign).collect()
 }
 
-/// Removes false, 0, empty text and empty lists from every object, as the API's encoder does. Empty objects are kept.
+/// Removes false, 0, empty text, the first names of enumerations and empty lists from every object, as the API's encoder does. Empty objects are kept.
 fn leave_out_zeros(value: &mut Value) {
     match value {
         Value::Object(fields) => {
             fields.values_mut().for_each(leave_out_zeros);
-            fields.retain(|_, value| !is_zero(value));
+            // The value of a variable is a text in any case.
+            fields.retain(|key, value| {
+                !is_zero(value) || (key == "value" && value.as_str().is_some_and(|text| !text.is_empty()))
+            });
         }
         Value::Array(items) => items.iter_mut().for_each(leave_out_zeros),
         _ => {}
@@ -70,10 +73,15 @@ fn is_zero(value: &Value) -> bool {
         Value::Null => true,
         Value::Bool(on) => !on,
         Value::Number(number) => number.as_f64() == Some(0.0),
-        Value::String(text) => text.is_empty(),
+        Value::String(text) => is_first_of_enumeration(text),
         Value::Array(items) => items.is_empty(),
         Value::Object(_) => false,
     }
+}
+
+/// Returns true for an empty text, and for the name that an enumeration uses for none.
+fn is_first_of_enumeration(text: &str) -> bool {
+    matches!(text, "" | "UNSET" | "UNSPECIFIED" | "AUTOASSIGN") || text.starts_with("UNSPECIFIED_")
 }
 
 /// Completes an app that a test stored: it is already deployed.

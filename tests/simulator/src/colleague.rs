@@ -1,4 +1,4 @@
-//! A write of somebody else that waits for a call.
+//! A write of another client that waits for a call.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

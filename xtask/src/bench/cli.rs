@@ -29,7 +29,7 @@ const OBJECTS: u32 = 500;
 const BEYOND: f64 = 0.3;
 /// The maximum memory of an import, in MiB: a part for the process, and a part for each thousand resources.
 const PROCESS_MIB: f64 = 64.0;
-const THOUSAND_MIB: f64 = 16.0;
+const THOUSAND_MIB: f64 = 4.0;
 /// The interval at which the memory of a process is read.
 const LOOK: Duration = Duration::from_millis(5);
 

@@ -11,7 +11,7 @@ use super::{
     jobs::Job,
     objects,
     operator::Operator,
-    report::{Row, Wanted},
+    report::{Figure, Row, Wanted},
     stage::Stage,
     statistics::float,
 };
@@ -53,6 +53,7 @@ pub(super) async fn measure(
             .wanting(Wanted::Exactly(float(per_sweep))),
         Row::of(PHASE, "API writes, leases aside", "", float(writes.total()))
             .beside(float(before.calls + after.calls))
+            .quoted_as(Figure::FirstSweepWrites)
             .wanting(Wanted::Exactly(float(u64::from(stage.resources)))),
         Row::of(
             PHASE,
@@ -63,7 +64,9 @@ pub(super) async fn measure(
         .beside(floor.seconds),
         Row::of(PHASE, "wall: first to last status | floor: status writes", "s", span.seconds())
             .beside(before.seconds + after.seconds),
-        Row::of(PHASE, "CPU of the process | floor: list + status writes", "s", cpu_seconds).beside(floor.cpu_seconds),
+        Row::of(PHASE, "CPU of the process | floor: list + status writes", "s", cpu_seconds)
+            .beside(floor.cpu_seconds)
+            .quoted_as(Figure::FirstSweepCpu),
     ];
     rows.extend(writes.by_kind().iter().map(|(what, count)| Row::of(PHASE, format!("  {what}"), "", float(*count))));
     Ok((operator, rows))

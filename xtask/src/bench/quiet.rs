@@ -8,7 +8,7 @@ use super::{
     failure::say,
     jobs::{self, Job},
     operator::Operator,
-    report::{Row, Wanted},
+    report::{Figure, Row, Wanted},
     stage::Stage,
     statistics::{float, median},
 };
@@ -54,13 +54,17 @@ pub(super) async fn measure(
     let mut rows = vec![
         Row::of(phase, "cloud calls of a sweep, mean", "", calls)
             .beside(of(|(.., floor)| float(floor.calls)))
+            .quoted_as(Figure::SweepCalls)
             .wanting(Wanted::Exactly(float(stage.calls_per_sweep()))),
-        Row::of(phase, "API writes in all, leases aside", "", float(writes.total())).wanting(Wanted::Exactly(0.0)),
+        Row::of(phase, "API writes in all, leases aside", "", float(writes.total()))
+            .quoted_as(Figure::SweepWrites)
+            .wanting(Wanted::Exactly(0.0)),
         Row::of(phase, "bytes of a sweep", "MiB", of(|(.., floor)| float(floor.bytes)) / 1024.0 / 1024.0),
         Row::of(phase, "wall of a sweep, median", "ms", of(|(_, _, seconds, ..)| *seconds) * 1000.0)
             .beside(of(|(.., floor)| floor.seconds) * 1000.0),
         Row::of(phase, "CPU of a sweep, median", "ms", of(|(_, cpu, ..)| *cpu) * 1000.0)
             .beside(of(|(.., floor)| floor.cpu_seconds) * 1000.0)
+            .quoted_as(Figure::SweepCpu)
             .wanting(Wanted::RatioBelow(2.0)),
         Row::of(phase, "CPU in a second between sweeps, median", "ms", of(|(_, _, _, idle, _)| *idle) * 1000.0),
     ];

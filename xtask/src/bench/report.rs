@@ -75,6 +75,29 @@ pub(super) struct Row {
     ratio: Option<f64>,
     wanted: Option<Wanted>,
     met: Option<bool>,
+    /// Named where documents quote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    figure: Option<Figure>,
+}
+
+/// A number that documents quote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Figure {
+    /// The peak memory of the operator.
+    PeakMemory,
+    /// The CPU time of the first sweep, with all statuses.
+    FirstSweepCpu,
+    /// The number of writes of the first sweep.
+    FirstSweepWrites,
+    /// The CPU time of a sweep without a change.
+    SweepCpu,
+    /// The number of calls of a sweep.
+    SweepCalls,
+    /// The number of writes of sweeps without a change.
+    SweepWrites,
+    /// The size of a record in the API server.
+    StoredBytes,
 }
 
 /// The limit of a number.
@@ -95,12 +118,27 @@ impl Row {
     /// A number of the operator's.
     pub(super) fn of(phase: &str, what: impl Into<String>, unit: &str, operator: f64) -> Self {
         let (phase, unit) = (phase.to_owned(), unit.to_owned());
-        Self { phase, what: what.into(), unit, operator, floor: None, ratio: None, wanted: None, met: None }
+        Self {
+            phase,
+            what: what.into(),
+            unit,
+            operator,
+            floor: None,
+            ratio: None,
+            wanted: None,
+            met: None,
+            figure: None,
+        }
     }
 
     /// Adds the floor's number.
     pub(super) fn beside(self, floor: f64) -> Self {
         Self { floor: Some(floor), ratio: Some(self.operator / floor), ..self }
+    }
+
+    /// Names the number for documents.
+    pub(super) fn quoted_as(self, figure: Figure) -> Self {
+        Self { figure: Some(figure), ..self }
     }
 
     /// Adds the limit.
@@ -181,6 +219,41 @@ impl Report {
         let counts = |row: &&Row| !only_counts || matches!(row.wanted, Some(Wanted::Exactly(_)));
         let unmet = self.rows.iter().filter(|row| row.met == Some(false)).filter(counts);
         unmet.map(|row| format!("{} | {}", row.phase, row.cells().join(" | "))).collect()
+    }
+
+    /// Its subject, and the machine.
+    pub(crate) fn title(&self) -> String {
+        format!("{}; {} cores", self.subject.name(), self.cores)
+    }
+
+    /// Its rows for documents, without details: a phase before its rows.
+    pub(crate) fn main_rows(&self) -> Vec<[String; 5]> {
+        let mut rows = Vec::new();
+        let mut phase = "";
+        for row in self.rows.iter().filter(|row| !row.what.starts_with(' ')) {
+            if row.phase != phase {
+                phase = &row.phase;
+                rows.push([format!("**{phase}**"), String::new(), String::new(), String::new(), String::new()]);
+            }
+            let [what, operator, floor, ratio, wanted, _] = row.cells();
+            rows.push([what, operator, floor, ratio, wanted]);
+        }
+        rows
+    }
+
+    /// The number of records, if sweeps were measured.
+    pub(crate) fn fleet(&self) -> Option<u32> {
+        match self.subject {
+            Subject::Sweep { resources, .. } => Some(resources),
+            _ => None,
+        }
+    }
+
+    /// A number that documents quote.
+    pub(crate) fn figure(&self, figure: Figure) -> Option<String> {
+        let row = self.rows.iter().find(|row| row.figure == Some(figure))?;
+        let [_, operator, ..] = row.cells();
+        Some(operator)
     }
 
     fn table(&self) -> String {

@@ -96,7 +96,7 @@ pub(super) async fn measure(
     }
     soak.settle().await?;
     report.add(soak.done());
-    report.add(soak.growth());
+    report.add(growth(&soak.samples));
     report.add(latency(&succeeded.waits(0)));
     soak.operator.stop();
     Ok(report)
@@ -274,25 +274,25 @@ impl<'s> Soak<'s> {
         ];
         counts.into_iter().map(|(what, count)| Row::of(DONE, what, "", f64::from(count))).collect()
     }
+}
 
-    /// The last third beside the first.
-    fn growth(&self) -> Vec<Row> {
-        let third = self.samples.len().div_ceil(3);
-        let (first, last) = (self.samples.iter().take(third), self.samples.iter().rev().take(third));
-        let row = |what: &str, unit: &str, of: fn(&Sample) -> f64, most: fn(f64) -> f64| {
-            let [first, last] = [first.clone().map(of).collect(), last.clone().map(of).collect()].map(median);
-            Row::of(PHASE, what, unit, last).beside(first).wanting(Wanted::Below(most(first)))
-        };
-        let mebibytes = |sample: &Sample| sample.resident / 1024.0 / 1024.0;
-        vec![
-            Row::of(PHASE, "samples", "", float(u64::try_from(self.samples.len()).unwrap_or(u64::MAX))),
-            row("resident memory", "MiB", mebibytes, |first| first * MEMORY_GROWS + MEMORY_MIB),
-            row("open files", "", |sample| sample.files, |first| first + MORE),
-            row("threads", "", |sample| sample.threads, |first| first + MORE),
-            row("tasks", "", |sample| sample.tasks, |first| first + MORE),
-            row("queued records and sagas", "", |sample| sample.queued, |first| first + MORE),
-        ]
-    }
+/// The last third of the samples beside the first.
+fn growth(samples: &[Sample]) -> Vec<Row> {
+    let third = samples.len().div_ceil(3);
+    let (first, last) = (samples.iter().take(third), samples.iter().rev().take(third));
+    let row = |what: &str, unit: &str, of: fn(&Sample) -> f64, most: fn(f64) -> f64| {
+        let [first, last] = [first.clone().map(of).collect(), last.clone().map(of).collect()].map(median);
+        Row::of(PHASE, what, unit, last).beside(first).wanting(Wanted::Below(most(first)))
+    };
+    let mebibytes = |sample: &Sample| sample.resident / 1024.0 / 1024.0;
+    vec![
+        Row::of(PHASE, "samples", "", float(u64::try_from(samples.len()).unwrap_or(u64::MAX))),
+        row("resident memory", "MiB", mebibytes, |first| first * MEMORY_GROWS + MEMORY_MIB),
+        row("open files", "", |sample| sample.files, |first| first + MORE),
+        row("threads", "", |sample| sample.threads, |first| first + MORE),
+        row("tasks", "", |sample| sample.tasks, |first| first + MORE),
+        row("queued records and sagas", "", |sample| sample.queued, |first| first + MORE),
+    ]
 }
 
 fn run(program: &Path, stage: &Stage) -> Result<Operator, Error> {
@@ -308,4 +308,49 @@ fn latency(waits: &[f64]) -> Vec<Row> {
         Row::of(LATENCY, format!("p{percent} of the second half | of the first half"), "ms", last).beside(first)
     };
     vec![row(50), row(99)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The names of the numbers that a soak with these samples fails on.
+    fn grown(grow: impl Fn(&mut Sample, f64)) -> Vec<String> {
+        let steady = Sample { resident: 60e6, files: 40.0, threads: 4.0, tasks: 200.0, queued: 3.0 };
+        let samples: Vec<_> = (0..60)
+            .map(|number| {
+                let mut sample = steady;
+                grow(&mut sample, f64::from(number));
+                sample
+            })
+            .collect();
+        let mut report = Report::new(Subject::Soak { resources: FLEET, seconds: 300 });
+        report.add(growth(&samples));
+        report.unmet(false)
+    }
+
+    /// The part that grows, and its growth in a sample.
+    type Leak = (&'static str, fn(&mut Sample, f64));
+
+    #[test]
+    fn whatever_grows_fails_the_soak_and_noise_does_not() {
+        let noise = |number: f64| (number * 7.0) % 5.0;
+        let steady = grown(|sample, number| {
+            sample.resident += noise(number) * 1e6;
+            sample.queued += noise(number);
+            sample.tasks += noise(number);
+        });
+        assert_eq!(steady, [""; 0]);
+        let leaks: [Leak; 5] = [
+            ("resident memory", |sample, number| sample.resident += number * 0.5e6),
+            ("open files", |sample, number| sample.files += number),
+            ("threads", |sample, number| sample.threads += number),
+            ("tasks", |sample, number| sample.tasks += number),
+            ("queued", |sample, number| sample.queued += number),
+        ];
+        for (what, leak) in leaks {
+            let unmet = grown(leak);
+            assert!(unmet.len() == 1 && unmet[0].contains(what), "{what}: {unmet:?}");
+        }
+    }
 }

@@ -2,7 +2,13 @@
 
 use kube::api::{Api, DynamicObject, ListParams};
 
-use super::{failure::failed, objects, report::Row, stage::Stage, statistics::float};
+use super::{
+    failure::failed,
+    objects,
+    report::{Figure, Row},
+    stage::Stage,
+    statistics::float,
+};
 use crate::Error;
 
 const PHASE: &str = "stored";
@@ -25,7 +31,7 @@ pub(super) async fn measure(stage: &Stage, before: f64) -> Result<Vec<Row>, Erro
     let memory = stage.api_server_memory().await? - before;
     let row = |what: &str, unit, number| Row::of(PHASE, what, unit, number);
     Ok(vec![
-        row("a record in sync, as JSON", "bytes", own.all).beside(floor.all),
+        row("a record in sync, as JSON", "bytes", own.all).beside(floor.all).quoted_as(Figure::StoredBytes),
         row("  of which managedFields", "bytes", own.managed_fields).beside(floor.managed_fields),
         row("memory of the API server for each record", "KiB", memory / records / 1024.0),
     ])

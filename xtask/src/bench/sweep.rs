@@ -11,7 +11,7 @@ use super::{
     first,
     operator::Operator,
     quiet,
-    report::{Report, Row, Subject, Wanted},
+    report::{Figure, Report, Row, Subject, Wanted},
     stage::{Cluster, Stage},
     statistics::float,
     stored,
@@ -76,6 +76,7 @@ fn memory(resources: u32, base: Memory, [first, quiet, drifted, accepted]: [Memo
         row("resident after (e)", accepted.resident),
         row("peak after (a)", first.peak),
         row("peak over all; all that it may be: a base of 40 MiB and 4 KiB for each resource", accepted.peak)
+            .quoted_as(Figure::PeakMemory)
             .wanting(Wanted::Below((BASE_BYTES + BYTES_PER_RESOURCE * count) / 1024.0 / 1024.0)),
         Row::of(
             "memory",

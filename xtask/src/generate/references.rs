@@ -12,7 +12,7 @@ use arcadia_operator::{
         terms::Term,
     },
     config::Cli,
-    digitalocean::revert::RevertClass,
+    digitalocean::{kinds, revert::RevertClass},
 };
 use clap::CommandFactory as _;
 use schemars::JsonSchema;
@@ -41,6 +41,7 @@ pub(super) fn files() -> Result<Vec<Generated>, Error> {
             "annotations.md",
             &[("annotations", terms("annotation", annotations::ALL)), ("labels", terms("label", labels::ALL))],
         )?,
+        page("comparison.md", &[("defaults", kinds::reference_of_defaults())])?,
         page(
             "conditions.md",
             &[

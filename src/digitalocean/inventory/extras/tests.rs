@@ -128,7 +128,7 @@ async fn a_document_is_the_merge_of_what_the_list_and_a_get_say() {
     assert_eq!((world.json(ONE), world.unread(ONE)), (merged.clone(), vec![]));
     assert!(!world.look(ONE).is_confirmed, "only one list shows the project");
     let changes = world.sync(&[(ONE, fields)]).await;
-    assert_eq!((changes.changed.len(), changes.confirmed.len()), (0, 1));
+    assert_eq!((changes.changed.len(), changes.confirmed), (0, 1));
     assert!(world.look(ONE).is_confirmed);
     // A direct request keeps the parts that only the list has.
     world.inventory.fetch(&ResourceKey::new(world.kind, ONE), DAY).await;
@@ -384,7 +384,7 @@ async fn a_changed_row_is_confirmed_by_a_get_or_by_the_next_list() {
     world.sync(recorded).await;
     assert!(!world.look("mine").is_confirmed, "one list");
     let changes = world.sync(recorded).await;
-    assert_eq!((changes.changed.len(), changes.confirmed.len()), (0, 1));
+    assert_eq!((changes.changed.len(), changes.confirmed), (0, 1));
     assert!(world.look("mine").is_confirmed, "two lists");
     // A change by the cloud does not withdraw the confirmation.
     world.list(&[row("fra1", 2)]);
@@ -397,7 +397,7 @@ async fn a_changed_row_is_confirmed_by_a_get_or_by_the_next_list() {
     world.inventory.fetch(&ResourceKey::new(world.kind, "mine"), DAY).await;
     assert!(world.look("mine").is_confirmed, "a direct question");
     // The next list agrees, except for parts that only it shows.
-    assert_eq!(world.sync(recorded).await.confirmed.len(), 0);
+    assert_eq!(world.sync(recorded).await.confirmed, 0);
     assert!(world.look("mine").is_confirmed);
     // A list that is unchanged since before the GET is no news: the GET counts.
     world.single(&json!({"name": "mine", "region": "ams3"}));
@@ -484,7 +484,7 @@ async fn a_list_of_parts_that_changed_is_confirmed_by_the_part_itself_or_by_the_
     policies(4);
     world.sync(recorded).await;
     assert!(!world.look("1").is_confirmed, "the row of the droplet is the same, its policy is not");
-    assert_eq!(world.sync(recorded).await.confirmed.len(), 1);
+    assert_eq!(world.sync(recorded).await.confirmed, 1);
     assert!(world.look("1").is_confirmed, "two lists of policies");
     policies(8);
     world.sync(recorded).await;
@@ -530,21 +530,27 @@ async fn a_row_that_moves_by_itself_stays_confirmed() {
 }
 
 #[test]
-fn a_row_that_a_get_contradicts_is_requested_again_later() {
+fn a_resource_whose_row_a_get_contradicts_is_read_again_after_growing_pauses() {
     let kind = Kind::named("VPC").unwrap();
     let (row, fields) = (kind.row(), FieldSet::of(kind, ["name"]));
     let begin = Instant::now();
-    let minutes = |minutes: u64| begin + Duration::from_mins(minutes);
-    let list = |before: Option<&Responses>, minute| {
-        Responses::listed(row, before, PackedText::alone(r#"{"name":"old"}"#), minutes(minute))
+    let at = |seconds: u64| begin + Duration::from_secs(seconds);
+    let list = |before: Option<&Responses>, seconds| {
+        Responses::listed(row, before, PackedText::alone(r#"{"name":"old"}"#), at(seconds))
     };
-    let shown = Responses::got(row, Some(&list(None, 0)), r#"{"name":"new"}"#, minutes(1));
-    for (minute, wanted) in [(5, false), (10, false), (11, true)] {
-        let wants = list(Some(&shown), minute).wants(row, fields);
-        assert_eq!(wants.get, wanted, "after {minute} minutes");
+    let get = |before: &Responses, seconds| Responses::got(row, Some(before), r#"{"name":"new"}"#, at(seconds));
+    let first = get(&list(None, 0), 1);
+    // The time of the last GET, and the first time at which a list needs another one.
+    let mut shown = first.clone();
+    for (read, again) in [(1, 11), (11, 21), (21, 41), (41, 81), (1_300, 1_900), (1_900, 2_500)] {
+        shown = get(&list(Some(&shown), read), read);
+        for (seconds, wanted) in [(read + 1, false), (again - 1, false), (again, true)] {
+            let wants = list(Some(&shown), seconds).wants(row, fields);
+            assert_eq!(wants.get, wanted, "read at {read} s, listed at {seconds} s");
+        }
     }
-    let follow = |before: &Responses, minute| {
-        Responses::listed(row, Some(before), PackedText::alone(r#"{"name":"new"}"#), minutes(minute))
+    let follow = |before: &Responses, seconds| {
+        Responses::listed(row, Some(before), PackedText::alone(r#"{"name":"new"}"#), at(seconds))
     };
-    assert!(!follow(&follow(&shown, 5), 30).wants(row, fields).get, "the list has followed");
+    assert!(!follow(&follow(&first, 300), 1_800).wants(row, fields).get, "the list has followed");
 }

@@ -36,22 +36,7 @@ async fn furnish(world: &StepWorld) {
 /// Stores the resource and its record, and plans the revert.
 async fn set_up(world: &StepWorld, case: &Case) -> Result<RevertProposal, String> {
     furnish(world).await;
-    let mut document = case.document.clone();
-    match case.kind {
-        "Droplet" if case.field == "disk" => {
-            drop(world.control.change("droplets", DROPLET, json!({ "disk": 40 })).await.unwrap());
-        }
-        "Droplet" => {}
-        "LoadBalancer" => {
-            document["vpc_uuid"] = world.droplet(DROPLET).await["vpc_uuid"].clone();
-            world.control.put(case.collection, document).await.unwrap();
-        }
-        _ => drop(world.control.put(case.collection, document).await.unwrap()),
-    }
-    if case.kind == "Database" {
-        // The VPC of the cluster, and the one in the recorded region.
-        world.control.put("vpcs", json!({ "id": UUID, "name": "here", "region": "nyc3" })).await.unwrap();
-    }
+    cases::store(&world.control, case).await;
     world.record("web-1", case.kind, case.id, &json!({ case.field: case.desired }));
     let live = live(world, case).await;
     let revert = Revert { field: case.field, desired: &case.desired, document: &live, selected: &SelectedTags::new() };
@@ -158,14 +143,22 @@ async fn revert_and_undo(case: &Case) -> Result<(), String> {
         }
     }
     let changes = difference(&before, &after);
-    let is_own = |collection: &&String| {
-        *collection == case.collection
-            || case.others().contains(&collection.as_str())
-            || ["tags", "actions"].contains(&collection.as_str())
-            || collection.ends_with("/resources")
-    };
-    if let Some(other) = changes.as_object().unwrap().keys().find(|collection| !is_own(collection)) {
-        return Err(format!("it changed {other}: {}", changes[other]));
+    let others = case.others();
+    for (collection, changes) in changes.as_object().unwrap() {
+        let is_own = *collection == case.collection || ["tags", "actions"].contains(&collection.as_str());
+        let is_whole = others.iter().any(|other| other.collection == *collection && other.fields.is_empty());
+        if is_own || is_whole || collection.ends_with("/resources") {
+            continue;
+        }
+        let is_known = |(id, fields): (&String, &Value)| {
+            let of_it = others.iter().find(|other| other.collection == *collection && other.id == *id);
+            let mut names = fields.as_object().unwrap().keys();
+            of_it.is_some_and(|other| names.all(|field| other.fields.contains(&field.as_str())))
+        };
+        let is_changed = changes["gone"] == json!([]) && changes["added"] == json!([]);
+        if !is_changed || !changes["changed"].as_object().unwrap().iter().all(is_known) {
+            return Err(format!("it changed {collection}: {changes}"));
+        }
     }
     let is_one_way = plan.steps.iter().any(|step| step.irreversible);
     world.control.reset_requests().await.unwrap();

@@ -1,0 +1,223 @@
+//! The cached records, in the smallest form that verdicts need. Each is stored once, and found by its name, by its UID,
+//! and by its live resource.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    hash::{BuildHasher, Hash},
+    sync::Arc,
+};
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+use jiff::Timestamp;
+use kube::ResourceExt;
+use serde_json::Value;
+
+use super::{
+    known::{KnownDrift, LastAccepted},
+    ownership::DeclaredFields,
+    shared::SharedTexts,
+    summary::StatusSummary,
+};
+use crate::{
+    api::{
+        AcceptPolicy, ProvisionedResource,
+        annotations::{LAST_ACCEPTED, SYNC_REQUESTED_AT},
+    },
+    digitalocean::{FieldSet, ResourceKey},
+    kube_ext::{key::ObjectKey, version::Version},
+};
+
+/// The cached part of a `ProvisionedResource`.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// Its namespace and name.
+    pub key: ObjectKey,
+    /// Its UID.
+    pub uid: Box<str>,
+    /// The version of the object; writes to its spec are bound to it.
+    pub resource_version: Version,
+    /// The version of the record.
+    pub generation: i64,
+    /// The time of its creation.
+    pub created: Timestamp,
+    /// True if it is being deleted.
+    pub deleting: bool,
+    /// The live resource.
+    pub resource: ResourceKey,
+    /// `spec.desired`, as JSON: parsed when it is compared. Equal ones are shared.
+    pub desired: Arc<str>,
+    /// The recorded fields of the live document.
+    pub fields: FieldSet,
+    /// `spec.suspend`.
+    pub suspended: bool,
+    /// True if the object has any annotation.
+    pub has_annotations: bool,
+    /// `spec.drift.accept`.
+    pub accept: AcceptPolicy,
+    /// The fields that a manifest declares.
+    pub declared: DeclaredFields,
+    /// The cached part of its status.
+    pub status: StatusSummary,
+    /// None for most records.
+    rare: Option<Box<Rare>>,
+}
+
+/// The parts that few records have.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Rare {
+    /// `spec.drift.ignore`.
+    ignore: BTreeSet<Box<str>>,
+    /// The drifts that were adopted last.
+    last_accepted: LastAccepted,
+    /// The requested sync.
+    sync_requested: Option<Box<str>>,
+}
+
+impl Record {
+    /// The cached part of this object.
+    pub(super) fn of(object: &ProvisionedResource, texts: &mut SharedTexts) -> Self {
+        let annotations = object.annotations();
+        let key = ObjectKey::of(object);
+        let rare = Rare {
+            ignore: object.spec.drift.ignore.iter().map(|field| field.as_str().into()).collect(),
+            last_accepted: annotations.get(LAST_ACCEPTED).map(|text| LastAccepted::read(text)).unwrap_or_default(),
+            sync_requested: annotations.get(SYNC_REQUESTED_AT).map(|text| text.as_str().into()),
+        };
+        Self {
+            key: ObjectKey { namespace: texts.share(&key.namespace), ..key },
+            uid: object.uid().unwrap_or_default().into(),
+            resource_version: Version::of(&object.metadata),
+            generation: object.metadata.generation.unwrap_or_default(),
+            created: object.metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0),
+            deleting: object.metadata.deletion_timestamp.is_some(),
+            resource: object.spec.resource.key(),
+            desired: texts.share(&serde_json::to_string(&object.spec.desired).unwrap_or_default()),
+            fields: FieldSet::of_values(
+                object.spec.resource.kind,
+                object.spec.desired.iter().map(|(field, value)| (field.as_str(), value)),
+            ),
+            suspended: object.spec.suspend,
+            has_annotations: !annotations.is_empty(),
+            accept: object.spec.drift.accept,
+            declared: DeclaredFields::of(object),
+            status: StatusSummary::of(object.status.as_ref()),
+            rare: (rare != Rare::default()).then(|| Box::new(rare)),
+        }
+    }
+
+    /// The expected value of each field.
+    #[must_use]
+    pub fn desired_fields(&self) -> BTreeMap<String, Value> {
+        serde_json::from_str(&self.desired).unwrap_or_default()
+    }
+
+    /// `spec.drift.ignore`.
+    #[must_use]
+    pub fn ignore(&self) -> &BTreeSet<Box<str>> {
+        static NOTHING: BTreeSet<Box<str>> = BTreeSet::new();
+        self.rare.as_ref().map_or(&NOTHING, |rare| &rare.ignore)
+    }
+
+    /// The drifts that were adopted last.
+    #[must_use]
+    pub fn last_accepted(&self) -> LastAccepted {
+        self.rare.as_ref().map(|rare| rare.last_accepted.clone()).unwrap_or_default()
+    }
+
+    /// The requested sync.
+    #[must_use]
+    pub fn sync_requested(&self) -> Option<&str> {
+        self.rare.as_ref()?.sync_requested.as_deref()
+    }
+
+    /// The requested sync that is not complete yet.
+    #[must_use]
+    pub fn unanswered_sync(&self) -> Option<&str> {
+        let requested = self.sync_requested();
+        requested.filter(|requested| self.status.last_handled_sync.as_deref() != Some(requested))
+    }
+}
+
+/// The input of one evaluation.
+#[derive(Clone, Debug)]
+pub struct RecordEntry {
+    /// The record.
+    pub record: Arc<Record>,
+    /// The older record of the same resource, if there is one.
+    pub older: Option<ObjectKey>,
+    /// The drifts of the record.
+    pub drifts: Vec<KnownDrift>,
+}
+
+impl RecordEntry {
+    /// Returns true if it is about the same object and the same resource.
+    #[must_use]
+    pub fn is_of_same(&self, other: &Self) -> bool {
+        (&self.record.uid, &self.record.resource) == (&other.record.uid, &other.record.resource)
+    }
+}
+
+/// The cached records. Their tables have empty places, so these are small.
+#[derive(Default)]
+pub(super) struct Records {
+    by_key: HashTable<Arc<Record>>,
+    by_uid: HashTable<Arc<Record>>,
+    /// Several records may name one resource.
+    by_resource: HashTable<Arc<Record>>,
+    hasher: DefaultHashBuilder,
+}
+
+impl Records {
+    /// The record of this name.
+    pub(super) fn get(&self, key: &ObjectKey) -> Option<&Arc<Record>> {
+        self.by_key.find(self.hash(key), |record| record.key == *key)
+    }
+
+    /// The record with this UID.
+    pub(super) fn of_uid(&self, uid: &str) -> Option<&Arc<Record>> {
+        self.by_uid.find(self.hash(uid), |record| &*record.uid == uid)
+    }
+
+    /// The records of a live resource.
+    pub(super) fn of_resource(&self, resource: &ResourceKey) -> impl Iterator<Item = &Arc<Record>> {
+        self.by_resource.iter_hash(self.hash(resource)).filter(move |record| record.resource == *resource)
+    }
+
+    /// All records, in no order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Record>> {
+        self.by_key.iter()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
+    /// Adds a record. If there was one of its name, it is replaced.
+    pub(super) fn insert(&mut self, record: Record) {
+        self.remove(&record.key);
+        let record = Arc::new(record);
+        let Self { by_key, by_uid, by_resource, hasher } = self;
+        let hash = |record: &Arc<Record>| hasher.hash_one(&record.key);
+        by_key.insert_unique(hash(&record), Arc::clone(&record), hash);
+        let hash = |record: &Arc<Record>| hasher.hash_one(&*record.uid);
+        by_uid.insert_unique(hash(&record), Arc::clone(&record), hash);
+        let hash = |record: &Arc<Record>| hasher.hash_one(&record.resource);
+        by_resource.insert_unique(hash(&record), record, hash);
+    }
+
+    /// Removes a record.
+    pub(super) fn remove(&mut self, key: &ObjectKey) -> Option<Arc<Record>> {
+        let (record, _) = self.by_key.find_entry(self.hash(key), |record| record.key == *key).ok()?.remove();
+        let hashes = (self.hash(&*record.uid), self.hash(&record.resource));
+        for (table, hash) in [(&mut self.by_uid, hashes.0), (&mut self.by_resource, hashes.1)] {
+            if let Ok(place) = table.find_entry(hash, |other| Arc::ptr_eq(other, &record)) {
+                place.remove();
+            }
+        }
+        Some(record)
+    }
+
+    fn hash(&self, value: &(impl Hash + ?Sized)) -> u64 {
+        self.hasher.hash_one(value)
+    }
+}
