@@ -133,7 +133,7 @@ fn unexplained(before: &Value, after: &Value, trials: &[Trial]) -> Vec<String> {
 
 /// Returns true if only lists show the field: a list may end the drift before the read that verifies the revert.
 fn is_only_listed(trial: &Trial) -> bool {
-    trial.case.kind == "Registry" && trial.case.field == "subscription"
+    trial.case.kind == "Registry" && trial.case.field.starts_with("subscription")
 }
 
 /// The drift of each record.
@@ -237,6 +237,7 @@ async fn revert(world: &World, trials: &[Trial]) {
 }
 
 #[tokio::test]
+#[ignore = "takes many minutes on two processors"]
 async fn every_field_that_can_be_reverted_is_and_nothing_else_changes() {
     let limits = RateLimits { per_minute: 1_000_000, per_hour: 10_000_000, ..RateLimits::default() };
     let mut world = World::without_operator("every-revert", limits).await;

@@ -10,7 +10,7 @@ use strum::{Display, EnumIter};
 
 use super::response::ResponseShape;
 use crate::{
-    comparison::scalar,
+    comparison::{scalar, secret::hide_text},
     digitalocean::{
         ChangeMethod,
         document::{Pattern, at, is_blank},
@@ -348,7 +348,7 @@ impl Rest {
         if state.is_empty() || is_one_of(&self.at) {
             return RestState::AtRest;
         }
-        RestState::Busy(format!("{} is {state}", self.path))
+        RestState::Busy(format!("{} is {}", self.path, hide_text(state)))
     }
 }
 
