@@ -186,7 +186,7 @@ async fn an_import_can_be_repeated_and_narrowed() {
     let wanted = "---\napiVersion: arcadia.cloud/v1alpha1\nkind: ProvisionedResource\n";
     assert!(one.starts_with(wanted) && one.contains("size_slug: s-2vcpu-4gb") && !one.contains("region"), "{one}");
     let none = account.arcadia.says(0, &["import", "--kind", "Droplet", "--region", "nyc33"]).await;
-    assert!(none.contains("0 records written, none of 5 resources matches the flags."), "{none}");
+    assert!(none.contains("0 records written, the flags match none of 5 resources."), "{none}");
     let missing = account.arcadia.says(2, &["import", "Droplet/99"]).await;
     assert!(missing.contains("Droplet 99 is not in the account"), "{missing}");
 }

@@ -105,7 +105,7 @@ async fn a_watch_goes_on_after_a_lost_connection() {
     inbox.prints("other -> third").await;
     arcadia.expect(0, &["saga", "approve", "ask"]).await;
     assert_eq!(journal.ends().await, 0);
-    assert_eq!(journal.errors.lock().unwrap().lines().count(), 1, "the loss is told once");
+    assert_eq!(journal.errors.lock().unwrap().lines().count(), 1, "the loss is reported once");
     // Without the API server, a new command fails instead of waiting.
     gate.close();
     arcadia.says(2, &["inbox", "--watch"]).await;

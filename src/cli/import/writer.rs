@@ -200,7 +200,7 @@ mod tests {
         .assert_eq(&skipped.summary(12));
         expect!["1 record written."].assert_eq(&Skipped::default().summary(1));
         let unselected = Skipped { unselected: 4, ..Skipped::default() };
-        expect!["0 records written, none of 4 resources matches the flags."].assert_eq(&unselected.summary(0));
+        expect!["0 records written, the flags match none of 4 resources."].assert_eq(&unselected.summary(0));
         expect!["1 record written."].assert_eq(&unselected.summary(1));
     }
 }

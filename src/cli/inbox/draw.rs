@@ -237,7 +237,7 @@ mod tests {
 
 
 
-            the plan comes first: it is not there yet
+            the plan comes first; wait for it
             waiting for the plan of the operator, n leaves it
         "#]],
         );
