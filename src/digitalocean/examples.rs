@@ -19,6 +19,20 @@ pub(super) fn answers(path: &str) -> Vec<Value> {
     answers
 }
 
+/// Returns true if the value at a path of a document is a credential in any form.
+pub(super) fn is_credential(path: &[String]) -> bool {
+    let has = |name: &str| path.iter().any(|key| key.contains(name));
+    match path.last().map_or("", String::as_str) {
+        "password" | "api_key" | "token" | "registry_credentials" | "access_cert" | "user_data" => true,
+        // At the top level it is the id of a Spaces key.
+        "access_key" => path.len() > 1,
+        "uri" => has("connection"),
+        "value" => has("envs"),
+        "url" => has("slack"),
+        _ => false,
+    }
+}
+
 /// The names of the documented fields of the documents under `key` in the response of a GET of `path`.
 pub(super) fn fields(path: &str, key: &str) -> BTreeSet<String> {
     let mut envelope = BTreeSet::new();

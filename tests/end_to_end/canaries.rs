@@ -7,7 +7,7 @@ use digitalocean_simulator::{Effect, Fault, RateLimits};
 use serde_json::{Value, json};
 
 use crate::{
-    examples::full_document,
+    examples::{full_document, is_credential},
     places::{id, places, put, put_parents},
     world::{World, eventually},
 };
@@ -29,20 +29,6 @@ enum Canaries {
     Everywhere,
     /// Bare, at the paths of credentials.
     AtCredentials,
-}
-
-/// Returns true if the value at a path is a credential in any form.
-fn is_credential(path: &[String]) -> bool {
-    let has = |name: &str| path.iter().any(|key| key.contains(name));
-    match path.last().map_or("", String::as_str) {
-        "password" | "api_key" | "token" | "registry_credentials" | "access_cert" | "user_data" => true,
-        // At the top level it is the id of a Spaces key.
-        "access_key" => path.len() > 1,
-        "uri" => has("connection"),
-        "value" => has("envs"),
-        "url" => has("slack"),
-        _ => false,
-    }
 }
 
 /// Replaces strings by credentials, and counts them.

@@ -9,7 +9,10 @@ use super::{
     FieldComparison, Live,
     changed::{full_document, live, pointer, visit},
 };
-use crate::{comparison::Difference, digitalocean::Kind};
+use crate::{
+    comparison::Difference,
+    digitalocean::{Kind, examples::is_credential},
+};
 
 /// The forms of credentials that people put anywhere; `{}` is the secret.
 const LOOKS: [&str; 13] = [
@@ -129,18 +132,6 @@ fn one_string_that_looks_like_a_credential_is_shown_nowhere() {
 
 #[test]
 fn the_value_of_a_field_that_holds_credentials_is_shown_nowhere() {
-    let is_credential = |path: &[String]| {
-        let has = |name: &str| path.iter().any(|key| key.contains(name));
-        match path.last().map_or("", String::as_str) {
-            "password" | "api_key" | "token" | "registry_credentials" | "access_cert" | "user_data" => true,
-            // At the top level it is the id of a Spaces key.
-            "access_key" => path.len() > 1,
-            "uri" => has("connection"),
-            "value" => has("envs"),
-            "url" => has("slack"),
-            _ => false,
-        }
-    };
     let mut leaked = Vec::new();
     let mut planted = Vec::new();
     for kind in Kind::all() {
