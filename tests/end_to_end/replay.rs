@@ -441,6 +441,26 @@ async fn resolve(world: &World, saga: &str, answer: &str) {
     annotate(world, &format!("saga/{saga}"), &annotations).await;
 }
 
+/// Orders saga `doubts`, whose call loses its response, and whose effect is not visible: a snapshot, which is returned.
+async fn order_in_doubt(world: &World, droplet: &str) -> Value {
+    let lost = Fault::new(format!("/v2/droplets/{droplet}/actions"), Effect::ResetAfter).method("POST").times(1);
+    world.cloud.inject(lost).await.unwrap();
+    let unavailable = Effect::Status { status: 503, retry_after: None, html: false };
+    let unseen = Fault::new(format!("/v2/droplets/{droplet}/snapshots"), unavailable).method("GET");
+    world.cloud.inject(unseen).await.unwrap();
+    let mut doubted = snapshot(droplet);
+    doubted["retry"] = json!({ "attempts": 20, "minSeconds": 1 });
+    order(world, "doubts", json!([doubted]), &[]).await;
+    eventually("the snapshot", || async { snapshots_of(world, droplet).await.pop().ok_or("none yet") }).await
+}
+
+/// The snapshots of a droplet.
+async fn snapshots_of(world: &World, droplet: &str) -> Vec<Value> {
+    let inventory = world.cloud.inventory().await.unwrap();
+    let all = inventory["snapshots"].as_object().into_iter().flat_map(serde_json::Map::values);
+    all.filter(|snapshot| snapshot["resource_id"] == droplet).cloned().collect()
+}
+
 /// Brings sagas into every phase and their steps into every state, and kills the operator.
 async fn every_saga(world: &mut World) {
     for id in [ACTED, DOUBTED, STUCK, UNDOING, LEFT, PLAIN] {
@@ -508,20 +528,7 @@ async fn every_saga(world: &mut World) {
     has("deleted", "\"progress\":\"1/2\"").await;
 
     // The response of a call is lost, and its effect is not visible yet.
-    let lost = Fault::new(format!("/v2/droplets/{DOUBTED}/actions"), Effect::ResetAfter).method("POST").times(1);
-    world.cloud.inject(lost).await.unwrap();
-    let unseen = Fault::new(format!("/v2/droplets/{DOUBTED}/snapshots"), status(503)).method("GET");
-    world.cloud.inject(unseen).await.unwrap();
-    let mut doubted = snapshot(DOUBTED);
-    doubted["retry"] = json!({ "attempts": 20, "minSeconds": 1 });
-    order(world, "doubts", json!([doubted]), &[]).await;
-    eventually("the snapshot", || async {
-        let inventory = world.cloud.inventory().await.unwrap();
-        let found =
-            inventory["snapshots"].as_object().is_some_and(|all| all.values().any(|it| it["resource_id"] == DOUBTED));
-        if found { Ok(()) } else { Err("none yet") }
-    })
-    .await;
+    order_in_doubt(world, DOUBTED).await;
     // An undo that fails.
     world.cloud.inject(Fault::new("/v2/snapshots/*", status(503)).method("DELETE")).await.unwrap();
     let mut patient = snapshot(UNDOING);

@@ -3,7 +3,10 @@
 use digitalocean_simulator::{Effect, Fault};
 use serde_json::{Value, json};
 
-use super::{Lines, annotate, drift_of, drifts_of, lines, order, replayed, resolve, sleep, snapshot};
+use super::{
+    Lines, annotate, drift_of, drifts_of, lines, order, order_in_doubt, replayed, resolve, sleep, snapshot,
+    snapshots_of,
+};
 use crate::world::{World, droplet, eventually};
 
 /// The droplet whose resize fails, and which then cannot be powered on.
@@ -17,13 +20,6 @@ const APP: &str = "4f6c71e2-1e90-4762-9fee-6cc4a0a9f2cf";
 
 fn status(status: u16) -> Effect {
     Effect::Status { status, retry_after: None, html: false }
-}
-
-/// The names of the snapshots of a droplet.
-async fn snapshots_of(world: &World, droplet: &str) -> Vec<Value> {
-    let inventory = world.cloud.inventory().await.unwrap();
-    let all = inventory["snapshots"].as_object().into_iter().flat_map(serde_json::Map::values);
-    all.filter(|snapshot| snapshot["resource_id"] == droplet).cloned().collect()
 }
 
 /// Brings objects into these states, and kills the operator.
@@ -67,15 +63,7 @@ async fn every_trouble(world: &mut World) {
     world.reaches(&drift, "Resolved", "False RevertStuck").await;
 
     // A call in doubt, and two snapshots that may be its effect.
-    let lost = Fault::new(format!("/v2/droplets/{DOUBTED}/actions"), Effect::ResetAfter).method("POST").times(1);
-    world.cloud.inject(lost).await.unwrap();
-    let unseen = Fault::new(format!("/v2/droplets/{DOUBTED}/snapshots"), status(503)).method("GET");
-    world.cloud.inject(unseen).await.unwrap();
-    let mut doubted = snapshot(DOUBTED);
-    doubted["retry"] = json!({ "attempts": 20, "minSeconds": 1 });
-    order(world, "doubts", json!([doubted]), &[]).await;
-    let twin =
-        eventually("the snapshot", || async { snapshots_of(world, DOUBTED).await.pop().ok_or("none yet") }).await;
+    let twin = order_in_doubt(world, DOUBTED).await;
     let mut other = twin.clone();
     other["id"] = json!("999");
     world.cloud.put("snapshots", other).await.unwrap();
