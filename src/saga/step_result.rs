@@ -29,7 +29,7 @@ pub enum Progress<O> {
 pub enum Lookup<O> {
     /// The step converges: it is simply repeated.
     Converges,
-    /// Nothing that the step could have created.
+    /// The step had no effect.
     Nothing,
     /// The effect of the step.
     One(Progress<O>),

@@ -162,25 +162,9 @@ impl RecordWorld {
                 self.version == planned.version
                     && adoptions.iter().all(|adoption| version(self, &adoption.drift).is_some())
             }
-            PlannedWrite::Relabel { drift, .. }
-            | PlannedWrite::Refresh { drift, .. }
-            | PlannedWrite::Close { drift, .. }
-            | PlannedWrite::Stand { drift, .. }
-            | PlannedWrite::End { drift, .. }
-            | PlannedWrite::Reaffirm { drift, .. }
-            | PlannedWrite::RestoreDecision { drift }
-            | PlannedWrite::Revert { drift, .. }
-            | PlannedWrite::Follow { drift, .. }
-            | PlannedWrite::CancelRevert { drift, .. }
-            | PlannedWrite::FailRevert { drift, .. }
-            | PlannedWrite::ShowPlan { drift, .. }
-            | PlannedWrite::Refuse { drift, .. }
-            | PlannedWrite::Wait { drift, .. }
-            | PlannedWrite::Await { drift }
-            | PlannedWrite::Answer { drift, .. }
-            | PlannedWrite::DropDecision { drift } => {
-                written.contains(drift) || version(self, drift) == version(planned, drift)
-            }
+            write => write
+                .drift()
+                .is_some_and(|drift| written.contains(drift) || version(self, drift) == version(planned, drift)),
         }
     }
 
