@@ -37,7 +37,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Error> {
     if !arguments.iter().take_while(|argument| *argument != "--").any(|argument| selects_a_package(argument)) {
         test.args(WHOLE_WORKSPACE);
     }
-    limit_threads(&mut test, threads());
+    limit_threads(&mut test, processors() * 2);
     project::run(test.args(arguments))
 }
 
@@ -54,11 +54,6 @@ fn selects_a_package(argument: &str) -> bool {
 
 fn processors() -> usize {
     available_parallelism().map_or(1, NonZero::get)
-}
-
-/// The number of concurrent tests in a test program. Most of them wait most of the time.
-fn threads() -> usize {
-    processors() * 2
 }
 
 fn limit_threads(test: &mut Command, threads: usize) {
@@ -129,7 +124,7 @@ impl Programs<'_> {
         let mut test = cargo_test();
         // The demo would build it again, without the failpoints.
         test.env(operator::PROGRAM, self.operator).env(control_plane::SHARED, self.control_plane);
-        limit_threads(&mut test, threads());
+        limit_threads(&mut test, processors());
         let output = test.args(WHOLE_WORKSPACE).args(selection).output();
         let output = output.map_err(Error::system(format!("run the tests of {}", selection.join(" "))))?;
         print(&output.stderr, &output.stdout);
