@@ -26,6 +26,10 @@ const PROGRAMS: usize = 2;
 /// The slowest test programs. They start first, so that the run does not end with one of them alone.
 const LONGEST: [&str; 4] = ["end_to_end", "sagas", "gitops", "image"];
 
+/// The test programs whose commands read all namespaces. The objects of other programs would change what they print, so
+/// each of them starts its own control plane.
+const READ_ALL_NAMESPACES: [&str; 2] = ["kubectl", "readme"];
+
 /// Prepares the programs of tests. Then runs all tests, or those that `arguments` of `cargo test` select.
 pub(crate) fn run(arguments: &[String]) -> Result<(), Error> {
     prepare::for_tests()?;
@@ -123,7 +127,10 @@ impl Programs<'_> {
     fn run(&self, selection: &[String]) -> Result<(), Error> {
         let mut test = cargo_test();
         // The demo would build it again, without the failpoints.
-        test.env(operator::PROGRAM, self.operator).env(control_plane::SHARED, self.control_plane);
+        test.env(operator::PROGRAM, self.operator);
+        if !selection.iter().any(|name| READ_ALL_NAMESPACES.contains(&name.as_str())) {
+            test.env(control_plane::SHARED, self.control_plane);
+        }
         limit_threads(&mut test, processors());
         let output = test.args(WHOLE_WORKSPACE).args(selection).output();
         let output = output.map_err(Error::system(format!("run the tests of {}", selection.join(" "))))?;
