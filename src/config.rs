@@ -45,8 +45,8 @@ pub enum CliCommand {
 #[derive(Clone, Debug, Args)]
 pub struct RunArgs {
     /// When to list the cloud: a duration (`5m`, `90s`) or a cron expression in UTC (`"15 * * * *"`). A sweep that comes
-    /// due during a sweep starts right after it. Sweeps that need more calls than the token has become rarer by themselves,
-    /// as far as `--inventory-max-age` allows
+    /// due during a sweep starts right after it. If sweeps need more calls than the token has, the operator
+    /// sweeps less often, within `--inventory-max-age`
     #[arg(long, env = "ARCADIA_SYNC_SCHEDULE", default_value = "5m", value_name = "SCHEDULE")]
     pub sync_schedule: Schedule,
 
@@ -58,9 +58,8 @@ pub struct RunArgs {
     #[arg(long = "namespace", env = "ARCADIA_NAMESPACE", value_delimiter = ',', value_name = "NAME")]
     pub namespaces: Vec<String>,
 
-    /// Records are Unknown when the inventory of their kind is older than this, and sweeps that must become rarer are
-    /// made within it. The period of a cron expression is its
-    /// longest gap in a week [default: three sync periods]
+    /// Records are Unknown when the inventory of their kind is older than this, and sweeps are never
+    /// further apart than it allows. The period of a cron expression is its longest gap in a week [default: three sync periods]
     #[arg(long, env = "ARCADIA_INVENTORY_MAX_AGE", value_parser = schedule::duration, value_name = "DURATION")]
     pub inventory_max_age: Option<Duration>,
 

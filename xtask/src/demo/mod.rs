@@ -129,9 +129,9 @@ async fn tell(stage: &mut Stage, pace: &mut Pace) -> Result<Pipeline, Error> {
     .await;
     stage.change_droplet(DROPLET, json!({"tags": ["web"]})).await?;
     let drift = stage.open_drift(PATIENCE).await?;
-    stage.show(&["arcadia", "revert", "--change", &drift.change, "--plan", "--yes", "--wait"]).await?;
+    stage.show(&["arcadia", "revert", "--change", &drift.change, "--plan"]).await?;
 
-    pace.part("The team reverts it. A saga puts back this one field and reads the result again:").await;
+    pace.part("The team reverts it. A saga puts this one field back and verifies the result:").await;
     stage.show(&["arcadia", "revert", "--change", &drift.change, "--yes", "--wait"]).await?;
     stage.reaches("provisionedresource/web-1", "condition=InSync").await?;
     stage.show(&["get", "provisionedresources"]).await?;
@@ -145,15 +145,15 @@ fn invite(stage: &Stage) {
     println!("export PATH={}:$PATH", stage.path());
     println!("export SIMULATOR={}", stage.cloud());
     story::say("Three things to try there:");
-    println!("1. Change the droplet again, and decide with the keyboard:");
+    println!("1. Take the tour, before the others: docs/tour.md");
+    println!("2. Change the droplet again, and decide with the keyboard:");
     for line in Stage::console_command(DROPLET, &json!({"size_slug": "s-8vcpu-16gb"})) {
         println!("   {line}");
     }
     println!("   kubectl arcadia inbox -i");
-    println!("2. Order a snapshot, a saga of one step, and follow it:");
-    println!("   kubectl apply -f examples/saga-snapshot.yaml");
-    println!("   kubectl arcadia saga watch snapshot-web-1");
-    println!("3. Take the tour: docs/tour.md\n");
+    println!("3. Order a snapshot, a saga of one step, and follow it:");
+    println!("   sed s/snapshot-web-1/snapshot-demo/ examples/saga-snapshot.yaml | kubectl apply -f -");
+    println!("   kubectl arcadia saga watch snapshot-demo\n");
 }
 
 /// Waits for the first signal that requests the end.

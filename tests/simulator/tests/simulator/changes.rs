@@ -1,14 +1,11 @@
 //! Changes that the provider makes on its own, and values that it rewrites.
-#![cfg(test)]
-
-mod common;
 
 use std::time::Duration;
 
 use digitalocean_simulator::{Options, Simulator};
 use serde_json::{Value, json};
 
-use common::{Client, demo, start};
+use crate::common::{Client, demo, start};
 
 async fn action(client: &Client, id: u64, body: Value) {
     let started = client.post(&format!("/v2/droplets/{id}/actions"), body).await;

@@ -1,7 +1,5 @@
 //! A small HTTP client that shows everything a test asserts on: status, headers, body, and the error of a failed call.
 
-#![allow(dead_code, reason = "each test file uses its part")]
-
 use std::{
     path::PathBuf,
     time::{Duration, Instant},

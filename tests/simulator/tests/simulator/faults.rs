@@ -1,7 +1,4 @@
 //! Each fault has its documented effect, and only on the matching calls.
-#![cfg(test)]
-
-mod common;
 
 use std::{
     collections::HashMap,
@@ -12,7 +9,7 @@ use digitalocean_simulator::{Control, Effect, Fault, Options, Simulator};
 use futures::future::join_all;
 use serde_json::{Value, json};
 
-use common::{Answer, Client, demo, start};
+use crate::common::{Answer, Client, demo, start};
 
 async fn fleet(droplets: usize) -> (Simulator, Client, Control) {
     let (simulator, client) = start(Options { droplets, load: None, ..demo() }).await;

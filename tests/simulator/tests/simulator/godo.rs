@@ -1,5 +1,4 @@
 //! The official client works with the simulator as with the API: the Go module in `tests/godo` drives it with godo.
-#![cfg(test)]
 
 use std::path::Path;
 

@@ -1,14 +1,11 @@
 //! Actions on droplets and volumes: each is in progress first, completes later, and is refused if it is not allowed.
-#![cfg(test)]
-
-mod common;
 
 use std::time::Duration;
 
 use digitalocean_simulator::Options;
 use serde_json::{Value, json};
 
-use common::{Answer, Client, demo, start};
+use crate::common::{Answer, Client, demo, start};
 
 const WEB: &str = "/v2/droplets/3164444";
 const SCRATCH: &str = "/v2/volumes/3d80cb72-342b-4aaa-b92e-4e4abb24a933";

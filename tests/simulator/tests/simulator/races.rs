@@ -1,14 +1,11 @@
 //! Concurrent writes, lists that lag behind, and messages of refusals.
-#![cfg(test)]
-
-mod common;
 
 use std::time::Duration;
 
 use digitalocean_simulator::{Effect, Fault};
 use serde_json::{Value, json};
 
-use common::{demo, settle, start};
+use crate::common::{demo, settle, start};
 
 const FIREWALL: &str = "fb6045f1-cf1d-4ca3-bfac-18832663025b";
 

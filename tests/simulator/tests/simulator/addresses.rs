@@ -1,19 +1,9 @@
 //! Reserved addresses, domain records and tags: the allowed operations and their effects.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
-
-mod common;
-
 use digitalocean_simulator::{Effect, Fault, Options};
 use serde_json::{Value, json};
 
-use common::{Answer, Client, demo, start};
+use crate::common::{Answer, Client, demo, start};
 
 /// Reserves an address in New York, the region of most of the demo's droplets.
 async fn reserved(client: &Client) -> String {

@@ -1,12 +1,9 @@
 //! Lists and single documents of a resource differ as in the API, and lists can show old values.
-#![cfg(test)]
-
-mod common;
 
 use digitalocean_simulator::{Control, Effect, Fault, Simulator};
 use serde_json::{Value, json};
 
-use common::{Answer, Client, demo, start};
+use crate::common::{Answer, Client, demo, start};
 
 const DB_1: &str = "3164446";
 const BACKEND: &str = "9cc10173-e9ea-4176-9dbc-a4cee4c4ff30";

@@ -1,14 +1,11 @@
 //! The updates of each kind: the fields that they restore, reset and refuse.
-#![cfg(test)]
-
-mod common;
 
 use std::{collections::BTreeSet, time::Duration};
 
 use digitalocean_simulator::{Options, Simulator};
 use serde_json::{Map, Value, json};
 
-use common::{Answer, Client, demo, settle, start};
+use crate::common::{Answer, Client, demo, settle, start};
 
 const BALANCER: &str = "4de7ac8b-495b-4884-9a69-1050c6793cd6";
 const FIREWALL: &str = "fb6045f1-cf1d-4ca3-bfac-18832663025b";

@@ -1,7 +1,4 @@
 //! Responses match DigitalOcean's API description; `tests/openapi` contains an extract of it.
-#![cfg(test)]
-
-mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,13 +6,13 @@ use digitalocean_simulator::Control;
 use jsonschema::{Draft, Registry};
 use serde_json::{Map, Value, json};
 
-use common::{Answer, Client, demo, settle, start};
+use crate::common::{Answer, Client, demo, settle, start};
 
 const DOCUMENT: &str = "https://openapi.invalid/digitalocean";
 
 /// The extract. A separate test checks its operations one by one.
 fn extract() -> Value {
-    serde_json::from_str(include_str!("../../openapi/digitalocean.json")).unwrap()
+    serde_json::from_str(include_str!("../../../openapi/digitalocean.json")).unwrap()
 }
 
 /// Converts OpenAPI 3.0's `nullable` to a type of null in JSON schema.
@@ -106,7 +103,7 @@ impl Official<'_> {
 #[test]
 fn the_extract_contains_every_listed_operation_and_its_references() {
     let extract = extract();
-    let listed: BTreeSet<&str> = include_str!("../../openapi/operations.txt").lines().collect();
+    let listed: BTreeSet<&str> = include_str!("../../../openapi/operations.txt").lines().collect();
     let mut held = BTreeSet::new();
     for (path, item) in extract["paths"].as_object().unwrap() {
         held.extend(item.as_object().unwrap().keys().map(|method| format!("{} {path}", method.to_uppercase())));
@@ -125,7 +122,7 @@ fn the_extract_contains_every_listed_operation_and_its_references() {
 #[test]
 fn reading_a_kind_takes_the_scope_that_the_description_names() {
     let extract = extract();
-    let kinds: BTreeMap<String, Value> = serde_json::from_str(include_str!("../src/scopes.json")).unwrap();
+    let kinds: BTreeMap<String, Value> = serde_json::from_str(include_str!("../../src/scopes.json")).unwrap();
     let paths = extract["paths"].as_object().unwrap();
     for (collection, scopes) in kinds {
         // A parent's id has its own name in the description.

@@ -1,13 +1,10 @@
 //! Rate limits, their headers, and the counts that tests compare.
-#![cfg(test)]
-
-mod common;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use digitalocean_simulator::{Options, RateLimits};
 
-use common::{demo, start};
+use crate::common::{demo, start};
 
 #[tokio::test]
 async fn a_burst_is_refused_with_retry_after_and_the_hour_without() {

@@ -1,14 +1,11 @@
 //! Changes that take time: databases, Kubernetes clusters and apps.
-#![cfg(test)]
-
-mod common;
 
 use std::time::Duration;
 
 use digitalocean_simulator::{Effect, Fault, Options};
 use serde_json::{Map, Value, json};
 
-use common::{Client, demo, settle, start};
+use crate::common::{Client, demo, settle, start};
 
 const DATABASE: &str = "/v2/databases/9cc10173-e9ea-4176-9dbc-a4cee4c4ff30";
 const BUSY: &str = "update cluster cannot be performed. Reason: cluster is undergoing maintenance";

@@ -1,19 +1,9 @@
 //! Two inventories are equal exactly if nothing is left over, missing or changed.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
-
-mod common;
-
 use digitalocean_simulator::{Effect, Fault, Options};
 use serde_json::{Value, json};
 
-use common::{Client, demo, start};
+use crate::common::{Client, demo, start};
 
 const WEB: &str = "/v2/droplets/3164444";
 const SCRATCH: &str = "/v2/volumes/3d80cb72-342b-4aaa-b92e-4e4abb24a933";

@@ -1,14 +1,11 @@
 //! Lists: pages, links, filters, and a fleet of 100,000.
-#![cfg(test)]
-
-mod common;
 
 use std::time::{Duration, Instant};
 
 use digitalocean_simulator::Options;
 use serde_json::{Value, json};
 
-use common::{Client, demo, start};
+use crate::common::{Client, demo, start};
 
 fn names(list: &Value, key: &str) -> Vec<String> {
     list[key].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap().to_owned()).collect()
