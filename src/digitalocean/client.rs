@@ -31,6 +31,8 @@ use crate::comparison::secret::hide_echoes;
 
 /// The pause of all calls after a 429 without a time.
 const UNTOLD_WAIT: Duration = Duration::from_secs(10);
+/// The maximum size of the response to a change, which contains one resource at most.
+pub(super) const CHANGE_BODY_BYTES: usize = 8 << 20;
 /// The number of bytes of a refusal that are read for its message.
 const ERROR_BODY_BYTES: usize = 64 << 10;
 
@@ -222,7 +224,8 @@ impl Client {
                 shared.budget.apply_server_limits(told);
             }
             if (200..300).contains(&status) {
-                let body = self.body(call, response, shared.config.max_body_bytes, tries).await;
+                let most = if call.change.is_some() { CHANGE_BODY_BYTES } else { usize::MAX };
+                let body = self.body(call, response, shared.config.max_body_bytes.min(most), tries).await;
                 if body.is_err() {
                     status = 0;
                 }

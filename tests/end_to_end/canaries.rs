@@ -62,8 +62,22 @@ fn plant(value: &mut Value, path: &mut Vec<String>, canaries: Canaries, count: &
     }
 }
 
+/// Ends what the resource of an example is busy with: a saga waits for that.
+fn calm(kind: &str, document: &mut Value) {
+    let rest = match kind {
+        "Database" => json!({ "status": "online" }),
+        "LoadBalancer" => json!({ "status": "active" }),
+        "KubernetesCluster" => json!({ "status": { "state": "running" } }),
+        "Firewall" => json!({ "status": "succeeded", "pending_changes": [] }),
+        _ => json!({}),
+    };
+    for (key, value) in rest.as_object().unwrap() {
+        document[key] = value.clone();
+    }
+}
+
 /// A world in which each kind has records with canaries and has drifts of them, for each pass.
-async fn planted(test: &str, passes: &[Canaries]) -> World {
+async fn planted(test: &str, passes: &[Canaries], schedule: &str) -> World {
     let limits = RateLimits { per_minute: 1_000_000, per_hour: 10_000_000, ..RateLimits::default() };
     let mut world = World::without_operator(test, limits).await;
     let places = places();
@@ -72,7 +86,8 @@ async fn planted(test: &str, passes: &[Canaries]) -> World {
     for (pass, &canaries) in passes.iter().enumerate() {
         for (number, kind) in Kind::all().enumerate() {
             let place = &places[kind.name()];
-            let original = full_document(&place.get.path, &place.get.key);
+            let mut original = full_document(&place.get.path, &place.get.key);
+            calm(kind.name(), &mut original);
             let mut planted = original.clone();
             let mut count = 0;
             plant(&mut planted, &mut Vec::new(), canaries, &mut count);
@@ -105,7 +120,7 @@ async fn planted(test: &str, passes: &[Canaries]) -> World {
     let list = json!({ "apiVersion": "v1", "kind": "List", "items": records });
     world.kubectl().run_with_input(&["create", "-f", "-"], &list.to_string()).await.unwrap();
     // Without a lease: on a loaded machine the large documents may delay its renewal.
-    world.start_operator(&["--sync-schedule", "2s", "--leader-elect=false"]);
+    world.start_operator(&["--sync-schedule", schedule, "--leader-elect=false"]);
 
     eventually("a verdict about every record, with drifts", || async {
         let drifts = world.list("drifts").await;
@@ -120,16 +135,15 @@ async fn planted(test: &str, passes: &[Canaries]) -> World {
 
 #[tokio::test]
 async fn the_operator_writes_no_credential_of_any_document() {
-    let world = planted("canaries", &[Canaries::Everywhere, Canaries::AtCredentials]).await;
+    let world = planted("canaries", &[Canaries::Everywhere, Canaries::AtCredentials], "2s").await;
     is_clean(&world).await;
     let printed = world.run(&["get", "drifts", "-o", "json"]).await;
     assert!(printed.contains("-1-app") && printed.contains("(secret, sha256:"), "a change of a credential is visible");
 }
 
 #[tokio::test]
-#[ignore = "takes many minutes on two processors"]
 async fn no_revert_writes_a_credential() {
-    let world = planted("canary-reverts", &[Canaries::Everywhere]).await;
+    let world = planted("canary-reverts", &[Canaries::Everywhere], "30s").await;
     // Plans.
     decide(&world, "plan").await;
     let planned = world.list("drifts").await.iter().filter(|drift| drift["status"]["plan"].is_object()).count();

@@ -227,10 +227,15 @@ impl World {
         let manifest = manifest(name, kind, id, &desired, &more);
         match self.kubectl().run_with_input(&["create", "-f", "-"], &manifest).await {
             Ok(_) => {}
-            Err(error) if error.to_string().contains("AlreadyExists") => {
-                self.kubectl().run_with_input(&["replace", "-f", "-"], &manifest).await.unwrap();
-            }
+            Err(error) if error.to_string().contains("AlreadyExists") => self.replace(&manifest).await,
             Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// kubectl reads the object first, and the operator may write to it meanwhile.
+    async fn replace(&self, manifest: &str) {
+        while let Err(error) = self.kubectl().run_with_input(&["replace", "-f", "-"], manifest).await {
+            assert!(error.to_string().contains("Conflict"), "{error}");
         }
     }
 

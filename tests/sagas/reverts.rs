@@ -168,7 +168,7 @@ impl Subject {
     /// Its document, without what differs between two equal resources.
     async fn read(&self, world: &World) -> Value {
         fn timeless(value: &mut Value) {
-            const VOLATILE: [&str; 10] = [
+            const VOLATILE: [&str; 11] = [
                 "created_at",
                 "updated_at",
                 "pending_changes",
@@ -179,6 +179,8 @@ impl Subject {
                 "endpoint",
                 "id",
                 "urn",
+                // The droplet of an address shows the volumes that other trials attach to it.
+                "volume_ids",
             ];
             match value {
                 Value::Object(entries) => {
@@ -436,13 +438,14 @@ async fn calm(world: &World, ways: &[usize]) -> BTreeMap<usize, Calm> {
 }
 
 /// A trial of every trouble at each call. Ways of the same calls share the troubles, a third each: all at once would take
-/// many minutes.
-fn trials<'c>(calls: impl Iterator<Item = (usize, &'c [bool])>) -> Vec<Trial> {
+/// many minutes. One way alone has them all.
+fn trials<'c>(calls: impl ExactSizeIterator<Item = (usize, &'c [bool])>) -> Vec<Trial> {
+    let share = if calls.len() == 1 { 1 } else { 3 };
     let mut trials = Vec::new();
     for (way, calls) in calls {
         for (call, changes) in calls.iter().enumerate() {
             let troubles = if *changes { troubles_of_changes() } else { troubles_of_reads() };
-            let own = |number: &usize| (way + call + number).is_multiple_of(3);
+            let own = |number: &usize| (way + call + number).is_multiple_of(share);
             // A removed tag that is reported as not found counts as removed, so the saga waits for the field for long.
             let is_believed = |trouble: &Trouble| way == TAGS && *changes && trouble.name == "404";
             let chosen = troubles.into_iter().enumerate().filter(|(number, it)| own(number) && !is_believed(it));
@@ -466,14 +469,13 @@ async fn started(test: &str) -> World {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "takes many minutes on two processors"]
 async fn a_fault_at_any_call_of_a_revert_delays_it_or_leaves_the_value_as_it_was() {
     reverts_survive_faults("revert-faults", &WAYS, 150).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fault_at_any_call_of_a_revert_of_a_cluster_delays_it_or_leaves_the_value_as_it_was() {
-    reverts_survive_faults("cluster-faults", &CLUSTERS, 8).await;
+    reverts_survive_faults("cluster-faults", &CLUSTERS, 24).await;
 }
 
 async fn reverts_survive_faults(test: &str, ways: &[usize], at_least: usize) {
@@ -517,15 +519,13 @@ async fn reverts_survive_faults(test: &str, ways: &[usize], at_least: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "takes many minutes on two processors"]
 async fn a_fault_at_any_call_that_undoes_a_revert_delays_it_or_needs_a_person() {
     undoing_survives_faults("undo-faults", &WAYS, 100).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "takes many minutes on two processors"]
 async fn a_fault_at_any_call_that_undoes_a_revert_of_a_cluster_delays_it_or_needs_a_person() {
-    undoing_survives_faults("undo-clusters", &CLUSTERS, 8).await;
+    undoing_survives_faults("undo-clusters", &CLUSTERS, 24).await;
 }
 
 async fn undoing_survives_faults(test: &str, ways: &[usize], at_least: usize) {

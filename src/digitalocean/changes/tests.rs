@@ -16,6 +16,7 @@ use super::*;
 use crate::digitalocean::{
     Config,
     budget::Limits,
+    client::CHANGE_BODY_BYTES,
     fake::{Fake, FakeResponse, TOKEN},
 };
 
@@ -53,6 +54,13 @@ fn html(status: u16) -> FakeResponse {
 
 fn refusal(status: u16) -> FakeResponse {
     FakeResponse::json(status, &json!({"id": "no", "message": "because"}))
+}
+
+#[tokio::test]
+async fn an_answer_to_a_change_is_much_smaller_than_a_page() {
+    let server = Fake::start(|_| FakeResponse::text(201, "x: y", &" ".repeat(CHANGE_BODY_BYTES + 1))).await;
+    let error = server.client().send(ChangeMethod::Post, DROPLETS, Some(&json!({}))).await.unwrap_err();
+    assert!(matches!(error, Error::TooLarge { limit: CHANGE_BODY_BYTES, .. }), "{error}");
 }
 
 #[tokio::test]
