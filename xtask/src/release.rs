@@ -170,7 +170,13 @@ fn chart(output: &Path, url: &str, image: &str) -> Result<(), Error> {
     archive::copy(&project::root().join(CHART), &copy)?;
     let icon = format!("{url}/raw/v{VERSION}/{CHART}/icon.svg");
     edit(&copy.join("Chart.yaml"), |chart| Ok(format!("{chart}home: {url}\nsources: [{url}]\nicon: {icon}\n")))?;
-    edit(&copy.join("README.md"), |readme| Ok(links::absolute(&readme, Path::new(CHART), &files(url), None)))?;
+    edit(&copy.join("README.md"), |readme| {
+        let default = "- **Image.** None is published: build one, as `docs/install.md` describes, and push it to your registry.\n";
+        let published = format!("- **Image.** `{image}:{VERSION}` is the default.\n");
+        let readme = replaced(&readme, default, &published, "README.md")?;
+        let readme = replaced(&readme, " --set image.repository=REGISTRY/arcadia-operator", "", "README.md")?;
+        Ok(links::absolute(&readme, Path::new(CHART), &files(url), None))
+    })?;
     edit(&copy.join("values.yaml"), |values| {
         let default = "  # Your image, with its registry: no image is published under this name.\n  repository: arcadia-operator\n";
         let published = format!("  # The image, with its registry.\n  repository: {image}\n");
