@@ -23,7 +23,7 @@ use super::{
     sweep,
 };
 use crate::{
-    api::{Drift, ProvisionedResource, Saga, conditions::reason, events},
+    api::{Drift, ProvisionedResource, Saga, conditions::ConditionReason, events},
     digitalocean::{Beside, ResourceOwners},
     failpoint,
     kube_ext::{
@@ -310,7 +310,7 @@ fn decide_for(
     };
     let for_record;
     let seen = match known {
-        LiveState::Unknown((reason, message)) => Seen::Unknown((reason, message)),
+        LiveState::Unknown((reason, message)) => Seen::Unknown((*reason, message)),
         LiveState::Gone => Seen::Gone,
         LiveState::Present(found) => {
             let certificates = record.status.certificates();
@@ -323,13 +323,12 @@ fn decide_for(
 
 /// Publishes once that the inventory became too old.
 fn tell_stale(act: &Executor<'_>, entry: &RecordEntry, situation: &Situation) {
-    let Situation::Unknown(reason::INVENTORY_STALE, message) = situation else { return };
+    let Situation::Unknown(ConditionReason::InventoryStale, message) = situation else { return };
     if !entry.record.status.is_stale() {
         act.context.process.events.publish(EventDraft {
             about: act.about(),
             related: None,
-            is_warning: events::INVENTORY_STALE.is_warning,
-            reason: events::INVENTORY_STALE.name,
+            event: events::INVENTORY_STALE,
             action: "Sync",
             note: message.clone(),
         });

@@ -11,7 +11,7 @@ use super::shown;
 use crate::{
     api::{
         AcceptanceMode, Drift, DriftPhase, DriftStatus, annotations,
-        conditions::{self, ConditionStatus, reason},
+        conditions::{self, ConditionReason, ConditionStatus},
         labels,
     },
     digitalocean::Kind,
@@ -137,9 +137,9 @@ impl KnownDrift {
             is_in_place: status.acceptance.as_ref().is_some_and(|it| it.mode == AcceptanceMode::InPlace),
             is_answered: condition(conditions::DECISION_APPLIED).is_some(),
             waits: resolved
-                .filter(|resolved| resolved.reason == reason::DECISION_WAITING)
+                .filter(|resolved| resolved.reason == ConditionReason::DecisionWaiting)
                 .map(|resolved| resolved.message.as_str().into()),
-            is_refused: resolved.is_some_and(|resolved| resolved.reason == reason::DECISION_REFUSED),
+            is_refused: resolved.is_some_and(|resolved| resolved.reason == ConditionReason::DecisionRefused),
             transition: resolved.map(|resolved| resolved.last_transition_time.0),
         }
     }
@@ -263,9 +263,9 @@ pub struct Reverting {
 
 /// The running revert of a status, if there is one.
 fn reverting(status: &DriftStatus) -> Option<Reverting> {
-    let is_stuck = match status.reason.as_deref() {
-        Some(reason::REVERTING) => false,
-        Some(reason::REVERT_STUCK) => true,
+    let is_stuck = match ConditionReason::read(status.reason.as_deref()?) {
+        Some(ConditionReason::Reverting) => false,
+        Some(ConditionReason::RevertStuck) => true,
         _ => return None,
     };
     let saga = status.saga_ref.as_ref().filter(|_| status.phase == DriftPhase::Open)?;

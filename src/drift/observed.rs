@@ -15,7 +15,7 @@ use super::{
     revert_saga::RevertSaga,
 };
 use crate::{
-    api::AcceptPolicy,
+    api::{AcceptPolicy, conditions::ConditionReason},
     digitalocean::{Live, Observation, ResourceOwners, revert::SelectedTags},
 };
 
@@ -70,7 +70,7 @@ pub enum Inactive<'a> {
 }
 
 /// The live resource of a verdict. If it is unknown, no verdict is possible: the reason and the message.
-pub type Seen<'a> = Observation<&'a Live, (&'static str, &'a str)>;
+pub type Seen<'a> = Observation<&'a Live, (ConditionReason, &'a str)>;
 
 /// The live resource, and the way in which it was read.
 #[derive(Clone, Copy, Debug)]

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{known::LastAccepted, observed::NeedsFreshRead, shown::Shown};
 use crate::{
-    api::{DriftPhase, SagaSpec, conditions::reason},
+    api::{DriftPhase, SagaSpec, conditions::ConditionReason},
     comparison::show::visible,
     digitalocean::revert::{self, Allow},
 };
@@ -78,16 +78,16 @@ impl Closing {
 
     /// The reason of its condition.
     #[must_use]
-    pub const fn reason(self) -> &'static str {
+    pub const fn reason(self) -> ConditionReason {
         match self {
-            Self::Accepted => reason::ACCEPTED,
-            Self::Reverted => reason::REVERTED,
-            Self::LiveReturned => reason::LIVE_RETURNED,
-            Self::DesiredChanged => reason::DESIRED_CHANGED,
-            Self::NoLongerRecorded => reason::NO_LONGER_RECORDED,
-            Self::Ignored => reason::IGNORED,
-            Self::ResourceGone => reason::RESOURCE_GONE,
-            Self::RecordGone => reason::RECORD_GONE,
+            Self::Accepted => ConditionReason::Accepted,
+            Self::Reverted => ConditionReason::Reverted,
+            Self::LiveReturned => ConditionReason::LiveReturned,
+            Self::DesiredChanged => ConditionReason::DesiredChanged,
+            Self::NoLongerRecorded => ConditionReason::NoLongerRecorded,
+            Self::Ignored => ConditionReason::Ignored,
+            Self::ResourceGone => ConditionReason::ResourceGone,
+            Self::RecordGone => ConditionReason::RecordGone,
         }
     }
 }
@@ -118,17 +118,17 @@ pub enum Ending {
 impl Ending {
     /// The reason of the condition `Standing`.
     #[must_use]
-    pub const fn reason(self) -> &'static str {
+    pub const fn reason(self) -> ConditionReason {
         match self {
-            Self::InManifest => reason::IN_MANIFEST,
-            Self::InRecord => reason::IN_RECORD,
-            Self::ManifestChanged => reason::MANIFEST_CHANGED,
-            Self::LiveReturned => reason::LIVE_RETURNED,
-            Self::Expired => reason::EXPIRED,
-            Self::Withdrawn => reason::WITHDRAWN,
-            Self::Superseded => reason::SUPERSEDED,
-            Self::Ignored => reason::IGNORED,
-            Self::RecordGone => reason::RECORD_GONE,
+            Self::InManifest => ConditionReason::InManifest,
+            Self::InRecord => ConditionReason::InRecord,
+            Self::ManifestChanged => ConditionReason::ManifestChanged,
+            Self::LiveReturned => ConditionReason::LiveReturned,
+            Self::Expired => ConditionReason::Expired,
+            Self::Withdrawn => ConditionReason::Withdrawn,
+            Self::Superseded => ConditionReason::Superseded,
+            Self::Ignored => ConditionReason::Ignored,
+            Self::RecordGone => ConditionReason::RecordGone,
         }
     }
 }
@@ -344,7 +344,7 @@ pub enum Situation {
     /// An older record (named) exists for the same resource.
     Duplicate(String),
     /// Unknown, with the reason and the message.
-    Unknown(&'static str, String),
+    Unknown(ConditionReason, String),
     /// The saga (named) reverts one of its fields: meanwhile the live value gives no verdict.
     Reverting(String),
     /// The resource does not exist, and was never seen.

@@ -292,7 +292,7 @@ fn since(saga: &Saga) -> Option<Timestamp> {
     let since = match status.phase {
         SagaPhase::Running | SagaPhase::RollingBack => status.started_at.as_ref()?,
         SagaPhase::Stuck => &condition(status, conditions::STALLED)?.last_transition_time,
-        _ => return None,
+        SagaPhase::Pending | SagaPhase::Succeeded | SagaPhase::RolledBack | SagaPhase::Failed => return None,
     };
     Some(since.0)
 }

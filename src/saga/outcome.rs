@@ -1,5 +1,7 @@
 //! The consequences of the result of a call, a poll or a lookup of a step. Pure.
 
+#![warn(clippy::wildcard_enum_match_arm)]
+
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -212,7 +214,7 @@ pub fn after_undo(view: &SagaView<'_>, index: usize, result: Result<Undo, Failur
             let kind = match failure {
                 Failure::Permanent(_) => ErrorKind::Permanent,
                 Failure::Doubt(_) => ErrorKind::Doubt,
-                _ => ErrorKind::Transient,
+                Failure::Transient(_) | Failure::Waiting(_) => ErrorKind::Transient,
             };
             return StepOutcome::Note(missed_undo(
                 view,

@@ -9,7 +9,7 @@ use serde_json::Value;
 use strum::{IntoStaticStr, VariantArray};
 
 use super::values::{Values, free_map};
-use crate::api::{conditions::reason, schema};
+use crate::api::{conditions::ConditionReason, schema};
 
 /// The journal of the saga. Only the operator writes it: before and after every call.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -123,11 +123,11 @@ pub enum StopReason {
 impl StopReason {
     /// The reason of the condition for this request.
     #[must_use]
-    pub const fn text(self) -> &'static str {
+    pub const fn reason(self) -> ConditionReason {
         match self {
-            Self::Deleted => reason::DELETED,
-            Self::Cancelled => reason::CANCELLED,
-            Self::TimedOut => reason::TIMED_OUT,
+            Self::Deleted => ConditionReason::Deleted,
+            Self::Cancelled => ConditionReason::Cancelled,
+            Self::TimedOut => ConditionReason::TimedOut,
         }
     }
 }

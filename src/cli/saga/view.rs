@@ -7,7 +7,7 @@ use kube::{ResourceExt as _, api::DynamicObject};
 use serde_json::Value;
 
 use crate::{
-    api::conditions,
+    api::conditions::{self, ConditionReason},
     cli::{
         drift::{condition, text},
         text::{Paint, Table, age, one_line},
@@ -225,7 +225,7 @@ fn next(saga: &SagaRow, is_stuck: bool, flag: &str, paint: Paint) -> String {
     let name = &saga.name;
     let mut commands: Vec<(String, &str)> = Vec::new();
     if is_stuck {
-        if saga.reason == conditions::reason::SEVERAL_CANDIDATES {
+        if saga.reason == ConditionReason::SeveralCandidates {
             commands.push((format!("kubectl arcadia saga adopt ID {name}{flag}"), "name the right resource"));
         }
         commands.push((format!("kubectl arcadia saga retry {name}{flag}"), "retry the step"));

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::report::{LeaderReport, Unreported};
 use crate::{
-    api::conditions,
+    api::conditions::{self, ConditionReason},
     cli::drift::{ConditionView, condition, text},
     manifests::{policies::NAMES, users::UserRole},
 };
@@ -170,7 +170,7 @@ impl RecordState {
         let ready = condition(data, conditions::READY);
         let status = |condition: &Option<ConditionView>| condition.as_ref().map(|found| found.status.clone());
         let cause = |condition: Option<ConditionView>| {
-            let reason = text(data, "/status/reason").unwrap_or(conditions::reason::PENDING).to_owned();
+            let reason = text(data, "/status/reason").unwrap_or(ConditionReason::Pending.name()).to_owned();
             let (reason, message) = condition.map_or((reason, String::new()), |found| (found.reason, found.message));
             Symptom {
                 reason,

@@ -13,7 +13,7 @@ use super::{
     report::{KindReport, LeaderReport, Unreported},
 };
 use crate::{
-    api::{OPERATOR, conditions::reason},
+    api::{OPERATOR, conditions::ConditionReason},
     cli::{
         cluster::Noun,
         text::{Paint, Table, age, count},
@@ -412,8 +412,14 @@ fn records(found: &StatusFindings) -> Vec<Check> {
     }
     for (reason, trouble) in &records.troubled {
         // These pass by themselves.
-        let passes =
-            [reason::PENDING, reason::UNCONFIRMED, reason::REVERTING, reason::DELETED].contains(&reason.as_str());
+        let passes = [
+            ConditionReason::Pending,
+            ConditionReason::Unconfirmed,
+            ConditionReason::Reverting,
+            ConditionReason::Deleted,
+        ]
+        .iter()
+        .any(|passing| *reason == *passing);
         let state = if passes { State::Note } else { State::Problem };
         let message = if trouble.message.is_empty() {
             String::new()

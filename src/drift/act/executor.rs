@@ -117,14 +117,7 @@ impl<'a> Executor<'a> {
         };
         let publish = |about: ObjectReference, related: Option<ObjectReference>| {
             let note = note.to_owned();
-            self.context.process.events.publish(EventDraft {
-                about,
-                related,
-                is_warning: event.is_warning,
-                reason: event.name,
-                action,
-                note,
-            });
+            self.context.process.events.publish(EventDraft { about, related, event, action, note });
         };
         if self.record.is_some() {
             publish(self.about(), Some(this.clone()));
