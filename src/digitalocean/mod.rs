@@ -1,6 +1,6 @@
 //! The code that depends on the cloud: the kinds of resources, the calls that read and change them, and their values.
 //!
-//! - [`kinds`] is the only table of kinds; a new kind is a row there.
+//! - [`kinds`] is the only table of kinds; a new kind is a file in `kinds/data`.
 //! - [`live`] resolves a recorded field in a live document, and `equivalence` normalizes the cloud's spellings.
 //! - [`client`] calls DigitalOcean, within one [`budget`] per token; `lists` and `documents` read, `pages` parses.
 //! - [`changes`] contains the calls of sagas: changes, which are made once, and the related reads.
@@ -64,7 +64,7 @@ pub use id_format::IdFormat;
 pub use inventory::{
     Changes, Inventory, InventorySettings, Observation, SnapshotInfo, SyncError, SyncFailure, UnknownReason, Wanted,
 };
-pub use kinds::{FieldSet, Kind, ResourceKey};
+pub use kinds::{AccountId, FieldSet, Kind, ResourceKey};
 pub use live::{FieldComparison, Live};
 pub use observed::{Certificates, Document, UnreadPart};
 pub use owners::ResourceOwners;

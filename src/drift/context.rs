@@ -112,7 +112,7 @@ impl DriftContext {
         let kinds = Kind::all().filter(|kind| selects_by_tags(*kind));
         let recorded = kinds.flat_map(|kind| {
             let wanted = self.index().recorded(kind);
-            wanted.into_iter().map(move |wanted| ResourceKey { kind, id: wanted.id })
+            wanted.into_iter().map(move |wanted| ResourceKey::new(kind, wanted.id))
         });
         let mut tags = SelectedTags::new();
         for key in recorded {
