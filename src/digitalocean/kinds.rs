@@ -19,10 +19,10 @@ use super::IdFormat;
 use crate::nearest::nearest;
 use table::{LEFT_OUT, TABLE};
 
-pub use field_set::FieldSet;
 pub use reference::{reference, reference_of_defaults};
 pub use reverts::RevertClass;
 
+pub(crate) use field_set::FieldSet;
 pub(crate) use reverts::RestState;
 
 pub(super) use reverts::{
