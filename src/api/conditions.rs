@@ -269,6 +269,12 @@ impl From<bool> for ConditionStatus {
     }
 }
 
+/// The condition of this type.
+#[must_use]
+pub fn find<'c>(conditions: &'c [Condition], kind: &str) -> Option<&'c Condition> {
+    conditions.iter().find(|condition| condition.type_ == kind)
+}
+
 /// A condition without its transition time.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Claim<R = ConditionReason> {

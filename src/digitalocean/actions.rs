@@ -16,7 +16,7 @@ use tokio::{
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
-use super::{ActionState, Client, Endpoint, Error, lists::PER_PAGE, pages::Cursor};
+use super::{ActionState, Client, Endpoint, Error, pages::Cursor};
 
 /// The scope that these calls need.
 const SCOPE: &str = "actions:read";
@@ -202,15 +202,9 @@ impl<K: Eq + Hash, W: Fn(K)> Poller<K, W> {
     /// retried here.
     async fn page(&self, cursor: &mut Cursor) -> Result<(Vec<Action>, bool), Error> {
         let path = Endpoint { route: "/v2/actions", parent: None, id: None, scope: SCOPE };
-        let (_, number) = cursor.query();
-        let query = [("page", number.as_str()), ("per_page", PER_PAGE)];
-        let call = self.client.urgent(path, &query, None)?;
+        let call = self.client.next_page(path, &[], cursor)?;
         let body = self.client.once(&call, 1).await?.ok_or_else(|| call.not_found())?;
-        let mut actions = Vec::new();
-        let page = self.client.page(&call, &body, "actions", None, |_, row| {
-            actions.push(serde_json::from_str(row).map_err(|error| error.to_string())?);
-            Ok(())
-        })?;
+        let (page, actions) = self.client.page(&call, &body, "actions")?;
         // New actions are added all the time, so the total may change between two pages.
         cursor.take(&page);
         Ok((actions, page.has_more(cursor.rows)))

@@ -87,7 +87,7 @@ impl KnownDrift {
         let status = drift.status.clone().unwrap_or_default();
         let annotation =
             |key: &str| -> Option<Box<str>> { drift.annotations().get(key).map(|text| text.as_str().into()) };
-        let condition = |kind: &str| status.conditions.iter().find(|condition| condition.type_ == kind);
+        let condition = |kind| conditions::find(&status.conditions, kind);
         let resolved = condition(conditions::RESOLVED);
         let standing = standing(&status);
         let difference = (status.phase == DriftPhase::Open || standing.is_some()).then(|| {
@@ -275,10 +275,8 @@ fn reverting(status: &DriftStatus) -> Option<Reverting> {
 /// The acceptance of a status, if it stands.
 fn standing(status: &DriftStatus) -> Option<Box<Standing>> {
     let acceptance = status.acceptance.as_ref()?;
-    let mut conditions = status.conditions.iter();
-    let stands = conditions.any(|condition| {
-        condition.type_ == conditions::STANDING && ConditionStatus::read(&condition.status) == ConditionStatus::True
-    });
+    let standing = conditions::find(&status.conditions, conditions::STANDING);
+    let stands = standing.is_some_and(|standing| ConditionStatus::read(&standing.status) == ConditionStatus::True);
     let is_standing = status.phase == DriftPhase::Accepted && acceptance.mode == AcceptanceMode::Standing && stands;
     is_standing.then(|| {
         Box::new(Standing {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{known::LastAccepted, observed::NeedsFreshRead, shown::Shown};
 use crate::{
     api::{DriftPhase, SagaSpec, conditions::ConditionReason},
-    comparison::show::visible,
+    comparison::show::{cut, visible},
     digitalocean::revert::{self, Allow},
 };
 
@@ -160,9 +160,9 @@ pub enum PlannedWrite {
         /// Both values and their differences.
         shown: Box<Shown>,
     },
-    /// The first write of all accepts: the live values become the desired ones, and the record marks their drifts. One
-    /// were. Likewise the first write of acceptances that move from their drifts into the record. One write, unless the
-    /// API server refuses a value: then the others are written without it.
+    /// The first write of all accepts: the live values become the desired ones, and the record marks their drifts. Also
+    /// the first write of acceptances that move from their drifts into the record. It is one write, unless the API server
+    /// refuses a value: then the others are written without it.
     Adopt {
         /// The accepted drifts.
         adoptions: Vec<Adoption>,
@@ -388,12 +388,8 @@ pub struct Compared {
 /// The message of a waiting decision.
 pub(crate) fn waiting(why: &str) -> String {
     // As the condition stores it: the next evaluation compares the two.
-    let mut message = format!("decided, and carried out once that can be done safely: {}", visible(why));
-    if message.len() > LONGEST_MESSAGE {
-        let end = (0..=LONGEST_MESSAGE).rev().find(|&end| message.is_char_boundary(end)).unwrap_or_default();
-        message.truncate(end);
-    }
-    message
+    let message = format!("decided, and carried out once that can be done safely: {}", visible(why));
+    cut(&message, LONGEST_MESSAGE).to_owned()
 }
 
 /// The saga of a revert, before it is created.

@@ -19,7 +19,7 @@ use crate::{
         conditions::{self, Claim, ConditionReason, ConditionStatus},
         drift::EXISTS,
     },
-    comparison::show::short_text,
+    comparison::show::{cut, short_text},
     digitalocean::ResourceKey,
 };
 
@@ -331,11 +331,7 @@ fn list_by(sentences: &[String], separator: &str) -> String {
 
 /// A message shortened so that [`MOST`] of them fit into a condition.
 fn brief_message(message: &str) -> String {
-    if message.len() <= LONGEST {
-        return message.to_owned();
-    }
-    let end = (0..=LONGEST).rev().find(|&end| message.is_char_boundary(end)).unwrap_or_default();
-    format!("{}…", message.get(..end).unwrap_or_default())
+    if message.len() <= LONGEST { message.to_owned() } else { format!("{}…", cut(message, LONGEST)) }
 }
 
 /// All four conditions with one reason.

@@ -44,7 +44,7 @@ impl StatusSummary {
     #[must_use]
     pub fn of(status: Option<&ProvisionedResourceStatus>) -> Self {
         let Some(status) = status else { return Self::default() };
-        let condition = |kind: &str| status.conditions.iter().find(|condition| condition.type_ == kind);
+        let condition = |kind| conditions::find(&status.conditions, kind);
         let stale =
             condition(conditions::IN_SYNC).filter(|condition| condition.reason == ConditionReason::InventoryStale);
         let ready = condition(conditions::READY).and_then(|condition| ConditionReason::read(&condition.reason));
@@ -141,8 +141,7 @@ fn digest(status: &ProvisionedResourceStatus) -> u64 {
         (field, drift, accepted, declared, since.0, until.as_ref().map(|until| until.0)).hash(&mut hasher);
     }
     for kind in TYPES {
-        let condition = status.conditions.iter().find(|condition| condition.type_ == kind);
-        let condition = condition.filter(|condition| !is_implied(condition));
+        let condition = conditions::find(&status.conditions, kind).filter(|condition| !is_implied(condition));
         condition.map(|said| (&said.status, &said.reason, &said.message, said.observed_generation)).hash(&mut hasher);
     }
     hasher.finish()

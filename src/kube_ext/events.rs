@@ -16,7 +16,7 @@ use tracing::warn;
 
 use crate::{
     api::{OPERATOR, events::EventReason},
-    comparison::show::visible,
+    comparison::show::{cut, visible},
     kube_ext::call,
 };
 
@@ -161,7 +161,7 @@ async fn publish_all(
             reason: news.event.name.to_owned(),
             action: news.action.to_owned(),
             // Columns show notes, and they may quote other programs.
-            note: Some(cut(visible(&news.note).into_owned())),
+            note: Some(short(&visible(&news.note))),
             secondary: news.related,
         };
         let published = recorders.publish(&event, &news.about).await;
@@ -189,13 +189,8 @@ fn named(object: &ObjectReference) -> String {
     format!("{} {}/{}", part(&object.kind), part(&object.namespace), part(&object.name))
 }
 
-fn cut(mut note: String) -> String {
-    if note.len() > LONGEST_NOTE {
-        let end = (0..=LONGEST_NOTE - 3).rev().find(|&end| note.is_char_boundary(end)).unwrap_or_default();
-        note.truncate(end);
-        note.push('…');
-    }
-    note
+fn short(note: &str) -> String {
+    if note.len() <= LONGEST_NOTE { note.to_owned() } else { format!("{}…", cut(note, LONGEST_NOTE - 3)) }
 }
 
 #[cfg(test)]
@@ -291,8 +286,8 @@ mod tests {
 
     #[test]
     fn long_notes_are_cut_between_characters() {
-        assert_eq!(cut("short".to_owned()), "short");
-        let note = cut("ü".repeat(2000));
+        assert_eq!(short("short"), "short");
+        let note = short(&"ü".repeat(2000));
         assert!(note.len() <= LONGEST_NOTE && note.ends_with('…'));
     }
 }

@@ -3,7 +3,13 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde::Serialize;
 
-use crate::api::saga::{MAX_OUTPUT_BYTES, MAX_STATUS_BYTES, SagaPhase, SagaStatus, StepState, StepStatus};
+use crate::{
+    api::{
+        conditions,
+        saga::{MAX_OUTPUT_BYTES, MAX_STATUS_BYTES, SagaPhase, SagaStatus, StepState, StepStatus},
+    },
+    comparison::show::cut,
+};
 
 /// The maximum length of a message in the journal, in bytes.
 pub(super) const LONGEST_MESSAGE: usize = 600;
@@ -65,13 +71,13 @@ pub fn has_room(status: &SagaStatus, bytes: usize) -> bool {
 /// The condition of this type.
 #[must_use]
 pub fn condition<'s>(status: &'s SagaStatus, kind: &str) -> Option<&'s Condition> {
-    status.conditions.iter().find(|condition| condition.type_ == kind)
+    conditions::find(&status.conditions, kind)
 }
 
 /// Truncates a text to this many bytes.
 #[must_use]
 pub fn short(mut text: String, bytes: usize) -> String {
-    text.truncate(text.floor_char_boundary(bytes));
+    text.truncate(cut(&text, bytes).len());
     text
 }
 

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use strum::{IntoStaticStr, VariantArray};
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use super::values::{Values, free_map};
 use crate::api::{conditions::ConditionReason, schema};
@@ -146,6 +146,7 @@ impl StopReason {
     Serialize,
     Deserialize,
     JsonSchema,
+    EnumString,
     IntoStaticStr,
     VariantArray,
 )]
@@ -348,7 +349,7 @@ impl JsonSchema for ActionId {
 }
 
 /// The state of a step.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, EnumString, IntoStaticStr)]
 pub enum StepState {
     /// The step has not started.
     #[default]
@@ -367,6 +368,14 @@ pub enum StepState {
     Undone,
     /// A person chose to leave the step as it is.
     Left,
+}
+
+impl StepState {
+    /// The value of `state`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
 }
 
 /// An error of a step.

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::verdict::{DecisionKind, PatchResponse, Verdict};
 use crate::{
-    api::conditions::ConditionReason,
+    api::{SagaPhase, conditions::ConditionReason},
     cli::{
         drift::{DriftView, text},
         text::{Table, count},
@@ -104,7 +104,7 @@ pub(super) fn progress(drift: &DriftView, saga: Option<&DynamicObject>) -> Optio
             let part = |pointer| text(&saga.data, pointer).filter(|text| !text.is_empty());
             let step = part("/status/step").map(|step| format!(", step {step}")).unwrap_or_default();
             let steps = part("/status/progress").map(|steps| format!(" {steps}")).unwrap_or_default();
-            let phase = part("/status/phase").unwrap_or("Pending");
+            let phase = part("/status/phase").unwrap_or(SagaPhase::Pending.name());
             format!("saga {} is {phase}{steps}{step}", saga.name_any())
         }
         _ => return None,

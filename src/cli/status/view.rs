@@ -13,7 +13,7 @@ use super::{
     report::{KindReport, LeaderReport, Unreported},
 };
 use crate::{
-    api::{OPERATOR, conditions::ConditionReason},
+    api::{OPERATOR, SagaPhase, conditions::ConditionReason},
     cli::{
         cluster::Noun,
         text::{Paint, Table, age, count},
@@ -461,7 +461,7 @@ fn sagas(found: &StatusFindings) -> Vec<Check> {
     let check = |(phase, names): (&String, &Vec<String>)| {
         let text = format!("{} {phase}: {}", count(names.len(), "saga"), first(names, NAMED, ", "));
         let (namespace, name) = names.first().and_then(|name| name.split_once('/')).unwrap_or_default();
-        let state = if phase == "Stuck" { State::Problem } else { State::Ok };
+        let state = if phase == SagaPhase::Stuck.name() { State::Problem } else { State::Ok };
         let next = format!("kubectl arcadia saga tree {name} -n {namespace}{}", found.place_flags);
         Check::new(SUBJECT, state, text).next(next)
     };

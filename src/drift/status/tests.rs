@@ -50,7 +50,7 @@ fn said(situation: &Situation, drifts: &[Drift]) -> ProvisionedResourceStatus {
 }
 
 fn condition<'s>(status: &'s ProvisionedResourceStatus, kind: &str) -> (&'s str, &'s str, &'s str) {
-    let condition = status.conditions.iter().find(|condition| condition.type_ == kind).unwrap();
+    let condition = conditions::find(&status.conditions, kind).unwrap();
     (&condition.status, &condition.reason, &condition.message)
 }
 
