@@ -260,7 +260,7 @@ async fn list(
 }
 
 fn resource(inventory: &Inventory, key: &ResourceKey) -> Result<SurveyedResource, String> {
-    let document = match inventory.look(key, MAX_AGE) {
+    let document = match inventory.get(key, MAX_AGE) {
         Observation::Present(document) => document,
         Observation::Gone => return Err(format!("{key} no longer exists")),
         Observation::Unknown(why) => return Err(format!("{key}: {why}")),

@@ -96,7 +96,7 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> Actions<K> {
 
     /// The result of an action; none if it is in progress or unknown. `waiter` is woken when the action has ended.
     #[must_use]
-    pub fn look(&self, id: u64, waiter: &K) -> Option<ActionState> {
+    pub fn state_of(&self, id: u64, waiter: &K) -> Option<ActionState> {
         let now = Instant::now();
         let mut state = self.waits.state();
         if let Some((ended, _)) = state.ended.get(&id).filter(|(_, at)| now < *at + REMEMBERED) {
@@ -152,7 +152,7 @@ impl<K: Eq + Hash, W: Fn(K)> Poller<K, W> {
     /// Polls all awaited actions once. Returns the number of calls.
     async fn round(&mut self) -> u32 {
         let mut calls = 0;
-        let trouble = match self.look(&mut calls).await {
+        let trouble = match self.poll(&mut calls).await {
             Ok(()) => None,
             Err(error) => {
                 if self.trouble != Some(error.category()) {
@@ -168,7 +168,7 @@ impl<K: Eq + Hash, W: Fn(K)> Poller<K, W> {
         calls
     }
 
-    async fn look(&self, calls: &mut u32) -> Result<(), Error> {
+    async fn poll(&self, calls: &mut u32) -> Result<(), Error> {
         let mut missing = self.waits.awaited();
         let mut cursor = Cursor::default();
         for _ in 0..PAGES {
@@ -189,7 +189,7 @@ impl<K: Eq + Hash, W: Fn(K)> Poller<K, W> {
         for id in self.waits.pick(&missing) {
             *calls += 1;
             self.waits.take_turn(id);
-            match self.ask(id).await? {
+            match self.request(id).await? {
                 Some(action) => self.saw(&action),
                 None if self.waits.deny(id) => self.end(id, ActionState::Gone),
                 None => {}
@@ -211,7 +211,7 @@ impl<K: Eq + Hash, W: Fn(K)> Poller<K, W> {
     }
 
     /// Requests one action; none if the API returns 404.
-    async fn ask(&self, id: u64) -> Result<Option<Action>, Error> {
+    async fn request(&self, id: u64) -> Result<Option<Action>, Error> {
         #[derive(Deserialize)]
         struct ActionResponse {
             action: Action,

@@ -77,18 +77,18 @@ pub(super) fn observe(key: &ObjectKey, entry: &RecordEntry, context: &Arc<DriftC
     if entry.record.deleting || entry.record.suspended || entry.older.is_some() {
         return Some(LiveState::Unknown((ConditionReason::Suspended, String::new())));
     }
-    let observation = context.inventory.look(resource, context.settings.max_age);
+    let observation = context.inventory.get(resource, context.settings.max_age);
     if observation == Observation::Unknown(UnknownReason::NotYet) {
         if let Some(failure) = context.sweeps.failure(resource.kind) {
             return Some(LiveState::Unknown((ConditionReason::LiveUnknown, failure)));
         }
-        sweep::ask(context, resource.kind, key.clone());
+        sweep::request_read(context, resource.kind, key.clone());
         return None;
     }
     if context.inventory.expect(resource, entry.record.fields) {
         // The record is queued again after the rest is read.
-        sweep::ask(context, resource.kind, key.clone());
-        return Some(read(resource, context.inventory.look(resource, context.settings.max_age)));
+        sweep::request_read(context, resource.kind, key.clone());
+        return Some(read(resource, context.inventory.get(resource, context.settings.max_age)));
     }
     Some(read(resource, observation))
 }

@@ -81,8 +81,8 @@ fn pending(view: &SagaView<'_>) -> Command {
         }
         return Command::Note(Event::Hold { other: other.to_owned(), key: key.to_owned() });
     }
-    let only_looks = view.undoes.is_none() && order.steps.iter().all(|ordered| ordered.step.is_passive());
-    if !view.has_finalizer && !only_looks {
+    let is_passive = view.undoes.is_none() && order.steps.iter().all(|ordered| ordered.step.is_passive());
+    if !view.has_finalizer && !is_passive {
         return Command::Hold;
     }
     let rollback_of = view.undoes.as_ref().map(|undoes| undoes.uid.to_owned());

@@ -107,8 +107,8 @@ impl TurnReport {
 
     /// Publishes all reports, now that the journal is written.
     pub(super) fn publish(&mut self, events: &Events, metrics: &SagaMetrics) {
-        for told in self.0.drain(..) {
-            match told {
+        for entry in self.0.drain(..) {
+            match entry {
                 ReportEntry::Event(news) => events.publish(*news),
                 ReportEntry::SagaEnded(kind, phase) => metrics.ended(kind, phase),
                 ReportEntry::StepEnded { step, outcome, took } => metrics.step_ended(step, outcome, took),

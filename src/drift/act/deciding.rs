@@ -56,7 +56,7 @@ impl Executor<'_> {
         // An apply adds a condition to the others.
         let params = PatchParams::apply(OPERATOR).force();
         let written = written(&doing, self.drifts().patch_status(name, &params, &Patch::Apply(object))).await;
-        self.learn(&self.heard(&drift, written)?);
+        self.learn(&self.response(&drift, written)?);
         self.publish(&drift, events::DECISION_REFUSED, "Decide", &note);
         Ok(())
     }
@@ -100,7 +100,7 @@ impl Executor<'_> {
         });
         let doing = format!("removing the refused decision from Drift {}/{name}", self.key.namespace);
         let written = written(&doing, self.drifts().patch(name, &params(), &Patch::Merge(patch))).await;
-        self.learn(&self.heard(&drift, written)?);
+        self.learn(&self.response(&drift, written)?);
         Ok(())
     }
 }

@@ -158,7 +158,7 @@ impl Executor<'_> {
         let patch = json!({ "metadata": { "resourceVersion": drift.resource_version, "annotations": restored } });
         let doing = format!("restoring the decision on Drift {}/{name}", self.key.namespace);
         let written = written(&doing, self.drifts().patch(name, &params(), &Patch::Merge(patch))).await;
-        self.learn(&self.heard(&drift, written)?);
+        self.learn(&self.response(&drift, written)?);
         Ok(())
     }
 }
