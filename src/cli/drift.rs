@@ -17,7 +17,6 @@ pub(super) const PLAN: &str = "plan";
 /// The columns of a value in a list of drifts.
 const COLUMN: usize = 40;
 
-/// One drift.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct DriftView {
     pub(super) namespace: String,

@@ -53,7 +53,6 @@ struct List {
 }
 
 impl SurveyedResource {
-    /// The name of the resource, if it has one.
     pub(super) fn name(&self) -> Option<&str> {
         let document = self.document();
         let text = |key: &str| document.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());

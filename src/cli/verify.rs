@@ -51,7 +51,6 @@ pub(super) struct VerifyArgs {
     cloud: CloudArgs,
 }
 
-/// The formats of `verify`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum VerifyFormat {
     Table,

@@ -65,7 +65,6 @@ pub struct RecordIndex {
     texts: SharedTexts,
 }
 
-/// The drifts of one record.
 struct Drifts {
     record: ObjectKey,
     all: Vec<KnownDrift>,

@@ -22,9 +22,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a separate fact")]
 pub struct KnownDrift {
-    /// Its name.
     pub name: Box<str>,
-    /// Its UID.
     pub uid: Box<str>,
     /// The version of the object that this was read from; writes are bound to it.
     pub resource_version: Version,
@@ -38,7 +36,6 @@ pub struct KnownDrift {
     pub field: Box<str>,
     /// Its number among the drifts of that field.
     pub episode: i64,
-    /// Its phase.
     pub phase: DriftPhase,
     /// The desired value that it shows; empty once it is over.
     pub expected: Box<str>,
@@ -307,7 +304,6 @@ impl LastAccepted {
         self.0.contains(&drift.uid)
     }
 
-    /// Adds a drift.
     pub fn add(&mut self, drift: &KnownDrift) {
         self.0.insert(drift.uid.clone());
     }
@@ -405,7 +401,6 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// The accepted value.
     #[must_use]
     pub fn accepted(&self) -> Value {
         serde_json::from_str(&self.accepted).unwrap_or_default()

@@ -22,7 +22,6 @@ use crate::{
 /// The parts of a record that a verdict needs.
 #[derive(Clone, Debug)]
 pub struct Recorded<'a> {
-    /// Its name.
     pub name: &'a str,
     /// The expected value of each field.
     pub desired: &'a BTreeMap<String, Value>,

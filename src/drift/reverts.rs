@@ -16,7 +16,6 @@ use crate::{
     },
 };
 
-/// All sagas that revert drifts.
 #[derive(Default)]
 pub struct RevertSagas {
     sagas: HashMap<Box<str>, StoredRevert>,

@@ -29,7 +29,6 @@ const END_BYTES: usize = 3 * LONGEST_MESSAGE + LONGEST_WAIT + 300;
 /// The size of an empty map, always reserved.
 pub(super) const NOTHING_BYTES: usize = 4;
 
-/// The direction of a saga.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     /// Its steps are executed.

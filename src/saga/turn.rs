@@ -36,7 +36,6 @@ use crate::{
     },
 };
 
-/// One turn of one saga.
 pub(super) struct SagaTurn<'a> {
     pub(super) key: &'a ObjectKey,
     pub(super) context: &'a SagaContext,

@@ -25,7 +25,6 @@ const NAMED: usize = 3;
 /// The columns of a change.
 const CHANGE: usize = 72;
 
-/// The scope of the inbox.
 pub(super) struct InboxScope<'a> {
     /// True if it covers all namespaces.
     pub(super) all: bool,

@@ -22,7 +22,6 @@ use crate::{
 /// The step kind that waits for a person.
 const APPROVAL: &str = "Approval";
 
-/// One saga.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SagaRow {
     pub(super) namespace: String,

@@ -137,7 +137,6 @@ pub(in crate::cli) struct Trouble {
     pub(in crate::cli) message: String,
 }
 
-/// The state of one record.
 #[derive(Clone, Debug)]
 pub(in crate::cli) struct RecordState {
     open_drifts: i64,

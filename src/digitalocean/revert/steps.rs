@@ -23,7 +23,6 @@ const COLUMNS: usize = 60;
 /// The steps and the calls of a plan.
 type Steps = (Vec<ProposedStep>, Vec<ProposedCall>);
 
-/// A permitted revert.
 pub(super) struct Permitted<'a> {
     pub(super) revert: &'a Revert<'a>,
     pub(super) record: &'a str,

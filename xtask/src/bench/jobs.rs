@@ -13,7 +13,6 @@ pub(super) enum Job {
     List,
     /// Read and parse all pages of the records of a namespace.
     ListRecords {
-        /// The namespace.
         namespace: String,
     },
     /// Write the status of records, by server-side apply.
@@ -94,7 +93,6 @@ pub(super) enum SagaJob {
     Prepare(Vec<Batch>),
     /// Write the journals of sagas from the first write to the last, with the concurrency of the operator.
     CarryOn {
-        /// The batch.
         batch: Batch,
         /// The number of the first saga.
         from: u32,
@@ -105,7 +103,6 @@ pub(super) enum SagaJob {
     },
     /// Create sagas at a steady rate and write the journal of each, with the calls of its steps.
     Order {
-        /// The batch.
         batch: Batch,
         /// The number of sagas.
         count: u32,
