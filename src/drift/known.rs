@@ -1,4 +1,5 @@
 //! The parts of a Drift that an evaluation needs. There may be many drifts, so nothing else of the object is kept.
+//! Pure.
 
 use std::collections::BTreeSet;
 

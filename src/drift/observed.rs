@@ -1,4 +1,4 @@
-//! The input of a verdict: a record, its live resource, and the way in which that was read.
+//! The input of a verdict: a record, its live resource, and the way in which that was read. Pure.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

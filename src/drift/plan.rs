@@ -1,4 +1,4 @@
-//! A plan: the writes about the drifts of one record, in order, and the situation that the record's status shows.
+//! A plan: the writes about the drifts of one record, in order, and the situation that the record's status shows. Pure.
 
 use std::collections::BTreeMap;
 
@@ -161,8 +161,8 @@ pub enum PlannedWrite {
         shown: Box<Shown>,
     },
     /// The first write of all accepts: the live values become the desired ones, and the record marks their drifts. Also
-    /// the first write of acceptances that move from their drifts into the record. It is one write, unless the API server
-    /// refuses a value: then the others are written without it.
+    /// the first write of acceptances that move from their drifts into the record. It is one write, unless the API
+    /// server refuses a value: then the others are written without it.
     Adopt {
         /// The accepted drifts.
         adoptions: Vec<Adoption>,

@@ -1,4 +1,4 @@
-//! The cached part of a record's status: enough to decide whether a new status differs.
+//! The cached part of a record's status: enough to decide whether a new status differs. Pure.
 
 use std::{
     collections::BTreeMap,

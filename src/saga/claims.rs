@@ -1,4 +1,4 @@
-//! The conditions of a saga, derived from its journal.
+//! The conditions of a saga, derived from its journal. Pure.
 
 #![warn(clippy::wildcard_enum_match_arm)]
 

@@ -1,4 +1,4 @@
-//! The events of a saga and its steps, as the journal records them.
+//! The events of a saga and its steps, as the journal records them. Pure.
 
 #![warn(clippy::wildcard_enum_match_arm)]
 

@@ -161,7 +161,11 @@ pub fn after_lookup(view: &SagaView<'_>, index: usize, result: Result<Lookup<Val
                 let why = "the response to its call is lost; the call is repeated if its effect does not appear";
                 // The error already contains it.
                 let is_shown = entry.error.is_some();
-                return if is_shown { StepOutcome::Rest(again) } else { view.wait_for_lookup(index, entry, again, why) };
+                return if is_shown {
+                    StepOutcome::Rest(again)
+                } else {
+                    view.wait_for_lookup(index, entry, again, why)
+                };
             }
             match stop(view) {
                 Some(why) => StepOutcome::Note(view.turn_back(why)),

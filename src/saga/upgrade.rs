@@ -1,5 +1,5 @@
 //! Journals that an earlier version wrote. Version 0.1.0 stored values in the messages of conditions that have separate
-//! fields now; only this file contains its wording.
+//! fields now; only this file contains its wording. Pure.
 
 use super::state::{condition, current};
 use crate::api::{

@@ -349,7 +349,9 @@ impl JsonSchema for ActionId {
 }
 
 /// The state of a step.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, EnumString, IntoStaticStr)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, EnumString, IntoStaticStr,
+)]
 pub enum StepState {
     /// The step has not started.
     #[default]

@@ -236,7 +236,8 @@ fn next(saga: &SagaRow, is_stuck: bool, flag: &str, paint: Paint) -> String {
         commands.push((format!("kubectl arcadia saga skip {name}{flag}"), "continue without the step"));
         commands.push((format!("kubectl arcadia saga abandon {name}{flag}"), "give the saga up"));
     }
-    if let Some(step) = saga.steps.iter().find(|step| step.kind == APPROVAL && step.state == StepState::Running.name()) {
+    if let Some(step) = saga.steps.iter().find(|step| step.kind == APPROVAL && step.state == StepState::Running.name())
+    {
         commands.push((format!("kubectl arcadia saga approve {name} {}{flag}", step.name), "let the saga continue"));
         commands.push((format!("kubectl arcadia saga cancel {name}{flag}"), "roll the saga back"));
     }

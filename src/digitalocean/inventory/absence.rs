@@ -66,7 +66,8 @@ impl Inventory {
     /// Requests a few of many missing resources directly.
     pub(super) async fn doubt(&self, kind: Kind, absent: &[ResourceKey]) -> Result<(), SyncError> {
         for key in absent.iter().step_by(absent.len().div_ceil(PROBES)) {
-            let document = self.request(key, Priority::Sweep).await.map_err(|source| SyncError::List { kind, source })?;
+            let document =
+                self.request(key, Priority::Sweep).await.map_err(|source| SyncError::List { kind, source })?;
             if document.is_some() {
                 return Err(SyncError::Incomplete { kind, missing: absent.len() });
             }
