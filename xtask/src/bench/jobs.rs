@@ -12,9 +12,7 @@ pub(super) enum Job {
     /// Read and parse all pages of the droplet lists.
     List,
     /// Read and parse all pages of the records of a namespace.
-    ListRecords {
-        namespace: String,
-    },
+    ListRecords { namespace: String },
     /// Write the status of records, by server-side apply.
     WriteStatuses {
         /// The number of the first record.
