@@ -142,7 +142,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        digitalocean::SyncFailure,
+        digitalocean::inventory::SyncFailure,
         drift,
         drift::{
             context::idle,

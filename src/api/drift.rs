@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use strum::IntoStaticStr;
 
 use super::{
-    conditions::{self, Claim, ConditionStatus, reason},
+    conditions::{self, Claim, ConditionReason, ConditionStatus},
     saga::SagaRef,
     schema::{self, CloudResource},
 };
@@ -386,7 +386,12 @@ impl Drift {
 pub(crate) fn awaiting_decision() -> Claim {
     let message =
         "accept it with the annotation arcadia.cloud/accept, or revert it with arcadia.cloud/revert".to_owned();
-    Claim { kind: conditions::RESOLVED, status: ConditionStatus::False, reason: reason::AWAITING_DECISION, message }
+    Claim {
+        kind: conditions::RESOLVED,
+        status: ConditionStatus::False,
+        reason: ConditionReason::AwaitingDecision,
+        message,
+    }
 }
 
 /// The definition, with the parts that the derive macro cannot express.
@@ -397,7 +402,7 @@ pub(super) fn crd() -> CustomResourceDefinition {
     schema::amend(&mut crd, &["status"], |status| {
         status.default = Some(JSON(json!({
             "phase": DriftPhase::Open,
-            "reason": reason::AWAITING_DECISION,
+            "reason": ConditionReason::AwaitingDecision,
         })));
     });
     schema::amend(&mut crd, &["spec"], |spec| {

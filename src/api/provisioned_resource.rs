@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    conditions::reason,
+    conditions::ConditionReason,
     saga::SagaRef,
     schema::{self, CloudResource},
 };
@@ -233,7 +233,8 @@ pub(super) fn crd() -> CustomResourceDefinition {
     // API server fills in this default, so that it costs no write. It has no conditions, since it cannot know their
     // transition times.
     schema::amend(&mut crd, &["status"], |status| {
-        status.default = Some(JSON(json!({ "observedGeneration": 0, "openDrifts": 0, "reason": reason::PENDING })));
+        status.default =
+            Some(JSON(json!({ "observedGeneration": 0, "openDrifts": 0, "reason": ConditionReason::Pending })));
     });
     schema::amend(&mut crd, &["spec", "resource"], |resource| {
         resource.x_kubernetes_validations.get_or_insert_default().push(schema::immutable(

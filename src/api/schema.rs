@@ -27,7 +27,7 @@ impl CloudResource {
     /// The key of the resource in the inventory.
     #[must_use]
     pub fn key(&self) -> ResourceKey {
-        ResourceKey { kind: self.kind, id: self.id.as_str().into() }
+        ResourceKey::new(self.kind, self.id.as_str())
     }
 }
 

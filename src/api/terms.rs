@@ -33,7 +33,7 @@ mod tests {
 
     #[test]
     fn each_name_is_declared_once_and_its_text_is_a_sentence() {
-        for terms in [annotations::ALL, labels::ALL, conditions::reason::ALL] {
+        for terms in [annotations::ALL, labels::ALL, conditions::REASONS] {
             let names: BTreeSet<_> = terms.iter().map(|term| term.name).collect();
             assert_eq!(names.len(), terms.len());
             for term in terms {

@@ -89,7 +89,6 @@ pub(super) enum Noun {
 }
 
 impl Noun {
-    /// The resource in the API.
     pub(super) fn resource(self) -> ApiResource {
         match self {
             Self::Record => ApiResource::erase::<ProvisionedResource>(&()),
@@ -268,7 +267,6 @@ impl UserCluster {
         Ok(bounded(&doing, self.api(noun, namespace).get_opt(name)).await?)
     }
 
-    /// One object.
     pub(super) async fn get(&self, noun: Noun, name: &ObjectName) -> Result<DynamicObject, Error> {
         let namespace = name.namespace.as_deref().unwrap_or(&self.namespace);
         let found = self.find(noun, namespace, &name.name).await?;

@@ -20,7 +20,7 @@ use super::{
     text,
 };
 use crate::{
-    api::{DriftPhase, annotations, conditions::reason},
+    api::{DriftPhase, annotations, conditions::ConditionReason},
     digitalocean::revert::Allow,
     kube_ext::call,
     schedule,
@@ -213,7 +213,7 @@ impl DecisionRequest {
 
 /// The saga that reverts a drift; none if the user may not read it.
 async fn saga_of(cluster: &UserCluster, drift: &DriftView) -> Option<DynamicObject> {
-    let name = drift.saga.as_deref().filter(|_| drift.reason == reason::REVERTING)?;
+    let name = drift.saga.as_deref().filter(|_| drift.reason == ConditionReason::Reverting)?;
     cluster.find(Noun::Saga, &drift.namespace, name).await.ok().flatten()
 }
 
@@ -355,7 +355,7 @@ pub(super) fn is_same(seen: &DriftView, now: &DriftView) -> bool {
 fn verdict(verb: DecisionKind, before: &DriftView, now: Option<&DriftView>, plan: Option<&Value>) -> Option<Verdict> {
     let Some(now) = now else { return Some(Verdict::Refused("the drift was deleted".to_owned())) };
     let is_handled = now.pending.is_none();
-    let failures = [reason::DECISION_REFUSED, reason::REVERT_FAILED, reason::REVERT_STUCK];
+    let failures = [ConditionReason::DecisionRefused, ConditionReason::RevertFailed, ConditionReason::RevertStuck];
     // A plan leaves the reason of an earlier refusal as it is.
     let is_planned = now.planned_at != before.planned_at;
     match verb {
@@ -373,7 +373,9 @@ fn verdict(verb: DecisionKind, before: &DriftView, now: Option<&DriftView>, plan
             Some(if is_as_decided { Verdict::Done(text) } else { Verdict::Refused(format!("closed as {text}")) })
         }
         DecisionKind::Plan if is_handled && is_planned => plan.map(|plan| Verdict::Done(view::plan(plan))),
-        _ if is_handled && failures.contains(&now.reason.as_str()) => Some(Verdict::Refused(now.message.clone())),
+        _ if is_handled && failures.iter().any(|failure| now.reason == *failure) => {
+            Some(Verdict::Refused(now.message.clone()))
+        }
         DecisionKind::Plan => plan.filter(|_| is_handled).map(|plan| Verdict::Done(view::plan(plan))),
         DecisionKind::Accept | DecisionKind::Revert | DecisionKind::Restore => None,
     }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::text::one_line;
 use crate::{
-    api::{annotations, conditions, drift::EXISTS, labels},
+    api::{DriftPhase, annotations, conditions, drift::EXISTS, labels},
     comparison::show,
     digitalocean::revert::{self, Allow},
 };
@@ -17,7 +17,6 @@ pub(super) const PLAN: &str = "plan";
 /// The columns of a value in a list of drifts.
 const COLUMN: usize = 40;
 
-/// One drift.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct DriftView {
     pub(super) namespace: String,
@@ -159,7 +158,7 @@ impl DriftView {
         let place = if has_moved { "/status" } else { "/spec" };
         let actual_short = text(&format!("{place}/actualShort"));
         let annotation = |key: &str| object.annotations().get(key).cloned();
-        let phase = text("/status/phase").unwrap_or_else(|| "Open".to_owned());
+        let phase = text("/status/phase").unwrap_or_else(|| DriftPhase::Open.name().to_owned());
         let accept = annotation(annotations::ACCEPT).map(Pending::Accept);
         let pending = accept.or_else(|| annotation(annotations::REVERT).map(Pending::Revert));
         Self {
@@ -189,7 +188,7 @@ impl DriftView {
             resolved: text("/status/resolvedAt").and_then(|time| time.parse().ok()),
             decided_by: text("/status/decidedBy").map(|by| one_line(&by)),
             because: text("/status/because").or_else(|| annotation(annotations::BECAUSE)).map(|why| one_line(&why)),
-            pending: pending.filter(|_| phase == "Open"),
+            pending: pending.filter(|_| phase == DriftPhase::Open.name()),
             standing: condition(data, conditions::STANDING).map(|standing| (standing.status, standing.reason)),
             until: text("/status/acceptance/until").or_else(|| annotation(annotations::ACCEPT_UNTIL)),
             phase,
@@ -206,7 +205,7 @@ impl DriftView {
     }
 
     pub(super) fn is_open(&self) -> bool {
-        self.phase == "Open"
+        self.phase == DriftPhase::Open.name()
     }
 
     /// Returns true if the drift is about a deleted resource.

@@ -94,7 +94,6 @@ pub(super) enum Error {
     File {
         /// The operation, such as "reading".
         doing: &'static str,
-        /// The path.
         path: String,
         /// The cause.
         source: io::Error,

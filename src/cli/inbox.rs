@@ -53,7 +53,6 @@ pub(super) struct InboxArgs {
     interactive: bool,
 }
 
-/// The formats of `inbox`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum InboxFormat {
     Wide,

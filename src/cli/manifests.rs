@@ -49,7 +49,6 @@ struct PlaceArgs {
     check: Vec<PathBuf>,
 }
 
-/// The formats of `manifests`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum ManifestsFormat {
     Text,

@@ -46,7 +46,6 @@ pub(super) struct ShowArgs {
     cloud: CloudArgs,
 }
 
-/// The formats of `show`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum ShowFormat {
     Json,

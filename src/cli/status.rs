@@ -184,7 +184,7 @@ async fn sagas(cluster: &UserCluster, is_served: bool) -> Result<BTreeMap<String
     let finished = api::SagaPhase::VARIANTS.iter().copied().filter(|phase| phase.is_finished());
     let fields: Vec<_> = finished.map(|phase| format!("status.phase!={}", phase.name())).collect();
     let read = |saga: DynamicObject| {
-        let phase = text(&saga.data, "/status/phase").unwrap_or("Pending").to_owned();
+        let phase = text(&saga.data, "/status/phase").unwrap_or(api::SagaPhase::Pending.name()).to_owned();
         Some((phase, format!("{}/{}", saga.namespace().unwrap_or_default(), saga.name_any())))
     };
     for (phase, name) in cluster.list(Noun::Saga, ListParams::default().fields(&fields.join(",")), read).await? {

@@ -53,7 +53,6 @@ struct List {
 }
 
 impl SurveyedResource {
-    /// The name of the resource, if it has one.
     pub(super) fn name(&self) -> Option<&str> {
         let document = self.document();
         let text = |key: &str| document.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
@@ -260,7 +259,7 @@ async fn list(
 }
 
 fn resource(inventory: &Inventory, key: &ResourceKey) -> Result<SurveyedResource, String> {
-    let document = match inventory.look(key, MAX_AGE) {
+    let document = match inventory.get(key, MAX_AGE) {
         Observation::Present(document) => document,
         Observation::Gone => return Err(format!("{key} no longer exists")),
         Observation::Unknown(why) => return Err(format!("{key}: {why}")),

@@ -1,4 +1,4 @@
-//! Text for terminals: tables, colours, ages. Pure except for [`print`].
+//! Text for terminals: tables, colours, ages.
 
 use std::io::{self, Write as _};
 #[cfg(unix)]

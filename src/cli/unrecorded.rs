@@ -58,7 +58,6 @@ pub(super) struct UnrecordedArgs {
     cloud: CloudArgs,
 }
 
-/// The formats of `unrecorded`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum UnrecordedFormat {
     Table,

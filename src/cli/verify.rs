@@ -51,7 +51,6 @@ pub(super) struct VerifyArgs {
     cloud: CloudArgs,
 }
 
-/// The formats of `verify`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum VerifyFormat {
     Table,
@@ -125,7 +124,7 @@ fn fields(record: &RecordManifest) -> FieldSet {
 async fn confirm(inventory: &Inventory, records: &[RecordManifest]) {
     let differing = records.iter().filter(|record| {
         let key = record.key();
-        let is_confirmed = match inventory.look(&key, MAX_AGE) {
+        let is_confirmed = match inventory.get(&key, MAX_AGE) {
             Observation::Present(document) => document.is_confirmed,
             Observation::Gone | Observation::Unknown(_) => true,
         };
@@ -146,7 +145,7 @@ fn check(inventory: &Inventory, record: RecordManifest) -> Checked {
 
 /// Reads one resource directly, and compares each recorded field that is not ignored.
 pub(super) async fn now(inventory: &Inventory, record: &RecordManifest) -> Vec<CheckedField> {
-    inventory.first_look(&record.key(), fields(record)).await;
+    inventory.first_read(&record.key(), fields(record)).await;
     compared(inventory, record)
 }
 
@@ -166,7 +165,7 @@ fn compared(inventory: &Inventory, record: &RecordManifest) -> Vec<CheckedField>
             _ => Vec::new(),
         }
     };
-    let document = match inventory.look(&key, MAX_AGE) {
+    let document = match inventory.get(&key, MAX_AGE) {
         Observation::Gone => return existence(false),
         Observation::Unknown(why) => return vec![one(EXISTS, FieldVerdict::Unknown(why.to_string()))],
         Observation::Present(document) => document,

@@ -96,6 +96,12 @@ pub fn width(text: &str) -> usize {
     text.width()
 }
 
+/// At most `bytes` bytes of a text, cut between two characters.
+#[must_use]
+pub fn cut(text: &str, bytes: usize) -> &str {
+    text.get(..text.floor_char_boundary(bytes)).unwrap_or(text)
+}
+
 /// At most `columns` columns of a text; `…` replaces the rest.
 #[must_use]
 pub fn clip(text: &str, columns: usize) -> String {

@@ -19,7 +19,7 @@ pub(super) struct Account(Arc<str>);
 
 /// The response of `/v2/account`, with the fields that identify an account.
 #[derive(Deserialize)]
-struct Said {
+struct AccountResponse {
     account: User,
 }
 
@@ -40,7 +40,7 @@ pub(super) struct Accounts {
     /// The version of the token, and its account; none if the token cannot read it.
     known: tokio::sync::Mutex<Option<(u64, Option<Account>)>>,
     /// True if the missing permission to read the account was logged.
-    is_told: AtomicBool,
+    is_logged: AtomicBool,
 }
 
 impl Accounts {
@@ -51,7 +51,7 @@ impl Accounts {
         if let Some((_, account)) = known.as_ref().filter(|(of, _)| *of == version) {
             return account.clone();
         }
-        match self.ask(client, Priority::Sweep).await {
+        match self.fetch(client, Priority::Sweep).await {
             Ok(account) => {
                 *known = Some((version, account.clone()));
                 account
@@ -67,11 +67,11 @@ impl Accounts {
     ///
     /// # Errors
     /// If no trustworthy response arrived.
-    pub(super) async fn ask(&self, client: &Client, priority: Priority) -> Result<Option<Account>, Error> {
+    pub(super) async fn fetch(&self, client: &Client, priority: Priority) -> Result<Option<Account>, Error> {
         match client.account(priority).await {
             Ok(account) => Ok(Some(account)),
             Err(error @ Error::Forbidden { .. }) => {
-                if !self.is_told.swap(true, Ordering::Relaxed) {
+                if !self.is_logged.swap(true, Ordering::Relaxed) {
                     tracing::warn!(
                         call = CALL,
                         %error,
@@ -86,10 +86,10 @@ impl Accounts {
     }
 }
 
-impl From<Said> for Account {
-    fn from(said: Said) -> Self {
-        let team = said.account.team.and_then(|team| team.uuid);
-        Self(team.unwrap_or(said.account.uuid).into())
+impl From<AccountResponse> for Account {
+    fn from(response: AccountResponse) -> Self {
+        let team = response.account.team.and_then(|team| team.uuid);
+        Self(team.unwrap_or(response.account.uuid).into())
     }
 }
 
@@ -103,6 +103,6 @@ impl Client {
         let url = self.url(route, None, None, &[])?;
         let call = ApiCall::reading(url, route, "account:read", priority);
         let body = self.read(&call).await?.ok_or_else(|| call.not_found())?;
-        self.json::<Said>(&call, &body).map(Account::from)
+        self.json::<AccountResponse>(&call, &body).map(Account::from)
     }
 }

@@ -16,7 +16,7 @@ use tokio::{
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
-use super::{ActionState, Client, Endpoint, Error, lists::PER_PAGE, pages::Cursor};
+use super::{ActionState, Client, Endpoint, Error, pages::Cursor};
 
 /// The scope that these calls need.
 const SCOPE: &str = "actions:read";
@@ -96,7 +96,7 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> Actions<K> {
 
     /// The result of an action; none if it is in progress or unknown. `waiter` is woken when the action has ended.
     #[must_use]
-    pub fn look(&self, id: u64, waiter: &K) -> Option<ActionState> {
+    pub fn state_of(&self, id: u64, waiter: &K) -> Option<ActionState> {
         let now = Instant::now();
         let mut state = self.waits.state();
         if let Some((ended, _)) = state.ended.get(&id).filter(|(_, at)| now < *at + REMEMBERED) {
@@ -152,7 +152,7 @@ impl<K: Eq + Hash, W: Fn(K)> Poller<K, W> {
     /// Polls all awaited actions once. Returns the number of calls.
     async fn round(&mut self) -> u32 {
         let mut calls = 0;
-        let trouble = match self.look(&mut calls).await {
+        let trouble = match self.poll(&mut calls).await {
             Ok(()) => None,
             Err(error) => {
                 if self.trouble != Some(error.category()) {
@@ -168,7 +168,7 @@ impl<K: Eq + Hash, W: Fn(K)> Poller<K, W> {
         calls
     }
 
-    async fn look(&self, calls: &mut u32) -> Result<(), Error> {
+    async fn poll(&self, calls: &mut u32) -> Result<(), Error> {
         let mut missing = self.waits.awaited();
         let mut cursor = Cursor::default();
         for _ in 0..PAGES {
@@ -189,7 +189,7 @@ impl<K: Eq + Hash, W: Fn(K)> Poller<K, W> {
         for id in self.waits.pick(&missing) {
             *calls += 1;
             self.waits.take_turn(id);
-            match self.ask(id).await? {
+            match self.request(id).await? {
                 Some(action) => self.saw(&action),
                 None if self.waits.deny(id) => self.end(id, ActionState::Gone),
                 None => {}
@@ -202,22 +202,16 @@ impl<K: Eq + Hash, W: Fn(K)> Poller<K, W> {
     /// retried here.
     async fn page(&self, cursor: &mut Cursor) -> Result<(Vec<Action>, bool), Error> {
         let path = Endpoint { route: "/v2/actions", parent: None, id: None, scope: SCOPE };
-        let (_, number) = cursor.query();
-        let query = [("page", number.as_str()), ("per_page", PER_PAGE)];
-        let call = self.client.urgent(path, &query, None)?;
+        let call = self.client.next_page(path, &[], cursor)?;
         let body = self.client.once(&call, 1).await?.ok_or_else(|| call.not_found())?;
-        let mut actions = Vec::new();
-        let page = self.client.page(&call, &body, "actions", None, |_, row| {
-            actions.push(serde_json::from_str(row).map_err(|error| error.to_string())?);
-            Ok(())
-        })?;
+        let (page, actions) = self.client.page(&call, &body, "actions")?;
         // New actions are added all the time, so the total may change between two pages.
         cursor.take(&page);
         Ok((actions, page.has_more(cursor.rows)))
     }
 
     /// Requests one action; none if the API returns 404.
-    async fn ask(&self, id: u64) -> Result<Option<Action>, Error> {
+    async fn request(&self, id: u64) -> Result<Option<Action>, Error> {
         #[derive(Deserialize)]
         struct ActionResponse {
             action: Action,

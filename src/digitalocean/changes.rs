@@ -7,8 +7,9 @@ use serde_json::Value;
 
 use super::{
     ChangeMethod, Client, Endpoint, Error,
-    lists::{PER_PAGE, WALKS},
+    lists::{WALKS, endless},
     pages::{AfterPage, Cursor},
+    texts::text,
 };
 
 /// The maximum number of pages: the lists that sagas read are short.
@@ -26,7 +27,7 @@ impl Client {
         let document =
             self.json::<Value>(&call, &body)?.get_mut(key).map(Value::take).filter(|document| !document.is_null());
         let document = document.ok_or_else(|| wrong(format!("it has no `{key}`")))?;
-        let id = document.get("id").map(|id| id.as_str().map_or_else(|| id.to_string(), str::to_owned));
+        let id = document.get("id").map(text);
         match (id, path.id) {
             (Some(id), Some(wanted)) if id != wanted => Err(wrong(format!("its `{key}` is another one, {id}"))),
             _ => Ok(Some(document)),
@@ -72,24 +73,17 @@ impl Client {
         let mut rows = Vec::new();
         let mut cursor = Cursor::default();
         for _ in 0..MOST_PAGES {
-            let (_, number) = cursor.query();
-            let query = [query, &[("page", number.as_str()), ("per_page", PER_PAGE)]].concat();
-            let call = self.urgent(path, &query, None)?;
+            let call = self.next_page(path, query, &cursor)?;
             let body = self.read(&call).await?.ok_or_else(|| call.not_found())?;
-            let page = self.page(&call, &body, key, None, |_, row| {
-                rows.push(serde_json::from_str(row).map_err(|error| error.to_string())?);
-                Ok(())
-            })?;
+            let (page, mut new) = self.page(&call, &body, key)?;
+            rows.append(&mut new);
             match cursor.take(&page) {
                 AfterPage::Shifted => return Ok(None),
                 AfterPage::Next => {}
                 AfterPage::End => return Ok((!page.lacks(rows.len())).then_some(rows)),
             }
         }
-        Err(Error::Malformed {
-            doing: format!("GET {}", path.route),
-            why: "the list has more pages than its total allows".into(),
-        })
+        Err(endless(path.route))
     }
 }
 

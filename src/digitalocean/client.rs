@@ -220,8 +220,8 @@ impl Client {
             }
             let response = request.send().await.map_err(|error| self.broken(call, &error, tries))?;
             status = response.status().as_u16();
-            if let (None, Some(told)) = (lane, server_limits(response.headers())) {
-                shared.budget.apply_server_limits(told);
+            if let (None, Some(limits)) = (lane, server_limits(response.headers())) {
+                shared.budget.apply_server_limits(limits);
             }
             if (200..300).contains(&status) {
                 let most = if call.change.is_some() { CHANGE_BODY_BYTES } else { usize::MAX };
@@ -276,12 +276,12 @@ impl Client {
     /// Fails unless a 404 is the API's own. One from a proxy or a wrong address would make everything look deleted.
     async fn not_there(&self, call: &ApiCall<'_>, response: Response, tries: u32) -> Result<(), Error> {
         #[derive(Deserialize)]
-        struct Said {
+        struct NotFoundBody {
             id: String,
         }
         let body = self.body(call, response, ERROR_BODY_BYTES, tries).await?;
         match serde_json::from_slice(&body) {
-            Ok(Said { id }) if !id.is_empty() => Ok(()),
+            Ok(NotFoundBody { id }) if !id.is_empty() => Ok(()),
             _ => Err(self.malformed(call, "it is a 404 without the id that the API's errors have")),
         }
     }
@@ -289,7 +289,7 @@ impl Client {
     /// The error for a refusal; a 429 pauses all calls of the token.
     async fn refused(&self, call: &ApiCall<'_>, response: Response, tries: u32) -> Error {
         #[derive(Default, Deserialize)]
-        struct Said {
+        struct ErrorBody {
             message: Option<String>,
             request_id: Option<String>,
         }
@@ -307,15 +307,15 @@ impl Client {
         }
         let mut request_id = headers.get("x-request-id").and_then(|id| id.to_str().ok()).map(ToOwned::to_owned);
         let body = self.body(call, response, ERROR_BODY_BYTES, tries).await.unwrap_or_default();
-        let said: Said = serde_json::from_slice(&body).unwrap_or_default();
-        request_id = request_id.or(said.request_id);
+        let error: ErrorBody = serde_json::from_slice(&body).unwrap_or_default();
+        request_id = request_id.or(error.request_id);
         let sent = call.change.and_then(|(_, body)| body);
         // Refusals quote what they were sent.
-        let told = |message: String| match sent {
+        let cleaned = |message: String| match sent {
             Some(sent) => self.clean(&hide_echoes(&message, sent)),
             None => self.clean(&message),
         };
-        let message = said.message.map_or_else(|| "no reason given".to_owned(), told);
+        let message = error.message.map_or_else(|| "no reason given".to_owned(), cleaned);
         if let Some(request_id) = request_id.map(|id| self.clean(&id)) {
             // DigitalOcean's support needs the request id.
             tracing::info!(call = doing, status, request_id, why = message, "DigitalOcean refused a call");

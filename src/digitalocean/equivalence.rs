@@ -1,5 +1,5 @@
 //! Values that DigitalOcean writes in several ways, or changes on its own: each equivalence normalizes a recorded and a
-//! live value to one spelling before the comparison.
+//! live value to one spelling before the comparison. Pure.
 //!
 //! An equivalence only adds to the generic comparison, which already compares lists of scalars as sets, numbers by
 //! their text and maps by the recorded keys, and treats all blank values as equal.

@@ -24,4 +24,7 @@ pub use observation::{Observation, UnknownReason};
 pub use snapshot::{Inventory, InventorySettings, SnapshotInfo};
 pub use stage::Wanted;
 pub use sync::Changes;
-pub use sync_error::{SyncError, SyncFailure};
+pub use sync_error::SyncError;
+
+#[cfg(test)]
+pub(crate) use sync_error::SyncFailure;

@@ -19,10 +19,10 @@ use super::IdFormat;
 use crate::nearest::nearest;
 use table::{LEFT_OUT, TABLE};
 
-pub use field_set::FieldSet;
 pub use reference::{reference, reference_of_defaults};
 pub use reverts::RevertClass;
 
+pub(crate) use field_set::FieldSet;
 pub(crate) use reverts::RestState;
 
 pub(super) use reverts::{
@@ -35,9 +35,21 @@ pub(super) use table::{KindDefinition, OwnLimit, PartList, PartSource, Source};
 #[derive(Clone, Copy)]
 pub struct Kind(&'static KindDefinition);
 
-/// The identity of a live resource: a kind and an id.
+/// The account of a resource. It takes no space: the operator has one token, and a token has one account. Objects in
+/// Kubernetes therefore name no account.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct AccountId(());
+
+impl AccountId {
+    /// The account of the operator's token.
+    pub const OF_TOKEN: Self = Self(());
+}
+
+/// The identity of a live resource: its account, a kind and an id.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct ResourceKey {
+    /// The account. References in Kubernetes (`spec.resource`), paths of requests and texts drop it.
+    pub account: AccountId,
     /// The kind.
     pub kind: Kind,
     /// The id in the cloud's spelling; see [`Kind::id_format`].
@@ -122,7 +134,7 @@ impl Kind {
 impl ResourceKey {
     /// The resource of this kind and id.
     pub fn new(kind: Kind, id: impl Into<Arc<str>>) -> Self {
-        Self { kind, id: id.into() }
+        Self { account: AccountId::OF_TOKEN, kind, id: id.into() }
     }
 
     /// The id of the parent, and the id within it; otherwise none and the id.

@@ -5,8 +5,10 @@ use std::{
     hash::BuildHasher,
 };
 
+use serde::de::DeserializeOwned;
+
 use super::{
-    Client, Error, Kind,
+    Client, Endpoint, Error, Kind,
     budget::Priority,
     call::ApiCall,
     kinds::PartList,
@@ -14,7 +16,7 @@ use super::{
 };
 
 /// Rows of one page: DigitalOcean's maximum.
-pub(super) const PER_PAGE: &str = "200";
+const PER_PAGE: &str = "200";
 
 /// The number of attempts after which a list counts as shifting.
 pub(super) const WALKS: u32 = 4;
@@ -133,24 +135,46 @@ impl Client {
                 AfterPage::Next | AfterPage::End => return Ok(Some(cursor)),
             }
         }
-        Err(Error::Malformed {
-            doing: format!("GET {}", walk.path),
-            why: "the list has more pages than its total allows".into(),
-        })
+        Err(endless(walk.path))
     }
 
-    /// Reads a page of a list, as [`pages::read`] does. The next page always is this list's own with the next number.
-    pub(super) fn page(
+    /// The urgent call for the next page of a list. It always is this list's own page with the next number.
+    ///
+    /// # Errors
+    /// If the path's ids would form another path.
+    pub(super) fn next_page(
+        &self,
+        path: Endpoint<'_>,
+        query: &[(&str, &str)],
+        cursor: &Cursor,
+    ) -> Result<ApiCall<'static>, Error> {
+        let (_, number) = cursor.query();
+        self.urgent(path, &[query, &[("page", number.as_str()), ("per_page", PER_PAGE)]].concat(), None)
+    }
+
+    /// Parses the rows of a page.
+    ///
+    /// # Errors
+    /// If the page does not match the API's documentation.
+    pub(super) fn page<R: DeserializeOwned>(
         &self,
         call: &ApiCall<'_>,
         body: &[u8],
         key: &str,
-        id_field: Option<&str>,
-        row: impl FnMut(&str, &str) -> Result<(), String>,
-    ) -> Result<Page, Error> {
+    ) -> Result<(Page, Vec<R>), Error> {
         let text = self.text(call, body)?;
-        pages::read(text, key, ListShape::List, id_field, row).map_err(|why| self.malformed(call, &why))
+        let mut rows = Vec::new();
+        let page = pages::read(text, key, ListShape::List, None, |_, row| {
+            rows.push(serde_json::from_str(row).map_err(|error| error.to_string())?);
+            Ok(())
+        });
+        Ok((page.map_err(|why| self.malformed(call, &why))?, rows))
     }
+}
+
+/// The error for a list without an end.
+pub(super) fn endless(path: &str) -> Error {
+    Error::Malformed { doing: format!("GET {path}"), why: "the list has more pages than its total allows".into() }
 }
 
 /// The contents of a kind's lists.

@@ -1,4 +1,4 @@
-//! A live document: resolves a recorded field in it, and compares the field under the kind's rules.
+//! A live document: resolves a recorded field in it, and compares the field under the kind's rules. Pure.
 
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 

@@ -1,6 +1,6 @@
 //! The code that depends on the cloud: the kinds of resources, the calls that read and change them, and their values.
 //!
-//! - [`kinds`] is the only table of kinds; a new kind is a row there.
+//! - [`kinds`] is the only table of kinds; a new kind is a file in `kinds/data`.
 //! - [`live`] resolves a recorded field in a live document, and `equivalence` normalizes the cloud's spellings.
 //! - [`client`] calls DigitalOcean, within one [`budget`] per token; `lists` and `documents` read, `pages` parses.
 //! - [`changes`] contains the calls of sagas: changes, which are made once, and the related reads.
@@ -11,16 +11,16 @@
 
 mod account;
 mod action_state;
-pub mod actions;
+pub(crate) mod actions;
 mod app_values;
 mod beside;
-pub mod budget;
-pub mod by_kubernetes;
+pub(crate) mod budget;
+pub(crate) mod by_kubernetes;
 mod call;
 mod certificates;
-pub mod changes;
-pub mod client;
-pub mod config;
+pub(crate) mod changes;
+pub(crate) mod client;
+pub(crate) mod config;
 mod document;
 mod documents;
 mod equivalence;
@@ -33,10 +33,10 @@ mod fresh;
 mod headers;
 mod host_names;
 mod id_format;
-pub mod inventory;
+pub(crate) mod inventory;
 pub mod kinds;
 mod lists;
-pub mod live;
+pub(crate) mod live;
 mod merge;
 pub mod metrics;
 mod notes;
@@ -52,24 +52,24 @@ mod scopes;
 mod texts;
 mod token;
 
-pub use action_state::ActionState;
-pub use actions::Actions;
-pub use beside::Beside;
-pub use budget::Priority;
 pub use client::{Client, Usage};
 pub use config::Config;
-pub use equivalence::SAGA_TAG;
 pub use error::Error;
 pub use id_format::IdFormat;
-pub use inventory::{
-    Changes, Inventory, InventorySettings, Observation, SnapshotInfo, SyncError, SyncFailure, UnknownReason, Wanted,
-};
-pub use kinds::{FieldSet, Kind, ResourceKey};
-pub use live::{FieldComparison, Live};
-pub use observed::{Certificates, Document, UnreadPart};
-pub use owners::ResourceOwners;
-pub use pins::Pinned;
-pub use route::{ChangeMethod, Endpoint};
+pub use inventory::{Inventory, InventorySettings, SnapshotInfo};
+pub use kinds::{AccountId, Kind, ResourceKey};
 pub use token::Token;
 
+pub(crate) use action_state::ActionState;
+pub(crate) use actions::Actions;
+pub(crate) use beside::Beside;
+pub(crate) use budget::Priority;
+pub(crate) use equivalence::SAGA_TAG;
 pub(crate) use host_names::full_name;
+pub(crate) use inventory::{Changes, Observation, SyncError, UnknownReason, Wanted};
+pub(crate) use kinds::FieldSet;
+pub(crate) use live::{FieldComparison, Live};
+pub(crate) use observed::{Certificates, Document};
+pub(crate) use owners::ResourceOwners;
+pub(crate) use pins::Pinned;
+pub(crate) use route::{ChangeMethod, Endpoint};

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Client, Endpoint, Error, ResourceKey, ResourceOwners, document::str_at, revert};
+use super::{Client, Endpoint, Error, ResourceKey, ResourceOwners, document::str_at, revert, texts::text};
 
 /// A kind of controller, and the list of its resources.
 struct Owner {
@@ -100,10 +100,6 @@ impl Client {
             rows => rows,
         }
     }
-}
-
-fn text(id: &Value) -> String {
-    id.as_str().map_or_else(|| id.to_string(), str::to_owned)
 }
 
 #[cfg(test)]

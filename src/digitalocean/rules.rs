@@ -1,4 +1,4 @@
-//! The rules of a kind for the comparison: the table's patterns, applied to one live resource.
+//! The rules of a kind for the comparison: the table's patterns, applied to one live resource. Pure.
 
 use std::{borrow::Cow, collections::BTreeMap, fmt::Write as _};
 

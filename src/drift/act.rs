@@ -34,9 +34,7 @@ pub struct WriteOutcome {
 /// A write that the API server refused.
 #[derive(Debug)]
 pub struct RefusedWrite {
-    /// The field of the write.
     pub field: String,
-    /// The error.
     pub error: Error,
 }
 

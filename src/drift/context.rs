@@ -112,11 +112,11 @@ impl DriftContext {
         let kinds = Kind::all().filter(|kind| selects_by_tags(*kind));
         let recorded = kinds.flat_map(|kind| {
             let wanted = self.index().recorded(kind);
-            wanted.into_iter().map(move |wanted| ResourceKey { kind, id: wanted.id })
+            wanted.into_iter().map(move |wanted| ResourceKey::new(kind, wanted.id))
         });
         let mut tags = SelectedTags::new();
         for key in recorded {
-            if let Observation::Present(document) = self.inventory.look(&key, self.settings.max_age)
+            if let Observation::Present(document) = self.inventory.get(&key, self.settings.max_age)
                 && let Ok(live) = Live::of(&key, &document)
             {
                 selected_by(&live, &mut tags);
@@ -157,7 +157,7 @@ impl DriftContext {
 
     /// Queues these records, once all are cached and this process leads: the sweeps queue the first ones, a whole kind
     /// at a time.
-    pub(super) fn look_at(&self, affected: Vec<ObjectKey>) {
+    pub(super) fn enqueue(&self, affected: Vec<ObjectKey>) {
         if self.is_loaded() && self.process.leadership.is_leader() {
             self.queue.extend(affected);
         }

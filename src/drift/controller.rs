@@ -23,7 +23,7 @@ use super::{
     sweep,
 };
 use crate::{
-    api::{Drift, ProvisionedResource, Saga, conditions::reason, events},
+    api::{Drift, ProvisionedResource, Saga, conditions::ConditionReason, events},
     digitalocean::{Beside, ResourceOwners},
     failpoint,
     kube_ext::{
@@ -120,7 +120,7 @@ async fn reconcile_record(key: &ObjectKey, context: &Arc<DriftContext>) -> Resul
         context.fetches.confirmed(key);
         return Ok(Requeue::Settled);
     };
-    let is_asked_to_sync = ask_for_sync(key, &entry, context);
+    let sync_request = request_sync(key, &entry, context);
     let Some(seen) = observe(key, &entry, context) else { return Ok(Requeue::Settled) };
     let is_confirmed = seen.is_confirmed();
     let mut plan = decide(key, &entry, &seen, ReadSource::Inventory { is_confirmed }, context);
@@ -181,14 +181,14 @@ async fn reconcile_record(key: &ObjectKey, context: &Arc<DriftContext>) -> Resul
     situation.refuse(outcome.messages());
     let is_about_to_be_confirmed = !has_its_turn && plan.needs_fresh_read == Some(NeedsFreshRead::Change);
     if situation != Situation::Deleting && !is_about_to_be_confirmed {
-        let request = entry.record.sync_requested().filter(|_| is_asked_to_sync == Sync::Made);
+        let request = entry.record.sync_requested().filter(|_| sync_request == Sync::Handled);
         let status = status(&entry, &situation, request, Timestamp::now());
         if !entry.record.status.says(&status) {
             act.write_status(status).await?;
             if request.is_some() {
                 context.forget_sync(&entry.record.uid);
             }
-            tell_stale(&act, &entry, &situation);
+            publish_stale(&act, &entry, &situation);
         }
     }
     match outcome.refused.into_iter().next() {
@@ -247,18 +247,18 @@ async fn exists(key: &ObjectKey, orphans: &Orphans, context: &DriftContext) -> R
 /// The state of a sync that an annotation requests.
 #[derive(PartialEq, Eq)]
 enum Sync {
-    NotAsked,
-    Asked,
-    Made,
+    NotRequested,
+    Requested,
+    Handled,
 }
 
-fn ask_for_sync(key: &ObjectKey, entry: &RecordEntry, context: &Arc<DriftContext>) -> Sync {
-    let Some(request) = entry.record.unanswered_sync() else { return Sync::NotAsked };
+fn request_sync(key: &ObjectKey, entry: &RecordEntry, context: &Arc<DriftContext>) -> Sync {
+    let Some(request) = entry.record.unanswered_sync() else { return Sync::NotRequested };
     if context.is_sync_handled(&entry.record.uid, request) {
-        return Sync::Made;
+        return Sync::Handled;
     }
-    sweep::ask(context, entry.record.resource.kind, key.clone());
-    Sync::Asked
+    sweep::request_read(context, entry.record.resource.kind, key.clone());
+    Sync::Requested
 }
 
 /// Returns true if a decision waits on an open drift.
@@ -310,7 +310,7 @@ fn decide_for(
     };
     let for_record;
     let seen = match known {
-        LiveState::Unknown((reason, message)) => Seen::Unknown((reason, message)),
+        LiveState::Unknown((reason, message)) => Seen::Unknown((*reason, message)),
         LiveState::Gone => Seen::Gone,
         LiveState::Present(found) => {
             let certificates = record.status.certificates();
@@ -322,14 +322,13 @@ fn decide_for(
 }
 
 /// Publishes once that the inventory became too old.
-fn tell_stale(act: &Executor<'_>, entry: &RecordEntry, situation: &Situation) {
-    let Situation::Unknown(reason::INVENTORY_STALE, message) = situation else { return };
+fn publish_stale(act: &Executor<'_>, entry: &RecordEntry, situation: &Situation) {
+    let Situation::Unknown(ConditionReason::InventoryStale, message) = situation else { return };
     if !entry.record.status.is_stale() {
         act.context.process.events.publish(EventDraft {
             about: act.about(),
             related: None,
-            is_warning: events::INVENTORY_STALE.is_warning,
-            reason: events::INVENTORY_STALE.name,
+            event: events::INVENTORY_STALE,
             action: "Sync",
             note: message.clone(),
         });
@@ -347,7 +346,7 @@ async fn watch_records(context: Arc<DriftContext>) {
             context.forget(&record.spec.resource.key());
             context.forget_sync(record.metadata.uid.as_deref().unwrap_or_default());
         }
-        context.look_at(affected);
+        context.enqueue(affected);
     };
     let is_known = |object: &ObjectMeta| context.index().has_record(object);
     watch::follow(&context.process.client, &context.records, pulse, is_known, take).await;
@@ -357,7 +356,7 @@ async fn watch_reverts(context: Arc<DriftContext>) {
     let pulse = context.process.liveness.enter("the watch of Sagas that revert drifts", LONGEST_ROUND);
     let take = |scope: &WatchScope, event: &Event<Saga>| {
         let affected = context.reverts().take(scope, event);
-        context.look_at(affected);
+        context.enqueue(affected);
     };
     let is_known = |object: &ObjectMeta| context.reverts().has(object);
     watch::follow(&context.process.client, &context.sagas, pulse, is_known, take).await;
@@ -367,7 +366,7 @@ async fn watch_drifts(context: Arc<DriftContext>) {
     let pulse = context.process.liveness.enter("the watch of Drifts", LONGEST_ROUND);
     let take = |scope: &WatchScope, event: &Event<Drift>| {
         let affected = context.index().take(scope, event);
-        context.look_at(affected);
+        context.enqueue(affected);
     };
     watch::follow(&context.process.client, &context.drifts, pulse, |_| false, take).await;
 }

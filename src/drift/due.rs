@@ -1,4 +1,4 @@
-//! The time of the next list and comparison of a kind. Pure.
+//! The time of the next list and comparison of a kind.
 
 use std::time::Duration;
 

@@ -21,7 +21,7 @@ use super::{
     plan::{Closing, Compared, DriftPlan, Ending, PlannedWrite, Situation},
 };
 use crate::{
-    api::{conditions::reason, drift::EXISTS},
+    api::{conditions::ConditionReason, drift::EXISTS},
     comparison::{NoRules, is_same, reading::stands_for as shows},
 };
 
@@ -85,7 +85,7 @@ pub fn evaluate(recorded: &Recorded<'_>, observed: Observed<'_>, drifts: &[Known
 /// Decides about the drifts of a record that no longer exists.
 #[must_use]
 pub fn orphaned(drifts: &[KnownDrift]) -> Vec<PlannedWrite> {
-    let seen = Seen::Unknown((reason::RECORD_GONE, ""));
+    let seen = Seen::Unknown((ConditionReason::RecordGone, ""));
     let observed = Observed { seen, reading: ReadSource::Inventory { is_confirmed: false } };
     let mut planner = Planner::new(observed, Timestamp::UNIX_EPOCH);
     for drift in drifts {
@@ -108,7 +108,7 @@ fn was_adopted(recorded: &Recorded<'_>, drift: &KnownDrift) -> bool {
 }
 
 /// Compares every recorded field. An error is the reason why nothing can be compared.
-fn find<'a>(recorded: &Recorded<'a>, seen: Seen<'a>) -> Result<Findings<'a>, (&'static str, &'a str)> {
+fn find<'a>(recorded: &Recorded<'a>, seen: Seen<'a>) -> Result<Findings<'a>, (ConditionReason, &'a str)> {
     let live = match seen {
         Seen::Unknown(why) => return Err(why),
         Seen::Gone => None,

@@ -1,4 +1,4 @@
-//! The result of comparing one recorded field with the live resource.
+//! The result of comparing one recorded field with the live resource. Pure.
 
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -26,9 +26,7 @@ pub(super) struct FirstReads {
 /// The way in which the resources of new records are read.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum FirstRead {
-    /// One by one.
     Singly,
-    /// By a list.
     List,
     /// By a list, not before this time.
     Later(Instant),

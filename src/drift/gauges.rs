@@ -150,7 +150,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        api::{DriftPhase, conditions::reason},
+        api::{DriftPhase, conditions::ConditionReason},
         digitalocean::Kind,
         drift::{
             metrics::DriftMetrics,
@@ -216,12 +216,12 @@ mod tests {
         let metrics = DriftMetrics::default();
         let mut gauges = nothing();
         let reasons = [
-            reason::ACCEPTED,
-            reason::LIVE_RETURNED,
-            reason::DESIRED_CHANGED,
-            reason::NO_LONGER_RECORDED,
-            reason::IGNORED,
-            reason::RESOURCE_GONE,
+            ConditionReason::Accepted,
+            ConditionReason::LiveReturned,
+            ConditionReason::DesiredChanged,
+            ConditionReason::NoLongerRecorded,
+            ConditionReason::Ignored,
+            ConditionReason::ResourceGone,
         ];
         for kind in Kind::all() {
             metrics.opened(kind);

@@ -65,7 +65,6 @@ pub struct RecordIndex {
     texts: SharedTexts,
 }
 
-/// The drifts of one record.
 struct Drifts {
     record: ObjectKey,
     all: Vec<KnownDrift>,
@@ -205,13 +204,13 @@ impl RecordIndex {
                 *oldest = drift.created.min(*oldest);
             }
         }
-        let told = |((kind, field), (count, oldest)): ((Kind, &str), _)| OpenDrifts {
+        let row = |((kind, field), (count, oldest)): ((Kind, &str), _)| OpenDrifts {
             kind,
             field: field.to_owned(),
             count,
             oldest,
         };
-        open.into_iter().map(told).collect()
+        open.into_iter().map(row).collect()
     }
 
     /// Returns the other records of the same resource, and the record itself if it leaves drifts behind.

@@ -28,7 +28,7 @@ use super::{
     standing::declared as desired_of,
 };
 use crate::{
-    api::{AcceptPolicy, DriftPhase, SagaPhase, conditions::reason::INVENTORY_STALE, labels},
+    api::{AcceptPolicy, DriftPhase, SagaPhase, conditions::ConditionReason, labels},
     comparison::{reading::stands_for as shows, show::full as shown_text},
     digitalocean::{Kind, Live, ResourceKey, ResourceOwners},
 };

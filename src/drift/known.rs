@@ -1,4 +1,5 @@
 //! The parts of a Drift that an evaluation needs. There may be many drifts, so nothing else of the object is kept.
+//! Pure.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +12,7 @@ use super::shown;
 use crate::{
     api::{
         AcceptanceMode, Drift, DriftPhase, DriftStatus, annotations,
-        conditions::{self, ConditionStatus, reason},
+        conditions::{self, ConditionReason, ConditionStatus},
         labels,
     },
     digitalocean::Kind,
@@ -22,9 +23,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a separate fact")]
 pub struct KnownDrift {
-    /// Its name.
     pub name: Box<str>,
-    /// Its UID.
     pub uid: Box<str>,
     /// The version of the object that this was read from; writes are bound to it.
     pub resource_version: Version,
@@ -38,7 +37,6 @@ pub struct KnownDrift {
     pub field: Box<str>,
     /// Its number among the drifts of that field.
     pub episode: i64,
-    /// Its phase.
     pub phase: DriftPhase,
     /// The desired value that it shows; empty once it is over.
     pub expected: Box<str>,
@@ -87,7 +85,7 @@ impl KnownDrift {
         let status = drift.status.clone().unwrap_or_default();
         let annotation =
             |key: &str| -> Option<Box<str>> { drift.annotations().get(key).map(|text| text.as_str().into()) };
-        let condition = |kind: &str| status.conditions.iter().find(|condition| condition.type_ == kind);
+        let condition = |kind| conditions::find(&status.conditions, kind);
         let resolved = condition(conditions::RESOLVED);
         let standing = standing(&status);
         let difference = (status.phase == DriftPhase::Open || standing.is_some()).then(|| {
@@ -137,9 +135,9 @@ impl KnownDrift {
             is_in_place: status.acceptance.as_ref().is_some_and(|it| it.mode == AcceptanceMode::InPlace),
             is_answered: condition(conditions::DECISION_APPLIED).is_some(),
             waits: resolved
-                .filter(|resolved| resolved.reason == reason::DECISION_WAITING)
+                .filter(|resolved| resolved.reason == ConditionReason::DecisionWaiting)
                 .map(|resolved| resolved.message.as_str().into()),
-            is_refused: resolved.is_some_and(|resolved| resolved.reason == reason::DECISION_REFUSED),
+            is_refused: resolved.is_some_and(|resolved| resolved.reason == ConditionReason::DecisionRefused),
             transition: resolved.map(|resolved| resolved.last_transition_time.0),
         }
     }
@@ -263,9 +261,9 @@ pub struct Reverting {
 
 /// The running revert of a status, if there is one.
 fn reverting(status: &DriftStatus) -> Option<Reverting> {
-    let is_stuck = match status.reason.as_deref() {
-        Some(reason::REVERTING) => false,
-        Some(reason::REVERT_STUCK) => true,
+    let is_stuck = match ConditionReason::read(status.reason.as_deref()?) {
+        Some(ConditionReason::Reverting) => false,
+        Some(ConditionReason::RevertStuck) => true,
         _ => return None,
     };
     let saga = status.saga_ref.as_ref().filter(|_| status.phase == DriftPhase::Open)?;
@@ -275,10 +273,8 @@ fn reverting(status: &DriftStatus) -> Option<Reverting> {
 /// The acceptance of a status, if it stands.
 fn standing(status: &DriftStatus) -> Option<Box<Standing>> {
     let acceptance = status.acceptance.as_ref()?;
-    let mut conditions = status.conditions.iter();
-    let stands = conditions.any(|condition| {
-        condition.type_ == conditions::STANDING && ConditionStatus::read(&condition.status) == ConditionStatus::True
-    });
+    let standing = conditions::find(&status.conditions, conditions::STANDING);
+    let stands = standing.is_some_and(|standing| ConditionStatus::read(&standing.status) == ConditionStatus::True);
     let is_standing = status.phase == DriftPhase::Accepted && acceptance.mode == AcceptanceMode::Standing && stands;
     is_standing.then(|| {
         Box::new(Standing {
@@ -309,7 +305,6 @@ impl LastAccepted {
         self.0.contains(&drift.uid)
     }
 
-    /// Adds a drift.
     pub fn add(&mut self, drift: &KnownDrift) {
         self.0.insert(drift.uid.clone());
     }
@@ -407,7 +402,6 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// The accepted value.
     #[must_use]
     pub fn accepted(&self) -> Value {
         serde_json::from_str(&self.accepted).unwrap_or_default()

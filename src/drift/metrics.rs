@@ -8,7 +8,11 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use crate::{api::DriftPhase, digitalocean::Kind, telemetry::metrics::OutcomeLabel};
+use crate::{
+    api::{DriftPhase, conditions::ConditionReason},
+    digitalocean::Kind,
+    telemetry::metrics::OutcomeLabel,
+};
 
 /// The outcome of a success.
 const OK: &str = "ok";
@@ -80,9 +84,10 @@ impl DriftMetrics {
         self.opened.get_or_create(&KindLabel { kind: kind.name() }).inc();
     }
 
-    /// Counts a resolved drift, with one of the reasons of [`crate::api::conditions::reason`].
-    pub fn resolved(&self, kind: Kind, phase: DriftPhase, reason: &'static str) {
-        self.resolved.get_or_create(&ResolvedLabel { kind: kind.name(), phase: phase.name(), reason }).inc();
+    /// Counts a resolved drift, by its phase and reason.
+    pub fn resolved(&self, kind: Kind, phase: DriftPhase, reason: ConditionReason) {
+        let label = ResolvedLabel { kind: kind.name(), phase: phase.name(), reason: reason.name() };
+        self.resolved.get_or_create(&label).inc();
     }
 
     /// Observes a reconcile of a record.

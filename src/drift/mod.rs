@@ -1,10 +1,10 @@
 //! Drift: comparing what is recorded with what is live, and deciding what becomes of each difference.
 
 mod act;
-pub mod context;
-pub mod controller;
+pub(crate) mod context;
+pub(crate) mod controller;
 mod due;
-pub mod evaluate;
+pub(crate) mod evaluate;
 mod fetches;
 pub(crate) mod finding;
 mod first_reads;
@@ -12,21 +12,21 @@ pub mod gauges;
 pub mod index;
 #[cfg(test)]
 mod invariants;
-pub mod known;
+pub(crate) mod known;
 mod merge_patch;
 pub mod metrics;
 mod observe;
-pub mod observed;
-pub mod ownership;
+pub(crate) mod observed;
+pub(crate) mod ownership;
 pub mod pace;
 pub mod plan;
 pub(crate) mod record;
 mod records;
-pub mod revert_saga;
-pub mod reverts;
+pub(crate) mod revert_saga;
+pub(crate) mod reverts;
 mod shared;
 pub(crate) mod shown;
-pub mod standing;
+pub(crate) mod standing;
 pub mod status;
 mod summary;
 mod sweep;

@@ -4,13 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use super::{context::DriftContext, observed::NeedsFreshRead, records::RecordEntry, sweep};
 use crate::{
-    api::conditions::reason,
+    api::conditions::ConditionReason,
     digitalocean::{Document, Live, Observation, ResourceKey, ResourceOwners, UnknownReason},
     kube_ext::key::ObjectKey,
 };
 
 /// The longest wait of one decision for the provider's response.
-const LONGEST_ASK: Duration = Duration::from_secs(20);
+const LONGEST_READ: Duration = Duration::from_secs(20);
 
 /// The outcome of fetching the live resource again.
 pub(super) enum Fetched {
@@ -33,7 +33,7 @@ pub(super) async fn fetch(entry: &RecordEntry, needs: Option<NeedsFreshRead>, co
     };
     // With an exhausted token every call waits; other records must not wait with this one.
     let answer = tokio::select! {
-        answer = tokio::time::timeout(LONGEST_ASK, read_it) => answer,
+        answer = tokio::time::timeout(LONGEST_READ, read_it) => answer,
         // The decision is stored in the object, and the next leader reads it there.
         () = context.process.stop.cancelled() => return Fetched::Stopped,
     };
@@ -45,7 +45,7 @@ pub(super) async fn fetch(entry: &RecordEntry, needs: Option<NeedsFreshRead>, co
 }
 
 /// The live resource of a record; or the reason and the message why it is unknown.
-pub(super) type LiveState = Observation<FoundLive, (&'static str, String)>;
+pub(super) type LiveState = Observation<FoundLive, (ConditionReason, String)>;
 
 /// A live resource, as far as it could be read.
 pub(super) struct FoundLive {
@@ -75,20 +75,20 @@ impl LiveState {
 pub(super) fn observe(key: &ObjectKey, entry: &RecordEntry, context: &Arc<DriftContext>) -> Option<LiveState> {
     let resource = &entry.record.resource;
     if entry.record.deleting || entry.record.suspended || entry.older.is_some() {
-        return Some(LiveState::Unknown((reason::SUSPENDED, String::new())));
+        return Some(LiveState::Unknown((ConditionReason::Suspended, String::new())));
     }
-    let observation = context.inventory.look(resource, context.settings.max_age);
+    let observation = context.inventory.get(resource, context.settings.max_age);
     if observation == Observation::Unknown(UnknownReason::NotYet) {
         if let Some(failure) = context.sweeps.failure(resource.kind) {
-            return Some(LiveState::Unknown((reason::LIVE_UNKNOWN, failure)));
+            return Some(LiveState::Unknown((ConditionReason::LiveUnknown, failure)));
         }
-        sweep::ask(context, resource.kind, key.clone());
+        sweep::request_read(context, resource.kind, key.clone());
         return None;
     }
     if context.inventory.expect(resource, entry.record.fields) {
         // The record is queued again after the rest is read.
-        sweep::ask(context, resource.kind, key.clone());
-        return Some(read(resource, context.inventory.look(resource, context.settings.max_age)));
+        sweep::request_read(context, resource.kind, key.clone());
+        return Some(read(resource, context.inventory.get(resource, context.settings.max_age)));
     }
     Some(read(resource, observation))
 }
@@ -101,20 +101,20 @@ fn read(resource: &ResourceKey, observation: Observation) -> LiveState {
                 let Document { is_confirmed, is_partial, .. } = document;
                 LiveState::Present(FoundLive { live: Box::new(live), is_confirmed, is_partial })
             }
-            Err(error) => LiveState::Unknown((reason::LIVE_UNKNOWN, error.to_string())),
+            Err(error) => LiveState::Unknown((ConditionReason::LiveUnknown, error.to_string())),
         },
         Observation::Unknown(UnknownReason::NotYet) => {
-            LiveState::Unknown((reason::LIVE_UNKNOWN, format!("{resource} was not read yet")))
+            LiveState::Unknown((ConditionReason::LiveUnknown, format!("{resource} was not read yet")))
         }
         Observation::Unknown(UnknownReason::Stale { error, .. }) => {
             let why = error.map_or_else(String::new, |error| format!(": {error}"));
             LiveState::Unknown((
-                reason::INVENTORY_STALE,
+                ConditionReason::InventoryStale,
                 format!("the last complete list is too old for a verdict{why}"),
             ))
         }
         Observation::Unknown(UnknownReason::Failed { error }) => {
-            LiveState::Unknown((reason::LIVE_UNKNOWN, format!("{resource} could not be read: {error}")))
+            LiveState::Unknown((ConditionReason::LiveUnknown, format!("{resource} could not be read: {error}")))
         }
     }
 }
@@ -127,6 +127,6 @@ pub(super) async fn owners(entry: &RecordEntry, context: &DriftContext) -> Resul
     if fields.is_empty() {
         return Ok(ResourceOwners::default());
     }
-    let asked = tokio::time::timeout(LONGEST_ASK, context.inventory.owners(&entry.record.resource, &fields)).await;
+    let asked = tokio::time::timeout(LONGEST_READ, context.inventory.owners(&entry.record.resource, &fields)).await;
     asked.map_err(|_| "no response in time".to_owned())?.map_err(|error| error.to_string())
 }

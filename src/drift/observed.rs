@@ -1,4 +1,4 @@
-//! The input of a verdict: a record, its live resource, and the way in which that was read.
+//! The input of a verdict: a record, its live resource, and the way in which that was read. Pure.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,14 +15,13 @@ use super::{
     revert_saga::RevertSaga,
 };
 use crate::{
-    api::AcceptPolicy,
+    api::{AcceptPolicy, conditions::ConditionReason},
     digitalocean::{Live, Observation, ResourceOwners, revert::SelectedTags},
 };
 
 /// The parts of a record that a verdict needs.
 #[derive(Clone, Debug)]
 pub struct Recorded<'a> {
-    /// Its name.
     pub name: &'a str,
     /// The expected value of each field.
     pub desired: &'a BTreeMap<String, Value>,
@@ -70,7 +69,7 @@ pub enum Inactive<'a> {
 }
 
 /// The live resource of a verdict. If it is unknown, no verdict is possible: the reason and the message.
-pub type Seen<'a> = Observation<&'a Live, (&'static str, &'a str)>;
+pub type Seen<'a> = Observation<&'a Live, (ConditionReason, &'a str)>;
 
 /// The live resource, and the way in which it was read.
 #[derive(Clone, Copy, Debug)]

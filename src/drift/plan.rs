@@ -1,4 +1,4 @@
-//! A plan: the writes about the drifts of one record, in order, and the situation that the record's status shows.
+//! A plan: the writes about the drifts of one record, in order, and the situation that the record's status shows. Pure.
 
 use std::collections::BTreeMap;
 
@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::{known::LastAccepted, observed::NeedsFreshRead, shown::Shown};
 use crate::{
-    api::{DriftPhase, SagaSpec, conditions::reason},
-    comparison::show::visible,
+    api::{DriftPhase, SagaSpec, conditions::ConditionReason},
+    comparison::show::{cut, visible},
     digitalocean::revert::{self, Allow},
 };
 
@@ -78,16 +78,16 @@ impl Closing {
 
     /// The reason of its condition.
     #[must_use]
-    pub const fn reason(self) -> &'static str {
+    pub const fn reason(self) -> ConditionReason {
         match self {
-            Self::Accepted => reason::ACCEPTED,
-            Self::Reverted => reason::REVERTED,
-            Self::LiveReturned => reason::LIVE_RETURNED,
-            Self::DesiredChanged => reason::DESIRED_CHANGED,
-            Self::NoLongerRecorded => reason::NO_LONGER_RECORDED,
-            Self::Ignored => reason::IGNORED,
-            Self::ResourceGone => reason::RESOURCE_GONE,
-            Self::RecordGone => reason::RECORD_GONE,
+            Self::Accepted => ConditionReason::Accepted,
+            Self::Reverted => ConditionReason::Reverted,
+            Self::LiveReturned => ConditionReason::LiveReturned,
+            Self::DesiredChanged => ConditionReason::DesiredChanged,
+            Self::NoLongerRecorded => ConditionReason::NoLongerRecorded,
+            Self::Ignored => ConditionReason::Ignored,
+            Self::ResourceGone => ConditionReason::ResourceGone,
+            Self::RecordGone => ConditionReason::RecordGone,
         }
     }
 }
@@ -118,17 +118,17 @@ pub enum Ending {
 impl Ending {
     /// The reason of the condition `Standing`.
     #[must_use]
-    pub const fn reason(self) -> &'static str {
+    pub const fn reason(self) -> ConditionReason {
         match self {
-            Self::InManifest => reason::IN_MANIFEST,
-            Self::InRecord => reason::IN_RECORD,
-            Self::ManifestChanged => reason::MANIFEST_CHANGED,
-            Self::LiveReturned => reason::LIVE_RETURNED,
-            Self::Expired => reason::EXPIRED,
-            Self::Withdrawn => reason::WITHDRAWN,
-            Self::Superseded => reason::SUPERSEDED,
-            Self::Ignored => reason::IGNORED,
-            Self::RecordGone => reason::RECORD_GONE,
+            Self::InManifest => ConditionReason::InManifest,
+            Self::InRecord => ConditionReason::InRecord,
+            Self::ManifestChanged => ConditionReason::ManifestChanged,
+            Self::LiveReturned => ConditionReason::LiveReturned,
+            Self::Expired => ConditionReason::Expired,
+            Self::Withdrawn => ConditionReason::Withdrawn,
+            Self::Superseded => ConditionReason::Superseded,
+            Self::Ignored => ConditionReason::Ignored,
+            Self::RecordGone => ConditionReason::RecordGone,
         }
     }
 }
@@ -160,9 +160,9 @@ pub enum PlannedWrite {
         /// Both values and their differences.
         shown: Box<Shown>,
     },
-    /// The first write of all accepts: the live values become the desired ones, and the record marks their drifts. One
-    /// were. Likewise the first write of acceptances that move from their drifts into the record. One write, unless the
-    /// API server refuses a value: then the others are written without it.
+    /// The first write of all accepts: the live values become the desired ones, and the record marks their drifts. Also
+    /// the first write of acceptances that move from their drifts into the record. It is one write, unless the API
+    /// server refuses a value: then the others are written without it.
     Adopt {
         /// The accepted drifts.
         adoptions: Vec<Adoption>,
@@ -344,7 +344,7 @@ pub enum Situation {
     /// An older record (named) exists for the same resource.
     Duplicate(String),
     /// Unknown, with the reason and the message.
-    Unknown(&'static str, String),
+    Unknown(ConditionReason, String),
     /// The saga (named) reverts one of its fields: meanwhile the live value gives no verdict.
     Reverting(String),
     /// The resource does not exist, and was never seen.
@@ -388,12 +388,8 @@ pub struct Compared {
 /// The message of a waiting decision.
 pub(crate) fn waiting(why: &str) -> String {
     // As the condition stores it: the next evaluation compares the two.
-    let mut message = format!("decided, and carried out once that can be done safely: {}", visible(why));
-    if message.len() > LONGEST_MESSAGE {
-        let end = (0..=LONGEST_MESSAGE).rev().find(|&end| message.is_char_boundary(end)).unwrap_or_default();
-        message.truncate(end);
-    }
-    message
+    let message = format!("decided, and carried out once that can be done safely: {}", visible(why));
+    cut(&message, LONGEST_MESSAGE).to_owned()
 }
 
 /// The saga of a revert, before it is created.

@@ -32,7 +32,6 @@ use crate::{
 pub struct Record {
     /// Its namespace and name.
     pub key: ObjectKey,
-    /// Its UID.
     pub uid: Box<str>,
     /// The version of the object; writes to its spec are bound to it.
     pub resource_version: Version,
@@ -69,7 +68,6 @@ struct Rare {
     ignore: BTreeSet<Box<str>>,
     /// The drifts that were adopted last.
     last_accepted: LastAccepted,
-    /// The requested sync.
     sync_requested: Option<Box<str>>,
 }
 
@@ -124,7 +122,6 @@ impl Record {
         self.rare.as_ref().map(|rare| rare.last_accepted.clone()).unwrap_or_default()
     }
 
-    /// The requested sync.
     #[must_use]
     pub fn sync_requested(&self) -> Option<&str> {
         self.rare.as_ref()?.sync_requested.as_deref()
@@ -141,11 +138,9 @@ impl Record {
 /// The input of one evaluation.
 #[derive(Clone, Debug)]
 pub struct RecordEntry {
-    /// The record.
     pub record: Arc<Record>,
     /// The older record of the same resource, if there is one.
     pub older: Option<ObjectKey>,
-    /// The drifts of the record.
     pub drifts: Vec<KnownDrift>,
 }
 
@@ -173,7 +168,6 @@ impl Records {
         self.by_key.find(self.hash(key), |record| record.key == *key)
     }
 
-    /// The record with this UID.
     pub(super) fn of_uid(&self, uid: &str) -> Option<&Arc<Record>> {
         self.by_uid.find(self.hash(uid), |record| &*record.uid == uid)
     }
@@ -205,7 +199,6 @@ impl Records {
         by_resource.insert_unique(hash(&record), record, hash);
     }
 
-    /// Removes a record.
     pub(super) fn remove(&mut self, key: &ObjectKey) -> Option<Arc<Record>> {
         let (record, _) = self.by_key.find_entry(self.hash(key), |record| record.key == *key).ok()?.remove();
         let hashes = (self.hash(&*record.uid), self.hash(&record.resource));

@@ -5,11 +5,9 @@ use crate::api::SagaPhase;
 /// The cached part of a saga that reverts a drift.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RevertSaga {
-    /// Its name.
     pub name: Box<str>,
     /// The UID of the drift.
     pub drift: Box<str>,
-    /// Its phase.
     pub phase: SagaPhase,
     /// The message of its condition `Succeeded`.
     pub message: Box<str>,

@@ -16,7 +16,6 @@ use crate::{
     },
 };
 
-/// All sagas that revert drifts.
 #[derive(Default)]
 pub struct RevertSagas {
     sagas: HashMap<Box<str>, StoredRevert>,
@@ -81,8 +80,7 @@ impl Cache<Saga> for RevertSagas {
             return Vec::new();
         }
         let status = object.status.as_ref();
-        let mut conditions = status.into_iter().flat_map(|status| &status.conditions);
-        let outcome = conditions.find(|condition| condition.type_ == conditions::SUCCEEDED);
+        let outcome = status.and_then(|status| conditions::find(&status.conditions, conditions::SUCCEEDED));
         let saga = RevertSaga {
             name: object.name_any().into(),
             drift: drift.as_str().into(),

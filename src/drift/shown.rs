@@ -1,5 +1,5 @@
 //! The display of a difference in a Drift: both values in full, both in short form for columns, and the differing
-//! places.
+//! places. Pure.
 
 use serde_json::Value;
 

@@ -16,10 +16,10 @@ use super::{
 use crate::{
     api::{
         ProvisionedResourceStatus, StandingAcceptance,
-        conditions::{self, Claim, ConditionStatus, reason},
+        conditions::{self, Claim, ConditionReason, ConditionStatus},
         drift::EXISTS,
     },
-    comparison::show::short_text,
+    comparison::show::{cut, short_text},
     digitalocean::ResourceKey,
 };
 
@@ -46,7 +46,7 @@ pub fn status(
     let standing = standing(&entry.drifts);
     let manifest_current = manifest_current(&standing);
     let claims = claims(record, situation, &open);
-    let reason = reason_of(&claims).to_owned();
+    let reason = reason_of(&claims).into();
     let [ready, in_sync, reconciling, stalled] = claims;
     let conditions = [ready, in_sync, manifest_current, reconciling, stalled]
         .into_iter()
@@ -133,12 +133,12 @@ impl<'d> Stands<'d> {
 fn manifest_current(standing: &[Stands<'_>]) -> Claim {
     let kind = conditions::MANIFEST_CURRENT;
     if standing.is_empty() {
-        let (status, reason) = (ConditionStatus::True, reason::NO_ACCEPTANCE_STANDS);
+        let (status, reason) = (ConditionStatus::True, ConditionReason::NoAcceptanceStands);
         return Claim { kind, status, reason, message: String::new() };
     }
     let fields: Vec<_> = standing.iter().map(Stands::in_words).collect();
     let message = format!("{}; see status.manifestPatch of the Drift", list(&fields));
-    Claim { kind, status: ConditionStatus::False, reason: reason::ACCEPTANCES_STAND, message }
+    Claim { kind, status: ConditionStatus::False, reason: ConditionReason::AcceptancesStand, message }
 }
 
 /// The stored form of a status: it keeps each condition that says more than its absence does.
@@ -184,7 +184,7 @@ fn column(fields: &[String]) -> String {
 }
 
 /// The reason of `InSync` or, unless `Ready` is True, of `Ready`.
-fn reason_of(claims: &[Claim; 4]) -> &'static str {
+fn reason_of(claims: &[Claim; 4]) -> ConditionReason {
     let [ready, in_sync, ..] = claims;
     if ready.status == ConditionStatus::True { in_sync.reason } else { ready.reason }
 }
@@ -195,21 +195,27 @@ fn claims(record: &Record, situation: &Situation, open: &[&KnownDrift]) -> [Clai
     match situation {
         Situation::Suspended => {
             let message = "suspended: set spec.suspend to false to resume".to_owned();
-            four([Unknown, Unknown, False, False], reason::SUSPENDED, &message)
+            four([Unknown, Unknown, False, False], ConditionReason::Suspended, &message)
         }
-        Situation::Deleting => four([Unknown, Unknown, True, False], reason::DELETED, "the record is being deleted"),
+        Situation::Deleting => {
+            four([Unknown, Unknown, True, False], ConditionReason::Deleted, "the record is being deleted")
+        }
         Situation::Duplicate(older) => {
             let message = format!("{older} is older and already records {resource}; delete one of the two");
-            four([False, Unknown, False, True], reason::DUPLICATE_RECORD, &message)
+            four([False, Unknown, False, True], ConditionReason::DuplicateRecord, &message)
         }
-        Situation::Unknown(reason, message) => four([False, Unknown, True, False], reason, message),
+        Situation::Unknown(reason, message) => four([False, Unknown, True, False], *reason, message),
         Situation::Reverting(saga) => {
             let message = format!("saga {saga} reverts a field of {resource}; it is compared after that");
-            four([True, if open.is_empty() { Unknown } else { False }, True, False], reason::REVERTING, &message)
+            four(
+                [True, if open.is_empty() { Unknown } else { False }, True, False],
+                ConditionReason::Reverting,
+                &message,
+            )
         }
         Situation::NeverSeen => {
             let message = format!("{resource} does not exist in this account; check the id and the token");
-            four([False, Unknown, False, True], reason::RESOURCE_NOT_FOUND, &message)
+            four([False, Unknown, False, True], ConditionReason::ResourceNotFound, &message)
         }
         Situation::Compared(compared) => of_comparison(resource, compared, open),
     }
@@ -217,10 +223,10 @@ fn claims(record: &Record, situation: &Situation, open: &[&KnownDrift]) -> [Clai
 
 fn of_comparison(resource: &ResourceKey, compared: &Compared, open: &[&KnownDrift]) -> [Claim; 4] {
     let (ready_reason, problems) = match (&compared.invalid[..], &compared.refused[..]) {
-        ([], []) => (reason::COMPARED, None),
-        ([], refused) => (reason::WRITE_REFUSED, Some(list(refused))),
-        (invalid, []) => (reason::INVALID_FIELD, Some(list(invalid))),
-        (invalid, refused) => (reason::INVALID_FIELD, Some(list(&[invalid, refused].concat()))),
+        ([], []) => (ConditionReason::Compared, None),
+        ([], refused) => (ConditionReason::WriteRefused, Some(list(refused))),
+        (invalid, []) => (ConditionReason::InvalidField, Some(list(invalid))),
+        (invalid, refused) => (ConditionReason::InvalidField, Some(list(&[invalid, refused].concat()))),
     };
     let is_ready = problems.is_none();
     let ready = problems.unwrap_or_else(|| {
@@ -260,7 +266,7 @@ fn in_sync(
     resource: &ResourceKey,
     compared: &Compared,
     open: &[&KnownDrift],
-) -> (ConditionStatus, &'static str, String) {
+) -> (ConditionStatus, ConditionReason, String) {
     let unconfirmed: Vec<_> = compared.unconfirmed.iter().map(|field| named(field)).collect();
     let mut parts = Vec::new();
     if !unconfirmed.is_empty() {
@@ -280,24 +286,24 @@ fn in_sync(
     let (status, reason) = match () {
         () if is_gone => {
             parts.insert(0, format!("{resource} is gone; decide it with: kubectl arcadia"));
-            (ConditionStatus::False, reason::RESOURCE_GONE)
+            (ConditionStatus::False, ConditionReason::ResourceGone)
         }
         () if !open.is_empty() => {
             let differences: Vec<_> =
                 open.iter().map(|drift| format!("{}: {}", named(&drift.field), drift.difference)).collect();
             parts.insert(0, format!("{}; decide it with: kubectl arcadia", first(&differences, FIRST, ", ")));
-            (ConditionStatus::False, reason::DRIFT_OPEN)
+            (ConditionStatus::False, ConditionReason::DriftOpen)
         }
-        () if !compared.refused.is_empty() => (ConditionStatus::Unknown, reason::WRITE_REFUSED),
-        () if !compared.invalid.is_empty() => (ConditionStatus::Unknown, reason::INVALID_FIELD),
-        () if !unconfirmed.is_empty() => (ConditionStatus::Unknown, reason::UNCONFIRMED),
-        () if !compared.unknown.is_empty() => (ConditionStatus::Unknown, reason::FIELDS_UNKNOWN),
+        () if !compared.refused.is_empty() => (ConditionStatus::Unknown, ConditionReason::WriteRefused),
+        () if !compared.invalid.is_empty() => (ConditionStatus::Unknown, ConditionReason::InvalidField),
+        () if !unconfirmed.is_empty() => (ConditionStatus::Unknown, ConditionReason::Unconfirmed),
+        () if !compared.unknown.is_empty() => (ConditionStatus::Unknown, ConditionReason::FieldsUnknown),
         () if compared.gone => {
             parts.push(format!(
                 "{resource} is gone, as {}",
                 if compared.accepted > 0 { "accepted" } else { "recorded" }
             ));
-            (ConditionStatus::True, reason::NO_DRIFT)
+            (ConditionStatus::True, ConditionReason::NoDrift)
         }
         () => {
             let plural = if compared.compared == 1 { "field is" } else { "fields are" };
@@ -307,7 +313,7 @@ fn in_sync(
                 String::new()
             };
             parts.push(format!("{} {plural} as desired{accepted}", compared.compared));
-            (ConditionStatus::True, reason::NO_DRIFT)
+            (ConditionStatus::True, ConditionReason::NoDrift)
         }
     };
     (status, reason, parts.join("; "))
@@ -325,15 +331,11 @@ fn list_by(sentences: &[String], separator: &str) -> String {
 
 /// A message shortened so that [`MOST`] of them fit into a condition.
 fn brief_message(message: &str) -> String {
-    if message.len() <= LONGEST {
-        return message.to_owned();
-    }
-    let end = (0..=LONGEST).rev().find(|&end| message.is_char_boundary(end)).unwrap_or_default();
-    format!("{}…", message.get(..end).unwrap_or_default())
+    if message.len() <= LONGEST { message.to_owned() } else { format!("{}…", cut(message, LONGEST)) }
 }
 
 /// All four conditions with one reason.
-fn four(truths: [ConditionStatus; 4], reason: &'static str, message: &str) -> [Claim; 4] {
+fn four(truths: [ConditionStatus; 4], reason: ConditionReason, message: &str) -> [Claim; 4] {
     let [ready, in_sync, reconciling, stalled] = truths;
     [
         (conditions::READY, ready),

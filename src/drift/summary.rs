@@ -1,4 +1,4 @@
-//! The cached part of a record's status: enough to decide whether a new status differs.
+//! The cached part of a record's status: enough to decide whether a new status differs. Pure.
 
 use std::{
     collections::BTreeMap,
@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use crate::api::{
     ProvisionedResourceStatus, StandingAcceptance,
-    conditions::{self, ConditionStatus, reason},
+    conditions::{self, ConditionReason, ConditionStatus},
 };
 
 pub(super) const TYPES: [&str; 5] = [
@@ -44,10 +44,11 @@ impl StatusSummary {
     #[must_use]
     pub fn of(status: Option<&ProvisionedResourceStatus>) -> Self {
         let Some(status) = status else { return Self::default() };
-        let condition = |kind: &str| status.conditions.iter().find(|condition| condition.type_ == kind);
-        let stale = condition(conditions::IN_SYNC).filter(|condition| condition.reason == reason::INVENTORY_STALE);
-        let ready = condition(conditions::READY).map(|condition| condition.reason.as_str());
-        let is_about_comparison = matches!(ready, Some(reason::COMPARED | reason::INVALID_FIELD));
+        let condition = |kind| conditions::find(&status.conditions, kind);
+        let stale =
+            condition(conditions::IN_SYNC).filter(|condition| condition.reason == ConditionReason::InventoryStale);
+        let ready = condition(conditions::READY).and_then(|condition| ConditionReason::read(&condition.reason));
+        let is_about_comparison = matches!(ready, Some(ConditionReason::Compared | ConditionReason::InvalidField));
         Self {
             digest: digest(status),
             first_seen: status.first_seen_at.as_ref().map(|time| Second::of(time.0)),
@@ -140,9 +141,19 @@ fn digest(status: &ProvisionedResourceStatus) -> u64 {
         (field, drift, accepted, declared, since.0, until.as_ref().map(|until| until.0)).hash(&mut hasher);
     }
     for kind in TYPES {
-        let condition = status.conditions.iter().find(|condition| condition.type_ == kind);
-        let condition = condition.filter(|condition| !is_implied(condition));
+        let condition = conditions::find(&status.conditions, kind).filter(|condition| !is_implied(condition));
         condition.map(|said| (&said.status, &said.reason, &said.message, said.observed_generation)).hash(&mut hasher);
     }
     hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_condition_of_a_record_is_cached() {
+        let of_record = conditions::ALL.iter().filter(|meaning| meaning.on == "record");
+        assert_eq!(of_record.map(|meaning| meaning.kind).collect::<Vec<_>>(), TYPES);
+    }
 }

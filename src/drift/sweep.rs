@@ -42,7 +42,7 @@ pub(super) fn start(context: &Arc<DriftContext>, kind: Kind) {
 
 /// Requests the live resource of a record that is unknown, or for which a sync was requested. The record is queued
 /// after that.
-pub(super) fn ask(context: &Arc<DriftContext>, kind: Kind, key: ObjectKey) {
+pub(super) fn request_read(context: &Arc<DriftContext>, kind: Kind, key: ObjectKey) {
     start(context, kind);
     let new = context
         .index()
@@ -208,7 +208,7 @@ impl Sweep {
         }
         let inventory = self.context.inventory.clone();
         Some(Box::pin(async move {
-            let looks = resources.iter().map(|(resource, fields)| inventory.first_look(resource, *fields));
+            let looks = resources.iter().map(|(resource, fields)| inventory.first_read(resource, *fields));
             futures::future::join_all(looks).await;
             Done::Answered(keys)
         }))
@@ -347,7 +347,7 @@ impl Sweep {
     }
 
     fn is_known(&self, resource: &ResourceKey) -> bool {
-        let observation = self.context.inventory.look(resource, self.context.settings.max_age);
+        let observation = self.context.inventory.get(resource, self.context.settings.max_age);
         observation != Observation::Unknown(UnknownReason::NotYet)
     }
 

@@ -14,7 +14,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::{api::OPERATOR, comparison::show::visible, kube_ext::call};
+use crate::{
+    api::{OPERATOR, events::EventReason},
+    comparison::show::{cut, visible},
+    kube_ext::call,
+};
 
 /// The maximum number of waiting events; further ones are dropped.
 const WAITING: usize = 10_000;
@@ -40,10 +44,8 @@ pub struct EventDraft {
     pub about: ObjectReference,
     /// The related object. Events about different related objects are counted separately.
     pub related: Option<ObjectReference>,
-    /// True if a person should act.
-    pub is_warning: bool,
-    /// A stable word in `PascalCase`.
-    pub reason: &'static str,
+    /// The reason, with the type of the event.
+    pub event: EventReason,
     /// The action, in one word.
     pub action: &'static str,
     /// The message for people.
@@ -79,8 +81,8 @@ impl Events {
         if let Err(error) = self.sender.try_send(news) {
             settle(&self.pending);
             let why = error.to_string();
-            let EventDraft { about, reason, .. } = error.into_inner();
-            warn!(object = named(&about), event = reason, error = why, "dropped an event");
+            let EventDraft { about, event, .. } = error.into_inner();
+            warn!(object = named(&about), event = event.name, error = why, "dropped an event");
         }
     }
 
@@ -155,17 +157,17 @@ async fn publish_all(
         }
         is_first = receiver.is_empty();
         let event = Event {
-            type_: if news.is_warning { EventType::Warning } else { EventType::Normal },
-            reason: news.reason.to_owned(),
+            type_: if news.event.is_warning { EventType::Warning } else { EventType::Normal },
+            reason: news.event.name.to_owned(),
             action: news.action.to_owned(),
             // Columns show notes, and they may quote other programs.
-            note: Some(cut(visible(&news.note).into_owned())),
+            note: Some(short(&visible(&news.note))),
             secondary: news.related,
         };
         let published = recorders.publish(&event, &news.about).await;
         settle(&pending);
         if let Err(error) = published {
-            warn!(object = named(&news.about), event = news.reason, %error, "publishing an event failed");
+            warn!(object = named(&news.about), event = news.event.name, %error, "publishing an event failed");
             sleep(Duration::from_millis(200)).await;
         }
     }
@@ -187,13 +189,8 @@ fn named(object: &ObjectReference) -> String {
     format!("{} {}/{}", part(&object.kind), part(&object.namespace), part(&object.name))
 }
 
-fn cut(mut note: String) -> String {
-    if note.len() > LONGEST_NOTE {
-        let end = (0..=LONGEST_NOTE - 3).rev().find(|&end| note.is_char_boundary(end)).unwrap_or_default();
-        note.truncate(end);
-        note.push('…');
-    }
-    note
+fn short(note: &str) -> String {
+    if note.len() <= LONGEST_NOTE { note.to_owned() } else { format!("{}…", cut(note, LONGEST_NOTE - 3)) }
 }
 
 #[cfg(test)]
@@ -205,6 +202,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::api::events;
 
     /// Publishes the notes about one object, to an API server that returns the n-th status for the n-th request, and
     /// then 200. Returns the requests: their methods, notes and counts.
@@ -235,8 +233,7 @@ mod tests {
             events.publish(EventDraft {
                 about: about.clone(),
                 related: None,
-                is_warning: true,
-                reason: "DecisionRefused",
+                event: events::DECISION_REFUSED,
                 action: "Decide",
                 note: (*note).to_owned(),
             });
@@ -289,8 +286,8 @@ mod tests {
 
     #[test]
     fn long_notes_are_cut_between_characters() {
-        assert_eq!(cut("short".to_owned()), "short");
-        let note = cut("ü".repeat(2000));
+        assert_eq!(short("short"), "short");
+        let note = short(&"ü".repeat(2000));
         assert!(note.len() <= LONGEST_NOTE && note.ends_with('…'));
     }
 }

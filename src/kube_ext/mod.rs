@@ -2,13 +2,13 @@
 
 pub mod cache;
 pub mod call;
-pub mod depth;
-pub mod events;
-pub mod fence;
+pub(crate) mod depth;
+pub(crate) mod events;
+pub(crate) mod fence;
 pub mod key;
 pub mod leader;
-pub mod queue;
-pub mod undecoded;
-pub mod version;
-pub mod watch;
-pub mod work;
+pub(crate) mod queue;
+pub(crate) mod undecoded;
+pub(crate) mod version;
+pub(crate) mod watch;
+pub(crate) mod work;

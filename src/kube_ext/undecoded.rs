@@ -89,7 +89,7 @@ impl<'a> ManagedEntry<'a> {
 
 /// The part of an object that is read. The rest is skipped, in any form.
 #[derive(Deserialize)]
-struct Named {
+struct WatchMeta {
     metadata: Names,
 }
 
@@ -105,7 +105,7 @@ struct Names {
 impl<'de, K> Deserialize<'de> for Undecoded<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let json = Box::<RawValue>::deserialize(deserializer)?;
-        let Named { metadata } = serde_json::from_str(json.get()).map_err(serde::de::Error::custom)?;
+        let WatchMeta { metadata } = serde_json::from_str(json.get()).map_err(serde::de::Error::custom)?;
         let Names { name, namespace, uid, resource_version } = metadata;
         let metadata = ObjectMeta { name, namespace, uid, resource_version, ..ObjectMeta::default() };
         Ok(Self { metadata, json, kind: PhantomData })

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     api::{
-        conditions::reason,
+        conditions::ConditionReason,
         saga::{ErrorKind, Retry, StepError, StepStatus},
     },
     backoff::Backoff,
@@ -62,7 +62,7 @@ pub(super) fn not_undone(entry: &StepStatus, why: &str) -> Event {
          to leave it as it is, or abandon",
         entry.name
     );
-    Event::Stick { why: Why { reason: reason::UNDO_FAILED, message }, stop: None }
+    Event::Stick { why: Why { reason: ConditionReason::UndoFailed, message }, stop: None }
 }
 
 /// The pause after this many attempts.

@@ -21,12 +21,10 @@ use crate::{
     kube_ext::{version::Version, work::Requeue},
 };
 
-/// A saga in the cache.
 #[derive(Clone, Debug)]
 pub enum CachedSaga {
     /// The object, without `managedFields`, and the intervention that its annotations request.
     Whole(Arc<Saga>, Option<Arc<Intervention>>),
-    /// It is finished.
     Finished(Arc<FinishedSaga>),
 }
 

@@ -1,4 +1,6 @@
-//! The conditions of a saga, derived from its journal.
+//! The conditions of a saga, derived from its journal. Pure.
+
+#![warn(clippy::wildcard_enum_match_arm)]
 
 use jiff::Timestamp;
 
@@ -9,7 +11,7 @@ use super::{
 };
 use crate::{
     api::{
-        conditions::{self, Claim, ConditionStatus, reason},
+        conditions::{self, Claim, ConditionReason, ConditionStatus},
         saga::{Cause, SagaPhase, SagaStatus, StepStatus},
     },
     comparison::show::visible,
@@ -94,21 +96,36 @@ pub(super) fn set_active_with(status: &mut SagaStatus, news: &str, now: Timestam
         (SagaPhase::RollingBack, Some(Cause { reason, message })) => {
             let reason = reason.clone();
             let both = if news.is_empty() { message.clone() } else { format!("{message}; {news}") };
-            set_conditions(status, &reason, &both, news, now);
+            set_conditions(status, reason, &both, news, now);
         }
-        (SagaPhase::RollingBack, None) => set_conditions(status, reason::ROLLING_BACK, news, news, now),
-        _ => set_conditions(status, reason::RUNNING, news, news, now),
+        (SagaPhase::RollingBack, None) => set_conditions(status, ConditionReason::RollingBack.into(), news, news, now),
+        (
+            SagaPhase::Pending
+            | SagaPhase::Running
+            | SagaPhase::Succeeded
+            | SagaPhase::RolledBack
+            | SagaPhase::Failed
+            | SagaPhase::Stuck,
+            _,
+        ) => set_conditions(status, ConditionReason::Running.into(), news, news, now),
     }
 }
 
 /// Sets the phase and the conditions that follow from it.
-pub(super) fn enter(status: &mut SagaStatus, phase: SagaPhase, why: &str, message: impl Into<String>, now: Timestamp) {
+pub(super) fn enter(
+    status: &mut SagaStatus,
+    phase: SagaPhase,
+    reason: impl Into<String>,
+    message: impl Into<String>,
+    now: Timestamp,
+) {
     status.phase = phase;
-    set_conditions(status, why, &message.into(), "", now);
+    set_conditions(status, reason.into(), &message.into(), "", now);
 }
 
-/// Sets the conditions. `message` is the whole message, `news` the current progress.
-fn set_conditions(status: &mut SagaStatus, why: &str, message: &str, news: &str, now: Timestamp) {
+/// Sets the conditions. `message` is the whole message, `news` the current progress. The reason is a text, since the
+/// journal of another version may have one that this version does not know.
+fn set_conditions(status: &mut SagaStatus, reason: String, message: &str, news: &str, now: Timestamp) {
     let phase = status.phase;
     let is_stuck = phase == SagaPhase::Stuck;
     // Suspension does not change the reason of Stalled.
@@ -116,15 +133,16 @@ fn set_conditions(status: &mut SagaStatus, why: &str, message: &str, news: &str,
     let stalled = (cause, stalled);
     let is_suspended = status.suspended_at.is_some() && !phase.is_finished();
     let pause = "suspended: no step is called or undone and no timeout runs; set spec.suspend to false to resume";
-    let (why, message, news) = if is_suspended { (reason::SUSPENDED, pause, pause) } else { (why, message, news) };
+    let suspended = || (ConditionReason::Suspended.into(), pause, pause);
+    let (reason, message, news) = if is_suspended { suspended() } else { (reason, message, news) };
     let succeeded = match phase {
         SagaPhase::Succeeded => ConditionStatus::True,
         SagaPhase::RolledBack | SagaPhase::Failed => ConditionStatus::False,
-        _ => ConditionStatus::Unknown,
+        SagaPhase::Pending | SagaPhase::Running | SagaPhase::RollingBack | SagaPhase::Stuck => ConditionStatus::Unknown,
     };
     let is_going_on = !phase.is_finished() && !is_stuck;
     let longest = if phase == SagaPhase::Failed { LONGEST_REFUSAL } else { LONGEST_MESSAGE };
-    let own = |message: &str| (why.to_owned(), short(visible(message).into_owned(), longest));
+    let own = |message: &str| (reason.clone(), short(visible(message).into_owned(), longest));
     // Those that are not True say nothing that `Succeeded` does not say.
     let reconciling = is_going_on.then(|| (conditions::RECONCILING, ConditionStatus::True, own(news)));
     let stalled = is_stuck.then_some((conditions::STALLED, ConditionStatus::True, stalled));

@@ -1,4 +1,4 @@
-//! The commands of a decision, which the runner executes.
+//! The commands of a decision, which the runner executes. Pure.
 
 use std::time::Duration;
 

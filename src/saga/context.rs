@@ -27,11 +27,9 @@ pub struct SagaSettings {
 pub struct SagaContext {
     /// The shared parts of the process.
     pub process: Process,
-    /// The client of the cloud.
     pub cloud: digitalocean::Client,
     /// The client for calls to the users' own services.
     pub http: reqwest::Client,
-    /// The settings.
     pub settings: SagaSettings,
     /// The counters and histograms.
     pub metrics: SagaMetrics,

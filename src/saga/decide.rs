@@ -15,7 +15,7 @@ use super::{
     view::{CallState, Intervention, SagaView},
 };
 use crate::api::{
-    conditions::reason,
+    conditions::ConditionReason,
     saga::{SagaPhase, StepStatus},
 };
 
@@ -50,17 +50,18 @@ pub fn decide(view: &SagaView<'_>) -> Command {
 }
 
 fn pending(view: &SagaView<'_>) -> Command {
-    let refuse = |reason, message: String| Command::Note(Event::Refuse { why: Why { reason, message } });
+    let refuse =
+        |reason: ConditionReason, message: String| Command::Note(Event::Refuse { why: Why { reason, message } });
     if view.is_deleting {
         return if view.has_finalizer { Command::LetGo } else { Command::Rest(None) };
     }
     if view.spec.cancel_requested {
-        return refuse(reason::CANCELLED, "cancelled before the first step; nothing was changed".to_owned());
+        return refuse(ConditionReason::Cancelled, "cancelled before the first step; nothing was changed".to_owned());
     }
     let order = match (view.order, &view.undoes) {
-        (Err(why), _) => return refuse(reason::INVALID_ORDER, format!("{why}; nothing was changed")),
+        (Err(why), _) => return refuse(ConditionReason::InvalidOrder, format!("{why}; nothing was changed")),
         (Ok(order), Some(undoes)) => match undoes.refusal(order) {
-            Some(why) => return refuse(reason::INVALID_ORDER, format!("{why}; nothing was changed")),
+            Some(why) => return refuse(ConditionReason::InvalidOrder, format!("{why}; nothing was changed")),
             None => order,
         },
         (Ok(order), None) => order,
@@ -68,7 +69,7 @@ fn pending(view: &SagaView<'_>) -> Command {
     if view.undoes.is_none()
         && let Err(why) = order.objections()
     {
-        return refuse(reason::INVALID_ORDER, format!("{why}; nothing was changed"));
+        return refuse(ConditionReason::InvalidOrder, format!("{why}; nothing was changed"));
     }
     if let Some(pause) = pause(view) {
         return pause;
@@ -80,8 +81,8 @@ fn pending(view: &SagaView<'_>) -> Command {
         }
         return Command::Note(Event::Hold { other: other.to_owned(), key: key.to_owned() });
     }
-    let only_looks = view.undoes.is_none() && order.steps.iter().all(|ordered| ordered.step.is_passive());
-    if !view.has_finalizer && !only_looks {
+    let is_passive = view.undoes.is_none() && order.steps.iter().all(|ordered| ordered.step.is_passive());
+    if !view.has_finalizer && !is_passive {
         return Command::Hold;
     }
     let rollback_of = view.undoes.as_ref().map(|undoes| undoes.uid.to_owned());
@@ -106,14 +107,17 @@ fn unfit(view: &SagaView<'_>) -> Option<Why> {
     if view.status.spec_digest.as_deref() != Some(view.digest) {
         let message = "the spec changed after the saga started; restore `steps` and `inputs` and annotate the saga \
                        with arcadia.cloud/resolve=retry, or abandon";
-        return Some(Why { reason: reason::ORDER_CHANGED, message: message.to_owned() });
+        return Some(Why { reason: ConditionReason::OrderChanged, message: message.to_owned() });
     }
     let why = match view.order {
         Ok(order) if order.steps.len() == view.status.steps.len() => return None,
         Ok(_) => "the number of steps differs from the journal",
         Err(why) => why,
     };
-    Some(Why { reason: reason::INVALID_ORDER, message: format!("{why}; the saga was started and cannot be resumed") })
+    Some(Why {
+        reason: ConditionReason::InvalidOrder,
+        message: format!("{why}; the saga was started and cannot be resumed"),
+    })
 }
 
 fn stuck(view: &SagaView<'_>) -> Command {
@@ -125,7 +129,7 @@ fn stuck(view: &SagaView<'_>) -> Command {
         }
         Some(Intervention::Adopt(id, resolution)) => match (index, direction(view.status)) {
             (Some(index), Direction::Forward) => Command::Adopt(index, id.clone(), resolution.clone()),
-            _ => Command::Forget {
+            (None, _) | (Some(_), Direction::Back) => Command::Forget {
                 refusal: Some(
                     "adopting a resource: the step is being undone, so nothing can be \
                                                   adopted"

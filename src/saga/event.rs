@@ -1,10 +1,15 @@
-//! The events of a saga and its steps, as the journal records them.
+//! The events of a saga and its steps, as the journal records them. Pure.
+
+#![warn(clippy::wildcard_enum_match_arm)]
 
 use jiff::Timestamp;
 use serde_json::Value;
 use strum::IntoStaticStr;
 
-use crate::api::saga::{ActionId, Resolution, StepError, StepStatus, StopReason, Values};
+use crate::api::{
+    conditions::ConditionReason,
+    saga::{ActionId, Resolution, StepError, StepStatus, StopReason, Values},
+};
 
 /// An event of a saga: recorded before or after the fact.
 #[derive(Clone, Debug, PartialEq, IntoStaticStr)]
@@ -153,8 +158,8 @@ pub enum StepEvent {
 /// A reason with its message, in the form of conditions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Why {
-    /// One of [`reason`](crate::api::conditions::reason).
-    pub reason: &'static str,
+    /// The reason.
+    pub reason: ConditionReason,
     /// The message for people.
     pub message: String,
 }
@@ -175,6 +180,7 @@ pub enum Choice {
 impl Event {
     /// The name in messages and logs.
     #[must_use]
+    #[expect(clippy::wildcard_enum_match_arm, reason = "every other event has its own name")]
     pub fn name(&self) -> &'static str {
         match self {
             Self::Step { event, .. } => event.into(),
@@ -187,7 +193,16 @@ impl Event {
     pub fn step(&self) -> Option<usize> {
         match self {
             Self::Step { index, .. } => Some(*index),
-            _ => None,
+            Self::Start { .. }
+            | Self::Refuse { .. }
+            | Self::Hold { .. }
+            | Self::Suspend
+            | Self::Unsuspend
+            | Self::Resolve { .. }
+            | Self::RollBack { .. }
+            | Self::Stick { .. }
+            | Self::Finish { .. }
+            | Self::Observe { .. } => None,
         }
     }
 }

@@ -26,7 +26,6 @@ pub enum Template {
     Fixed(Value),
     /// A single expression: the value keeps its type.
     Expression(Expression),
-    /// A text with expressions in it.
     Text(Vec<Part>),
     List(Vec<Template>),
     Map(Vec<(String, Template)>),
@@ -37,7 +36,6 @@ pub enum Template {
 pub enum Part {
     /// Literal text.
     Text(String),
-    /// An expression.
     Expression(Expression),
 }
 
@@ -46,7 +44,6 @@ pub enum Part {
 pub struct Expression {
     tree: Arc<IdedExpr>,
     references: Arc<[Located]>,
-    /// The position of the expression.
     place: Position,
 }
 

@@ -113,11 +113,11 @@ impl SagaIndex {
     /// The unfinished saga that undoes this one, or is about to.
     #[must_use]
     pub fn undoing(&self, key: &ObjectKey) -> Option<String> {
-        self.who_undoes(key).find(|(_, saga)| !saga.phase().is_finished()).map(|(key, _)| key.name.to_string())
+        self.undoing_sagas(key).find(|(_, saga)| !saga.phase().is_finished()).map(|(key, _)| key.name.to_string())
     }
 
     /// The sagas of kind rollback that name this one.
-    fn who_undoes(&self, key: &ObjectKey) -> impl Iterator<Item = (&ObjectKey, &CachedSaga)> {
+    fn undoing_sagas(&self, key: &ObjectKey) -> impl Iterator<Item = (&ObjectKey, &CachedSaga)> {
         let keys = self.undoing.get(key).into_iter().flatten();
         keys.filter_map(|key| self.sagas.get_key_value(key))
     }
@@ -126,7 +126,7 @@ impl SagaIndex {
     #[must_use]
     pub fn undone_by(&self, key: &ObjectKey, uid: &str) -> Option<String> {
         let author = author(key, self.sagas.get(key)?)?;
-        let mut others = self.who_undoes(&author).filter(|(other, _)| *other != key);
+        let mut others = self.undoing_sagas(&author).filter(|(other, _)| *other != key);
         let counts = |saga: &CachedSaga| saga.phase() == SagaPhase::Succeeded || saga.phase().is_active();
         let (other, _) = others.find(|(_, saga)| counts(saga) && saga.undone_uid() == Some(uid))?;
         Some(other.name.to_string())
@@ -292,7 +292,7 @@ fn since(saga: &Saga) -> Option<Timestamp> {
     let since = match status.phase {
         SagaPhase::Running | SagaPhase::RollingBack => status.started_at.as_ref()?,
         SagaPhase::Stuck => &condition(status, conditions::STALLED)?.last_transition_time,
-        _ => return None,
+        SagaPhase::Pending | SagaPhase::Succeeded | SagaPhase::RolledBack | SagaPhase::Failed => return None,
     };
     Some(since.0)
 }

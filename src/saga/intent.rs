@@ -45,7 +45,7 @@ pub(super) async fn write_journal(
     let object = Journal {
         api_version: Saga::api_version(&()),
         kind: Saga::kind(&()),
-        metadata: Named { name: &key.name, namespace: &key.namespace, uid, resource_version },
+        metadata: JournalMeta { name: &key.name, namespace: &key.namespace, uid, resource_version },
         status,
     };
     let sagas: Api<Undecoded<Saga>> = Api::namespaced(client.clone(), &key.namespace);
@@ -63,14 +63,14 @@ pub(super) async fn write_journal(
 struct Journal<'a> {
     api_version: Cow<'static, str>,
     kind: Cow<'static, str>,
-    metadata: Named<'a>,
+    metadata: JournalMeta<'a>,
     status: &'a SagaStatus,
 }
 
 /// The version to which a write is bound.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Named<'a> {
+struct JournalMeta<'a> {
     name: &'a str,
     namespace: &'a str,
     uid: &'a Option<String>,

@@ -20,8 +20,11 @@ use super::{
     steps::RULES,
     view::{CallState, SagaView, late_in},
 };
-use crate::api::saga::{
-    ActionId, MAX_SPEC_BYTES, MAX_STATUS_BYTES, SagaPhase, SagaSpec, SagaStatus, StepState, StepStatus, Values,
+use crate::api::{
+    conditions::ConditionReason,
+    saga::{
+        ActionId, MAX_SPEC_BYTES, MAX_STATUS_BYTES, SagaPhase, SagaSpec, SagaStatus, StepState, StepStatus, Values,
+    },
 };
 
 const SETTLE: Duration = Duration::from_secs(40);
@@ -384,7 +387,7 @@ fn the_whole_object_stays_below_64_kib() {
         let free = status.steps.iter_mut().find(|entry| entry.before.is_none()).unwrap();
         free.before = Some(before.clone());
     }
-    let why = Why { reason: "Cancelled", message: "x".repeat(5000) };
+    let why = Why { reason: ConditionReason::Cancelled, message: "x".repeat(5000) };
     journal::apply(&mut status, Event::RollBack { why }, now).unwrap();
     for step in (0..64).rev() {
         journal::apply(&mut status, StepEvent::Undo { counts: true }.of(step), now).unwrap();

@@ -11,6 +11,8 @@
 //!           RolledBack (a saga of kind rollback: Succeeded)
 //! ```
 
+#![warn(clippy::wildcard_enum_match_arm)]
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -23,7 +25,7 @@ use super::{
     },
 };
 use crate::api::{
-    conditions::reason,
+    conditions::ConditionReason,
     saga::{ActionId, Cause, Resolution, SagaPhase, SagaStatus, StepError, StepState, StepStatus},
 };
 
@@ -68,12 +70,12 @@ pub fn apply(status: &mut SagaStatus, event: Event, now: Timestamp) -> Result<()
         Event::Hold { other, key } => {
             let message = format!("waiting for saga {other}, which has the same concurrency key ({key})");
             status.waiting_for_saga = Some(other);
-            enter(status, SagaPhase::Pending, reason::WAITING_FOR_ANOTHER, message, now);
+            enter(status, SagaPhase::Pending, ConditionReason::WaitingForAnother, message, now);
         }
         Event::Suspend => {
             status.suspended_at = time;
             status.waiting_for_saga = None;
-            enter(status, status.phase, reason::SUSPENDED, "", now);
+            enter(status, status.phase, ConditionReason::Suspended, "", now);
         }
         Event::Unsuspend => unsuspend(status, now),
         Event::Resolve { resolution, choice } => {
@@ -84,14 +86,14 @@ pub fn apply(status: &mut SagaStatus, event: Event, now: Timestamp) -> Result<()
         }
         Event::RollBack { why } => {
             let message = short(why.message, LONGEST_MESSAGE);
-            status.rolled_back_by = Some(Cause { reason: why.reason.to_owned(), message });
+            status.rolled_back_by = Some(Cause { reason: why.reason.into(), message });
             status.phase = SagaPhase::RollingBack;
             set_active(status, now);
         }
         Event::Stick { why, stop } => {
             let message = short(why.message, LONGEST_MESSAGE);
             status.stalled_by = stop;
-            status.stuck_by = Some(Cause { reason: why.reason.to_owned(), message: message.clone() });
+            status.stuck_by = Some(Cause { reason: why.reason.into(), message: message.clone() });
             enter(status, SagaPhase::Stuck, why.reason, message, now);
         }
         Event::Finish { is_rollback_kind } => finish(status, is_rollback_kind, now),
@@ -135,12 +137,16 @@ fn unsuspend(status: &mut SagaStatus, now: Timestamp) {
         }
     }
     match status.phase {
-        SagaPhase::Pending => enter(status, SagaPhase::Pending, reason::PENDING, "", now),
+        SagaPhase::Pending => enter(status, SagaPhase::Pending, ConditionReason::Pending, "", now),
         SagaPhase::Stuck => {
             let Cause { reason, message } = status.stuck_by.clone().unwrap_or_default();
-            enter(status, SagaPhase::Stuck, &reason, message, now);
+            enter(status, SagaPhase::Stuck, reason, message, now);
         }
-        _ => set_active(status, now),
+        SagaPhase::Running
+        | SagaPhase::RollingBack
+        | SagaPhase::Succeeded
+        | SagaPhase::RolledBack
+        | SagaPhase::Failed => set_active(status, now),
     }
 }
 
@@ -209,7 +215,13 @@ fn write_step(entry: &mut StepStatus, event: StepEvent, now: Timestamp) {
         StepEvent::Wait { why } => {
             let waiting_for = match entry.state {
                 StepState::Undoing => &mut entry.undo.get_or_insert_default().waiting_for,
-                _ => &mut entry.waiting_for,
+                StepState::Pending
+                | StepState::Running
+                | StepState::Done
+                | StepState::Skipped
+                | StepState::Failed
+                | StepState::Undone
+                | StepState::Left => &mut entry.waiting_for,
             };
             *waiting_for = Some(short(why, LONGEST_WAIT));
         }
@@ -344,7 +356,7 @@ fn resolve(status: &mut SagaStatus, resolution: Resolution, choice: Choice, now:
     match (choice, back) {
         (Choice::Abandon, _) => {
             status.finished_at = Some(Time(now));
-            enter(status, SagaPhase::Failed, reason::ABANDONED, given_up(status, &what), now);
+            enter(status, SagaPhase::Failed, ConditionReason::Abandoned, given_up(status, &what), now);
         }
         (_, true) => {
             status.phase = SagaPhase::RollingBack;
@@ -370,7 +382,7 @@ fn given_up(status: &SagaStatus, what: &str) -> String {
 fn finish(status: &mut SagaStatus, is_rollback_kind: bool, now: Timestamp) {
     status.finished_at = Some(Time(now));
     if status.phase == SagaPhase::Running || is_rollback_kind {
-        enter(status, SagaPhase::Succeeded, reason::SUCCEEDED, "all steps are done", now);
+        enter(status, SagaPhase::Succeeded, ConditionReason::Succeeded, "all steps are done", now);
     } else {
         let why = status.rolled_back_by.as_ref().map(|cause| cause.message.clone());
         let left = status.steps.iter().filter(|entry| entry.state == StepState::Left);
@@ -382,7 +394,7 @@ fn finish(status: &mut SagaStatus, is_rollback_kind: bool, now: Timestamp) {
         };
         let message =
             why.filter(|why| !why.is_empty()).map_or_else(|| undone.clone(), |why| format!("{undone}: {why}"));
-        enter(status, SagaPhase::RolledBack, reason::ROLLED_BACK, message, now);
+        enter(status, SagaPhase::RolledBack, ConditionReason::RolledBack, message, now);
     }
 }
 
@@ -421,7 +433,7 @@ mod tests {
     };
 
     fn why() -> Why {
-        Why { reason: reason::CANCELLED, message: "because".to_owned() }
+        Why { reason: ConditionReason::Cancelled, message: "because".to_owned() }
     }
 
     fn error() -> StepError {
@@ -591,7 +603,7 @@ mod tests {
             let stalled = condition(status, conditions::STALLED).unwrap();
             (stalled.reason.clone(), stalled.message.clone())
         };
-        let cause = (reason::CANCELLED.to_owned(), "because".to_owned());
+        let cause = (ConditionReason::Cancelled.name().to_owned(), "because".to_owned());
         assert_eq!(stalled(&status), cause);
         // Another program may remove the conditions.
         status.conditions.clear();

@@ -8,12 +8,12 @@
 //!   each its turn.
 
 mod attempts;
-pub mod cached;
+pub(crate) mod cached;
 mod call_states;
 mod claims;
 mod clock;
 mod command;
-pub mod context;
+pub(crate) mod context;
 pub mod controller;
 pub(crate) mod decide;
 mod digest;

@@ -1,5 +1,7 @@
 //! The consequences of the result of a call, a poll or a lookup of a step. Pure.
 
+#![warn(clippy::wildcard_enum_match_arm)]
+
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -158,8 +160,12 @@ pub fn after_lookup(view: &SagaView<'_>, index: usize, result: Result<Lookup<Val
                 let again = view.since_call(entry).clamp(FIRST_LOOKUP, LONGEST_PAUSE).min(wait);
                 let why = "the response to its call is lost; the call is repeated if its effect does not appear";
                 // The error already contains it.
-                let is_told = entry.error.is_some();
-                return if is_told { StepOutcome::Rest(again) } else { view.wait_for_lookup(index, entry, again, why) };
+                let is_shown = entry.error.is_some();
+                return if is_shown {
+                    StepOutcome::Rest(again)
+                } else {
+                    view.wait_for_lookup(index, entry, again, why)
+                };
             }
             match stop(view) {
                 Some(why) => StepOutcome::Note(view.turn_back(why)),
@@ -212,7 +218,7 @@ pub fn after_undo(view: &SagaView<'_>, index: usize, result: Result<Undo, Failur
             let kind = match failure {
                 Failure::Permanent(_) => ErrorKind::Permanent,
                 Failure::Doubt(_) => ErrorKind::Doubt,
-                _ => ErrorKind::Transient,
+                Failure::Transient(_) | Failure::Waiting(_) => ErrorKind::Transient,
             };
             return StepOutcome::Note(missed_undo(
                 view,

@@ -1,5 +1,7 @@
 //! Reports on a saga: log lines at once; events and metrics after the journal is written.
 
+#![warn(clippy::wildcard_enum_match_arm)]
+
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -64,7 +66,7 @@ impl TurnReport {
         self.0.push(ReportEntry::StepEnded { step: kind, outcome, took });
     }
 
-    /// Reports a new phase. Progress is no event: the phase shows it, and an event is a write.
+    /// Reports a new phase.
     pub(super) fn phase(&mut self, saga: &Saga, status: &SagaStatus, is_resolution: bool) {
         let phase = status.phase;
         let why = condition(status, conditions::SUCCEEDED);
@@ -75,15 +77,18 @@ impl TurnReport {
         if phase.is_finished() || phase == SagaPhase::Stuck {
             self.0.push(ReportEntry::SagaEnded(saga.spec.kind, phase));
         }
+        if is_resolution {
+            return self.event(saga, events::RESOLVED, "Resolve", message);
+        }
         match phase {
-            _ if is_resolution => self.event(saga, events::RESOLVED, "Resolve", message),
-            SagaPhase::Stuck => self.event(saga, events::SAGA_STUCK, "CarryOn", message),
+            SagaPhase::Stuck => self.event(saga, events::SAGA_STUCK, "Run", message),
             SagaPhase::RollingBack if saga.spec.kind != SagaKind::Rollback => {
                 self.event(saga, events::ROLLING_BACK, "RollBack", message);
             }
             SagaPhase::RolledBack => self.event(saga, events::ROLLED_BACK, "RollBack", message),
-            SagaPhase::Failed => self.event(saga, events::SAGA_FAILED, "CarryOn", message),
-            _ => {}
+            SagaPhase::Failed => self.event(saga, events::SAGA_FAILED, "Run", message),
+            // Progress is no event: the phase shows it, and an event is a write.
+            SagaPhase::Pending | SagaPhase::Running | SagaPhase::RollingBack | SagaPhase::Succeeded => {}
         }
     }
 
@@ -97,20 +102,13 @@ impl TurnReport {
             uid: saga.metadata.uid.clone(),
             ..ObjectReference::default()
         };
-        self.0.push(ReportEntry::Event(Box::new(EventDraft {
-            about,
-            related: None,
-            is_warning: event.is_warning,
-            reason: event.name,
-            action,
-            note,
-        })));
+        self.0.push(ReportEntry::Event(Box::new(EventDraft { about, related: None, event, action, note })));
     }
 
     /// Publishes all reports, now that the journal is written.
     pub(super) fn publish(&mut self, events: &Events, metrics: &SagaMetrics) {
-        for told in self.0.drain(..) {
-            match told {
+        for entry in self.0.drain(..) {
+            match entry {
                 ReportEntry::Event(news) => events.publish(*news),
                 ReportEntry::SagaEnded(kind, phase) => metrics.ended(kind, phase),
                 ReportEntry::StepEnded { step, outcome, took } => metrics.step_ended(step, outcome, took),

@@ -3,7 +3,13 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde::Serialize;
 
-use crate::api::saga::{MAX_OUTPUT_BYTES, MAX_STATUS_BYTES, SagaPhase, SagaStatus, StepState, StepStatus};
+use crate::{
+    api::{
+        conditions,
+        saga::{MAX_OUTPUT_BYTES, MAX_STATUS_BYTES, SagaPhase, SagaStatus, StepState, StepStatus},
+    },
+    comparison::show::cut,
+};
 
 /// The maximum length of a message in the journal, in bytes.
 pub(super) const LONGEST_MESSAGE: usize = 600;
@@ -23,7 +29,6 @@ const END_BYTES: usize = 3 * LONGEST_MESSAGE + LONGEST_WAIT + 300;
 /// The size of an empty map, always reserved.
 pub(super) const NOTHING_BYTES: usize = 4;
 
-/// The direction of a saga.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     /// Its steps are executed.
@@ -65,13 +70,13 @@ pub fn has_room(status: &SagaStatus, bytes: usize) -> bool {
 /// The condition of this type.
 #[must_use]
 pub fn condition<'s>(status: &'s SagaStatus, kind: &str) -> Option<&'s Condition> {
-    status.conditions.iter().find(|condition| condition.type_ == kind)
+    conditions::find(&status.conditions, kind)
 }
 
 /// Truncates a text to this many bytes.
 #[must_use]
 pub fn short(mut text: String, bytes: usize) -> String {
-    text.truncate(text.floor_char_boundary(bytes));
+    text.truncate(cut(&text, bytes).len());
     text
 }
 

@@ -4,7 +4,6 @@ use std::{fmt::Display, time::Duration};
 
 use crate::api::saga::ActionId;
 
-/// The progress of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Progress<O> {
     /// The step is done.
@@ -81,7 +80,6 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// A permanent failure.
     pub fn permanent(why: impl Display) -> Self {
         Self::Permanent(why.to_string())
     }

@@ -36,7 +36,6 @@ use crate::{
     },
 };
 
-/// One turn of one saga.
 pub(super) struct SagaTurn<'a> {
     pub(super) key: &'a ObjectKey,
     pub(super) context: &'a SagaContext,
@@ -129,7 +128,7 @@ impl<'a> SagaTurn<'a> {
             waits_for: others.waits_for.as_deref(),
             undone_by: others.undone_by.as_deref(),
             intervention: self.intervention.as_deref(),
-            action: self.awaited().and_then(|action| self.context.actions.look(action, self.key)),
+            action: self.awaited().and_then(|action| self.context.actions.state_of(action, self.key)),
             call_state: self.call_state,
             settle: self.context.settings.settle,
             now: Timestamp::now(),

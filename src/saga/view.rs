@@ -1,5 +1,7 @@
 //! Everything that a decision about a saga depends on. Pure.
 
+#![warn(clippy::wildcard_enum_match_arm)]
+
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -12,7 +14,7 @@ use super::{
 };
 use crate::{
     api::{
-        conditions::reason,
+        conditions::ConditionReason,
         saga::{Resolution, SagaKind, SagaPhase, SagaSpec, SagaStatus, StepError, StepState, StepStatus, StopReason},
     },
     digitalocean::ActionState,
@@ -105,7 +107,9 @@ pub fn late_in(view: &SagaView<'_>) -> Option<Duration> {
             Some((clock::undo_began(status, undo, view.now)?, view.undo_limit(ordered)))
         }),
         SagaPhase::RollingBack => None,
-        _ => return None,
+        SagaPhase::Pending | SagaPhase::Succeeded | SagaPhase::RolledBack | SagaPhase::Failed | SagaPhase::Stuck => {
+            return None;
+        }
     };
     let step = step.map(|(since, limit)| view.left(since, limit));
     let is_by_order = status.phase == SagaPhase::Running || view.spec.kind == SagaKind::Rollback;
@@ -132,7 +136,7 @@ pub(super) fn stop(view: &SagaView<'_>) -> Option<Stop> {
     ];
     let mut stops = stops.into_iter().flatten();
     let (request, message) = stops.find(|(request, _)| !view.status.overruled.contains(request))?;
-    Some(Stop { why: Why { reason: request.text(), message }, request: Some(request) })
+    Some(Stop { why: Why { reason: request.reason(), message }, request: Some(request) })
 }
 
 /// The end of a message: the last error, or the last wait.
@@ -184,7 +188,7 @@ impl SagaView<'_> {
     pub(super) fn idle(&self) -> Option<Duration> {
         match self.call_state {
             CallState::Idle(until) => self.until(until),
-            _ => None,
+            CallState::Unknown | CallState::Intent | CallState::InDoubt(_) => None,
         }
     }
 
@@ -247,6 +251,6 @@ impl SagaView<'_> {
              with arcadia.cloud/resolve=retry to continue, skip to continue without the step, or abandon",
             why.message, step.name
         );
-        Event::Stick { why: Why { reason: reason::IRREVERSIBLE, message }, stop: request }
+        Event::Stick { why: Why { reason: ConditionReason::Irreversible, message }, stop: request }
     }
 }

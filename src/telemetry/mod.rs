@@ -1,5 +1,5 @@
 //! Telemetry of the operator: logs, metrics, and the endpoints for health. It knows no controller.
 
-pub mod http;
-pub mod logs;
+pub(crate) mod http;
+pub(crate) mod logs;
 pub mod metrics;

@@ -5,6 +5,7 @@
 //! operator, kills it, and stores the state of the API server and the cloud at that moment. The replay restores both
 //! exactly, including UIDs; only times move to the present.
 
+mod answers;
 mod trouble;
 
 use std::{collections::BTreeMap, path::PathBuf};

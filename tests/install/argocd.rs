@@ -9,7 +9,7 @@ use std::{
 use arcadia_operator::{
     api::{
         self, Drift, ProvisionedResource,
-        conditions::reason,
+        conditions::ConditionReason,
         saga::{SagaPhase, SagaStatus, StepStatus, Values},
     },
     drift::{
@@ -120,7 +120,7 @@ fn the_health_of_a_record_follows_its_conditions() {
     let never_seen = "Droplet 3164444 does not exist in this account; check the id and the token";
     let reverting = "saga revert-web-1 reverts a field of Droplet 3164444; it is compared after that";
     let open = [drift(&json!({"phase": "Open"}))];
-    let unknown = Situation::Unknown(reason::LIVE_UNKNOWN, "it could not be read".to_owned());
+    let unknown = Situation::Unknown(ConditionReason::LiveUnknown, "it could not be read".to_owned());
     let of = |compared| Situation::Compared(compared);
     let partly = |field: &str| vec![format!("{field}: why")];
     let standing = [drift(&json!({
@@ -176,7 +176,7 @@ fn a_changed_record_is_not_healthy_yet() {
 
 #[test]
 fn an_open_drift_is_suspended_and_a_resolved_one_is_healthy() {
-    let says = |reason: &str| {
+    let says = |reason: ConditionReason| {
         json!({
             "phase": "Open",
             "conditions": [{
@@ -188,11 +188,11 @@ fn an_open_drift_is_suspended_and_a_resolved_one_is_healthy() {
     let cases = [
         (json!({}), ["Suspended", "name waits for a decision"]),
         (json!({"phase": "Open"}), ["Suspended", "name waits for a decision"]),
-        (says(reason::AWAITING_DECISION), ["Suspended", "name waits for a decision"]),
-        (says(reason::DECISION_REFUSED), ["Suspended", "it has moved on"]),
-        (says(reason::REVERT_FAILED), ["Suspended", "it has moved on"]),
-        (says(reason::REVERT_STUCK), ["Suspended", "it has moved on"]),
-        (says(reason::REVERTING), ["Progressing", "it has moved on"]),
+        (says(ConditionReason::AwaitingDecision), ["Suspended", "name waits for a decision"]),
+        (says(ConditionReason::DecisionRefused), ["Suspended", "it has moved on"]),
+        (says(ConditionReason::RevertFailed), ["Suspended", "it has moved on"]),
+        (says(ConditionReason::RevertStuck), ["Suspended", "it has moved on"]),
+        (says(ConditionReason::Reverting), ["Progressing", "it has moved on"]),
         (json!({"phase": "Reverted"}), ["Healthy", "Reverted"]),
         (json!({"phase": "Accepted"}), ["Healthy", "Accepted"]),
         (json!({"phase": "Stale"}), ["Healthy", "Stale"]),
@@ -212,7 +212,7 @@ const SUSPENDED: &str =
 
 #[test]
 fn the_health_of_a_saga_follows_its_phase_with_a_message() {
-    let why = || Why { reason: reason::PENDING, message: "why".to_owned() };
+    let why = || Why { reason: ConditionReason::Pending, message: "why".to_owned() };
     let step = StepStatus { name: "snapshot".to_owned(), ..StepStatus::default() };
     let start = || Event::Start { steps: vec![step.clone()], digest: String::new(), rollback_of: None };
     let roll_back = || Event::RollBack { why: why() };

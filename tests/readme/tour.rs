@@ -186,7 +186,7 @@ fn is_age(word: &str) -> bool {
 }
 
 #[test]
-fn only_what_differs_from_run_to_run_is_levelled() {
+fn only_what_differs_from_run_to_run_is_normalized() {
     assert_eq!(normal("a-0123456789-1   x  12s\n\n", "default"), ["a-HASH-1 x AGE"]);
     assert_eq!(normal("tour-1/web-2 is 3m5s old", "tour-1"), ["NAMESPACE/web-2 is AGE old"]);
     assert_eq!(normal("by admin on 2026-11-30: 08:27:12 UTC", "default"), ["by admin on DATE TIME UTC"]);

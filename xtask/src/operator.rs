@@ -13,9 +13,7 @@ pub(crate) const PLUGIN: &str = "kubectl-arcadia";
 /// The variable that names a prebuilt operator.
 pub(crate) const PROGRAM: &str = "ARCADIA_OPERATOR_PROGRAM";
 
-/// The programs.
 pub(crate) struct Programs {
-    /// The operator.
     pub(crate) operator: PathBuf,
     /// The command line of users.
     pub(crate) plugin: PathBuf,

@@ -6,10 +6,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use strum::{IntoStaticStr, VariantArray};
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use super::values::{Values, free_map};
-use crate::api::{conditions::reason, schema};
+use crate::api::{conditions::ConditionReason, schema};
 
 /// The journal of the saga. Only the operator writes it: before and after every call.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -123,11 +123,11 @@ pub enum StopReason {
 impl StopReason {
     /// The reason of the condition for this request.
     #[must_use]
-    pub const fn text(self) -> &'static str {
+    pub const fn reason(self) -> ConditionReason {
         match self {
-            Self::Deleted => reason::DELETED,
-            Self::Cancelled => reason::CANCELLED,
-            Self::TimedOut => reason::TIMED_OUT,
+            Self::Deleted => ConditionReason::Deleted,
+            Self::Cancelled => ConditionReason::Cancelled,
+            Self::TimedOut => ConditionReason::TimedOut,
         }
     }
 }
@@ -146,6 +146,7 @@ impl StopReason {
     Serialize,
     Deserialize,
     JsonSchema,
+    EnumString,
     IntoStaticStr,
     VariantArray,
 )]
@@ -348,7 +349,9 @@ impl JsonSchema for ActionId {
 }
 
 /// The state of a step.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, EnumString, IntoStaticStr,
+)]
 pub enum StepState {
     /// The step has not started.
     #[default]
@@ -367,6 +370,14 @@ pub enum StepState {
     Undone,
     /// A person chose to leave the step as it is.
     Left,
+}
+
+impl StepState {
+    /// The value of `state`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
 }
 
 /// An error of a step.

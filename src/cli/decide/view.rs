@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::verdict::{DecisionKind, PatchResponse, Verdict};
 use crate::{
-    api::conditions::reason,
+    api::{SagaPhase, conditions::ConditionReason},
     cli::{
         drift::{DriftView, text},
         text::{Table, count},
@@ -98,13 +98,13 @@ pub(super) fn not_stored(drift: &DriftView, outcome: &PatchResponse, flag: &str)
 
 /// The part of a decision that is done; nothing before the operator says so.
 pub(super) fn progress(drift: &DriftView, saga: Option<&DynamicObject>) -> Option<String> {
-    let said = match (drift.reason.as_str(), saga) {
-        (reason::DECISION_WAITING, _) | (reason::REVERTING, None) => drift.message.clone(),
-        (reason::REVERTING, Some(saga)) => {
+    let said = match (ConditionReason::read(&drift.reason), saga) {
+        (Some(ConditionReason::DecisionWaiting), _) | (Some(ConditionReason::Reverting), None) => drift.message.clone(),
+        (Some(ConditionReason::Reverting), Some(saga)) => {
             let part = |pointer| text(&saga.data, pointer).filter(|text| !text.is_empty());
             let step = part("/status/step").map(|step| format!(", step {step}")).unwrap_or_default();
             let steps = part("/status/progress").map(|steps| format!(" {steps}")).unwrap_or_default();
-            let phase = part("/status/phase").unwrap_or("Pending");
+            let phase = part("/status/phase").unwrap_or(SagaPhase::Pending.name());
             format!("saga {} is {phase}{steps}{step}", saga.name_any())
         }
         _ => return None,

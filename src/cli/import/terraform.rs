@@ -19,7 +19,6 @@ const PROVIDER: &str = "digitalocean_";
 /// The attribute with the id, by default.
 const ID: &str = "id";
 
-/// One resource type.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ResourceType {
@@ -56,7 +55,6 @@ pub(super) struct TerraformState {
     pub(super) refused: Vec<String>,
 }
 
-/// One resource of a state.
 #[derive(Debug, PartialEq)]
 pub(super) struct TerraformResource {
     pub(super) key: ResourceKey,

@@ -33,7 +33,6 @@ pub(super) struct Feed {
     due: Option<Instant>,
 }
 
-/// News of a feed.
 #[derive(Debug)]
 pub(super) enum News {
     /// The open drifts now.

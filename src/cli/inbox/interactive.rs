@@ -130,11 +130,9 @@ async fn patient<T>(inputs: &mut mpsc::UnboundedReceiver<TerminalInput>, work: i
     }
 }
 
-/// The input from the terminal.
 enum TerminalInput {
     Key(KeyCode),
     Interrupt,
-    /// The terminal was resized.
     Resized,
 }
 

@@ -9,7 +9,7 @@ use console::measure_text_width;
 use jiff::Timestamp;
 
 use crate::{
-    api::conditions::reason,
+    api::conditions::ConditionReason,
     cli::{
         decide,
         drift::{ClassText, DriftView, PLAN, Pending},
@@ -25,7 +25,6 @@ const NAMED: usize = 3;
 /// The columns of a change.
 const CHANGE: usize = 72;
 
-/// The scope of the inbox.
 pub(super) struct InboxScope<'a> {
     /// True if it covers all namespaces.
     pub(super) all: bool,
@@ -147,13 +146,13 @@ fn records(group: &Group<'_>, scope: &InboxScope<'_>) -> String {
 
 /// The state of the decision on an open drift, if there is one.
 pub(super) fn state(drift: &DriftView) -> Option<&'static str> {
-    match drift.reason.as_str() {
-        reason::REVERTING => Some("being reverted"),
-        reason::REVERT_STUCK => Some("with a stuck revert"),
+    match ConditionReason::read(&drift.reason) {
+        Some(ConditionReason::Reverting) => Some("being reverted"),
+        Some(ConditionReason::RevertStuck) => Some("with a stuck revert"),
         _ if drift.pending.as_ref().is_some_and(|pending| pending.word() == PLAN) => Some("being planned"),
         _ if drift.pending.is_some() => Some("decided, not carried out yet"),
-        reason::REVERT_FAILED => Some("with a failed revert"),
-        reason::DECISION_REFUSED => Some("with a refused decision"),
+        Some(ConditionReason::RevertFailed) => Some("with a failed revert"),
+        Some(ConditionReason::DecisionRefused) => Some("with a refused decision"),
         _ => None,
     }
 }

@@ -7,7 +7,11 @@ use kube::{ResourceExt as _, api::DynamicObject};
 use serde_json::Value;
 
 use crate::{
-    api::conditions,
+    api::{
+        SagaPhase,
+        conditions::{self, ConditionReason},
+        saga::StepState,
+    },
     cli::{
         drift::{condition, text},
         text::{Paint, Table, age, one_line},
@@ -18,7 +22,6 @@ use crate::{
 /// The step kind that waits for a person.
 const APPROVAL: &str = "Approval";
 
-/// One saga.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SagaRow {
     pub(super) namespace: String,
@@ -82,7 +85,7 @@ impl SagaRow {
         Self {
             namespace: saga.namespace().unwrap_or_default(),
             name: saga.name_any(),
-            phase: text(data, "/status/phase").unwrap_or("Pending").to_owned(),
+            phase: text(data, "/status/phase").unwrap_or(SagaPhase::Pending.name()).to_owned(),
             step: text(data, "/status/step").map(str::to_owned),
             message: succeeded.as_ref().map(|found| one_line(&found.message)).unwrap_or_default(),
             reason: succeeded.map(|found| found.reason).unwrap_or_default(),
@@ -103,7 +106,7 @@ impl SagaRow {
         let approvals: Vec<&StepView> = self.steps.iter().filter(|step| step.kind == APPROVAL).collect();
         let see = format!("see its journal with: kubectl arcadia saga tree {}{flag}", self.name);
         let Some(name) = name else {
-            let waiting = approvals.iter().find(|step| step.state == "Running");
+            let waiting = approvals.iter().find(|step| step.state == StepState::Running.name());
             return waiting.map(|step| step.name.clone()).ok_or_else(|| {
                 format!(
                     "no step of Saga {} waits for an approval; name a later step to approve it now, or {see}",
@@ -130,7 +133,7 @@ impl StepView {
         Self {
             name: name.to_owned(),
             kind: kind.to_owned(),
-            state: text(journal, "/state").unwrap_or("Pending").to_owned(),
+            state: text(journal, "/state").unwrap_or(StepState::Pending.name()).to_owned(),
             attempts,
             started: at(current, "/startedAt").or_else(|| at(journal, "/startedAt")),
             finished: at(current, "/finishedAt"),
@@ -170,11 +173,12 @@ fn resolution(resolution: &Value) -> String {
 
 /// The journal as a tree, and the possible actions.
 pub(super) fn tree(saga: &SagaRow, flag: &str, now: Timestamp, paint: Paint) -> String {
-    let phase = match saga.phase.as_str() {
-        "Succeeded" => paint.good(&saga.phase),
-        "Stuck" | "Failed" => paint.bad(&saga.phase),
-        "RollingBack" | "RolledBack" => paint.warn(&saga.phase),
-        _ => saga.phase.clone(),
+    let known = saga.phase.parse::<SagaPhase>();
+    let phase = match known {
+        Ok(SagaPhase::Succeeded) => paint.good(&saga.phase),
+        Ok(SagaPhase::Stuck | SagaPhase::Failed) => paint.bad(&saga.phase),
+        Ok(SagaPhase::RollingBack | SagaPhase::RolledBack) => paint.warn(&saga.phase),
+        Ok(SagaPhase::Pending | SagaPhase::Running) | Err(_) => saga.phase.clone(),
     };
     let took = saga.started.map(|started| age(Some(started), saga.finished.unwrap_or(now)));
     let took = took.unwrap_or_else(|| format!("ordered {} ago", age(saga.created, now)));
@@ -186,12 +190,12 @@ pub(super) fn tree(saga: &SagaRow, flag: &str, now: Timestamp, paint: Paint) -> 
     let last = saga.steps.len().saturating_sub(1);
     for (position, step) in saga.steps.iter().enumerate() {
         let (branch, below) = if position == last { ("└─", "  ") } else { ("├─", "│ ") };
-        let state = match step.state.as_str() {
-            "Done" => paint.good(&step.state),
-            "Failed" => paint.bad(&step.state),
-            "Running" | "Undoing" => paint.warn(&step.state),
-            "Pending" => paint.dim(&step.state),
-            _ => step.state.clone(),
+        let state = match step.state.parse() {
+            Ok(StepState::Done) => paint.good(&step.state),
+            Ok(StepState::Failed) => paint.bad(&step.state),
+            Ok(StepState::Running | StepState::Undoing) => paint.warn(&step.state),
+            Ok(StepState::Pending) => paint.dim(&step.state),
+            Ok(StepState::Skipped | StepState::Undone | StepState::Left) | Err(_) => step.state.clone(),
         };
         let took = step.started.map(|started| age(Some(started), step.finished.unwrap_or(now))).unwrap_or_default();
         let attempts = if step.attempts > 1 { format!("attempt {}", step.attempts) } else { String::new() };
@@ -214,8 +218,8 @@ pub(super) fn tree(saga: &SagaRow, flag: &str, now: Timestamp, paint: Paint) -> 
     for resolution in &saga.resolutions {
         let _ = writeln!(text, "resolved: {resolution}");
     }
-    let is_stuck = saga.phase == "Stuck";
-    if !saga.message.is_empty() && saga.phase != "Succeeded" {
+    let is_stuck = known == Ok(SagaPhase::Stuck);
+    if !saga.message.is_empty() && known != Ok(SagaPhase::Succeeded) {
         let _ = writeln!(text, "{}: {}", saga.reason, saga.message);
     }
     text + &next(saga, is_stuck, flag, paint)
@@ -225,14 +229,15 @@ fn next(saga: &SagaRow, is_stuck: bool, flag: &str, paint: Paint) -> String {
     let name = &saga.name;
     let mut commands: Vec<(String, &str)> = Vec::new();
     if is_stuck {
-        if saga.reason == conditions::reason::SEVERAL_CANDIDATES {
+        if saga.reason == ConditionReason::SeveralCandidates {
             commands.push((format!("kubectl arcadia saga adopt ID {name}{flag}"), "name the right resource"));
         }
         commands.push((format!("kubectl arcadia saga retry {name}{flag}"), "retry the step"));
         commands.push((format!("kubectl arcadia saga skip {name}{flag}"), "continue without the step"));
         commands.push((format!("kubectl arcadia saga abandon {name}{flag}"), "give the saga up"));
     }
-    if let Some(step) = saga.steps.iter().find(|step| step.kind == APPROVAL && step.state == "Running") {
+    if let Some(step) = saga.steps.iter().find(|step| step.kind == APPROVAL && step.state == StepState::Running.name())
+    {
         commands.push((format!("kubectl arcadia saga approve {name} {}{flag}", step.name), "let the saga continue"));
         commands.push((format!("kubectl arcadia saga cancel {name}{flag}"), "roll the saga back"));
     }

@@ -48,7 +48,6 @@ pub(in crate::cli) struct RecordPage {
     pub(in crate::cli) flag: String,
 }
 
-/// One event.
 pub(in crate::cli) struct EventView {
     pub(in crate::cli) at: Option<Timestamp>,
     pub(in crate::cli) reason: String,

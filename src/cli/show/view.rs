@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::page::{DriftPage, EventView, NowInCloud, RecordPage, SagaLine};
 use crate::{
+    api::conditions,
     cli::{
         decide,
         drift::{DriftView, Pending, condition, text},
@@ -174,7 +175,7 @@ pub(super) fn record(page: &RecordPage, now: Timestamp, paint: Paint) -> String 
             facts.row([name, value]);
         }
     }
-    for kind in ["Ready", "InSync", "ManifestCurrent"] {
+    for kind in [conditions::READY, conditions::IN_SYNC, conditions::MANIFEST_CURRENT] {
         if let Some(found) = condition(data, kind) {
             let status = match found.status.as_str() {
                 "True" => paint.good(&found.status),
@@ -249,7 +250,7 @@ fn fields(page: &RecordPage, drifts: &[DriftView], paint: Paint) -> String {
         .flatten()
         .filter_map(Value::as_str)
         .collect();
-    let is_in_sync = condition(data, "InSync").is_some_and(|condition| condition.status == "True");
+    let is_in_sync = condition(data, conditions::IN_SYNC).is_some_and(|condition| condition.status == "True");
     let mut table = Table::with_headings(&["FIELD", "DECLARED", "DESIRED", "LIVE", "STATE"]);
     let desired = data.pointer("/spec/desired").and_then(Value::as_object);
     let mut declared: BTreeMap<&str, Option<&Value>> =

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::report::{LeaderReport, Unreported};
 use crate::{
-    api::conditions,
+    api::conditions::{self, ConditionReason},
     cli::drift::{ConditionView, condition, text},
     manifests::{policies::NAMES, users::UserRole},
 };
@@ -137,7 +137,6 @@ pub(in crate::cli) struct Trouble {
     pub(in crate::cli) message: String,
 }
 
-/// The state of one record.
 #[derive(Clone, Debug)]
 pub(in crate::cli) struct RecordState {
     open_drifts: i64,
@@ -170,7 +169,7 @@ impl RecordState {
         let ready = condition(data, conditions::READY);
         let status = |condition: &Option<ConditionView>| condition.as_ref().map(|found| found.status.clone());
         let cause = |condition: Option<ConditionView>| {
-            let reason = text(data, "/status/reason").unwrap_or(conditions::reason::PENDING).to_owned();
+            let reason = text(data, "/status/reason").unwrap_or(ConditionReason::Pending.name()).to_owned();
             let (reason, message) = condition.map_or((reason, String::new()), |found| (found.reason, found.message));
             Symptom {
                 reason,

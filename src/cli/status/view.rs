@@ -13,7 +13,7 @@ use super::{
     report::{KindReport, LeaderReport, Unreported},
 };
 use crate::{
-    api::{OPERATOR, conditions::reason},
+    api::{OPERATOR, SagaPhase, conditions::ConditionReason},
     cli::{
         cluster::Noun,
         text::{Paint, Table, age, count},
@@ -412,8 +412,14 @@ fn records(found: &StatusFindings) -> Vec<Check> {
     }
     for (reason, trouble) in &records.troubled {
         // These pass by themselves.
-        let passes =
-            [reason::PENDING, reason::UNCONFIRMED, reason::REVERTING, reason::DELETED].contains(&reason.as_str());
+        let passes = [
+            ConditionReason::Pending,
+            ConditionReason::Unconfirmed,
+            ConditionReason::Reverting,
+            ConditionReason::Deleted,
+        ]
+        .iter()
+        .any(|passing| *reason == *passing);
         let state = if passes { State::Note } else { State::Problem };
         let message = if trouble.message.is_empty() {
             String::new()
@@ -455,7 +461,7 @@ fn sagas(found: &StatusFindings) -> Vec<Check> {
     let check = |(phase, names): (&String, &Vec<String>)| {
         let text = format!("{} {phase}: {}", count(names.len(), "saga"), first(names, NAMED, ", "));
         let (namespace, name) = names.first().and_then(|name| name.split_once('/')).unwrap_or_default();
-        let state = if phase == "Stuck" { State::Problem } else { State::Ok };
+        let state = if phase == SagaPhase::Stuck.name() { State::Problem } else { State::Ok };
         let next = format!("kubectl arcadia saga tree {name} -n {namespace}{}", found.place_flags);
         Check::new(SUBJECT, state, text).next(next)
     };

@@ -102,7 +102,7 @@ async fn each_waiter_is_woken_once_and_finds_how_its_action_ended() {
     let account = Account::of([1, 2, 3]);
     let (server, actions, mut wakes) = stand(&account).await;
     for (id, waiter) in [(1, "a"), (1, "b"), (1, "b"), (2, "c"), (3, "d")] {
-        assert_eq!(actions.look(id, &waiter), None);
+        assert_eq!(actions.state_of(id, &waiter), None);
     }
     account.set(1, "completed");
     account.set(2, "errored");
@@ -110,7 +110,7 @@ async fn each_waiter_is_woken_once_and_finds_how_its_action_ended() {
     woken.sort_unstable();
     assert_eq!(woken, ["a", "b", "c"]);
     for (id, state) in [(1, Some(ActionState::Completed)), (2, Some(ActionState::Errored)), (3, None)] {
-        assert_eq!(actions.look(id, &"e"), state);
+        assert_eq!(actions.state_of(id, &"e"), state);
     }
     actions.forget(&"d");
     actions.forget(&"e");
@@ -124,17 +124,17 @@ async fn no_request_is_sent_without_a_waiter() {
     let (server, actions, mut wakes) = stand(&account).await;
     assert_quiet(&server).await;
     assert_eq!(server.asked().len(), 0);
-    assert_eq!(actions.look(1, &"a"), None);
+    assert_eq!(actions.state_of(1, &"a"), None);
     account.set(1, "completed");
     next(&mut wakes).await;
     assert_quiet(&server).await;
     account.set(2, "in-progress");
-    assert_eq!(actions.look(2, &"a"), None);
+    assert_eq!(actions.state_of(2, &"a"), None);
     asked(&server, 3).await;
     actions.forget(&"a");
     assert_quiet(&server).await;
     // A new wait starts again.
-    assert_eq!(actions.look(2, &"b"), None);
+    assert_eq!(actions.state_of(2, &"b"), None);
     account.set(2, "completed");
     assert_eq!(next(&mut wakes).await, "b");
 }
@@ -145,7 +145,7 @@ async fn five_hundred_waits_are_three_calls_in_the_time_of_three() {
     let (server, actions, _wakes) = stand(&account).await;
     let start = Instant::now();
     for id in 1..=500 {
-        assert_eq!(actions.look(id, &"a"), None);
+        assert_eq!(actions.state_of(id, &"a"), None);
     }
     let pages = ["/v2/actions?page=1", "/v2/actions?page=2", "/v2/actions?page=3"];
     assert_eq!(asked(&server, 6).await, [pages, pages].concat());
@@ -157,7 +157,7 @@ async fn reading_stops_at_the_oldest_wait_and_a_wait_begins_at_once_after_a_rest
     let account = Account::of(1..=1_000);
     let interval = INTERVAL * 10;
     let (server, actions, mut wakes) = stand_at(&account, interval).await;
-    assert_eq!(actions.look(990, &"a"), None);
+    assert_eq!(actions.state_of(990, &"a"), None);
     assert_eq!(asked(&server, 3).await, ["/v2/actions?page=1"; 3]);
     account.set(990, "completed");
     next(&mut wakes).await;
@@ -165,14 +165,14 @@ async fn reading_stops_at_the_oldest_wait_and_a_wait_begins_at_once_after_a_rest
     // long...
     account.set_unlisted(0, "in-progress");
     let before = server.asked().len();
-    assert_eq!(actions.look(0, &"b"), None);
+    assert_eq!(actions.state_of(0, &"b"), None);
     let calls = asked(&server, before + 6).await;
     assert_eq!(calls[before + 4..], ["/v2/actions?page=5", "/v2/actions/0"]);
     // ... but a waiter that arrives when there are no others does not wait for it.
     actions.forget(&"b");
     let start = Instant::now();
-    assert_eq!(actions.look(990, &"c"), Some(ActionState::Completed));
-    assert_eq!(actions.look(991, &"c"), None);
+    assert_eq!(actions.state_of(990, &"c"), Some(ActionState::Completed));
+    assert_eq!(actions.state_of(991, &"c"), None);
     asked(&server, before + 7).await;
     assert!(start.elapsed() < interval * 4, "{:?}", start.elapsed());
 }
@@ -182,9 +182,9 @@ async fn actions_that_the_list_lacks_are_requested_singly() {
     let account = Account::of((1..=600).filter(|id| *id != 500));
     let (server, actions, mut wakes) = stand(&account).await;
     account.set_unlisted(500, "completed");
-    assert_eq!(actions.look(500, &"a"), None);
+    assert_eq!(actions.state_of(500, &"a"), None);
     assert_eq!(next(&mut wakes).await, "a");
-    assert_eq!(actions.look(500, &"a"), Some(ActionState::Completed));
+    assert_eq!(actions.state_of(500, &"a"), Some(ActionState::Completed));
     // The second page has only older actions.
     assert_eq!(server.asked().len(), 3);
     assert_eq!(asked(&server, 3).await[1..], ["/v2/actions?page=2", "/v2/actions/500"]);
@@ -196,7 +196,7 @@ async fn a_round_requests_a_few_actions_singly_and_each_in_turn() {
     let (server, actions, mut wakes) = stand(&account).await;
     for id in (1..=12).rev() {
         account.set_unlisted(id, "in-progress");
-        assert_eq!(actions.look(id, &"a"), None);
+        assert_eq!(actions.state_of(id, &"a"), None);
     }
     let singles = |ids: [u64; 5]| ids.map(|id| format!("/v2/actions/{id}")).to_vec();
     let list = || vec!["/v2/actions?page=1".to_owned()];
@@ -212,9 +212,9 @@ async fn a_round_requests_a_few_actions_singly_and_each_in_turn() {
 async fn an_action_is_gone_after_two_404_responses() {
     let account = Account::of([1]);
     let (server, actions, mut wakes) = stand(&account).await;
-    assert_eq!(actions.look(2, &"a"), None);
+    assert_eq!(actions.state_of(2, &"a"), None);
     assert_eq!(next(&mut wakes).await, "a");
-    assert_eq!(actions.look(2, &"a"), Some(ActionState::Gone));
+    assert_eq!(actions.state_of(2, &"a"), Some(ActionState::Gone));
     let round = ["/v2/actions?page=1", "/v2/actions/2"];
     assert_eq!(asked(&server, 4).await, [round, round].concat());
     assert_quiet(&server).await;
@@ -227,8 +227,8 @@ async fn errors_lose_no_wait() {
     account.set_unlisted(0, "completed");
     let (server, actions, mut wakes) = stand(&account).await;
     account.is_down.store(true, Ordering::Relaxed);
-    assert_eq!(actions.look(1, &"a"), None);
-    assert_eq!(actions.look(0, &"b"), None);
+    assert_eq!(actions.state_of(1, &"a"), None);
+    assert_eq!(actions.state_of(0, &"b"), None);
     // Each round is a single attempt.
     let start = Instant::now();
     assert_eq!(asked(&server, 4).await, ["/v2/actions?page=1"; 4]);
@@ -257,9 +257,9 @@ async fn an_answer_that_is_not_the_apis_ends_no_wait() {
     for answer in answers {
         let server = Fake::start(answer).await;
         let actions = Actions::start(server.client(), INTERVAL, |waiter: &str| panic!("{waiter} was woken"));
-        assert_eq!(actions.look(1, &"a"), None);
+        assert_eq!(actions.state_of(1, &"a"), None);
         asked(&server, 4).await;
-        assert_eq!(actions.look(1, &"a"), None);
+        assert_eq!(actions.state_of(1, &"a"), None);
     }
 }
 
@@ -268,7 +268,7 @@ async fn polling_ends_with_the_last_clone() {
     let account = Account::of([1]);
     let (server, actions, _wakes) = stand(&account).await;
     let clone = actions.clone();
-    assert_eq!(actions.look(1, &"a"), None);
+    assert_eq!(actions.state_of(1, &"a"), None);
     drop(actions);
     asked(&server, 2).await;
     drop(clone);
@@ -280,13 +280,13 @@ async fn ends_are_remembered_for_ten_minutes() {
     let account = Account::of([1]);
     let (_server, actions, mut wakes) = stand(&account).await;
     account.set(1, "completed");
-    assert_eq!(actions.look(1, &"a"), None);
+    assert_eq!(actions.state_of(1, &"a"), None);
     next(&mut wakes).await;
     tokio::time::pause();
     tokio::time::advance(REMEMBERED.saturating_sub(Duration::from_secs(5))).await;
-    assert_eq!(actions.look(1, &"a"), Some(ActionState::Completed));
+    assert_eq!(actions.state_of(1, &"a"), Some(ActionState::Completed));
     tokio::time::advance(Duration::from_secs(5)).await;
-    assert_eq!(actions.look(1, &"a"), None);
+    assert_eq!(actions.state_of(1, &"a"), None);
     // It is found again.
     tokio::time::resume();
     assert_eq!(next(&mut wakes).await, "a");
@@ -303,8 +303,8 @@ async fn an_action_whose_request_fails_delays_no_other() {
     .await;
     let (woken, mut wakes) = unbounded_channel();
     let actions = Actions::start(server.client(), INTERVAL, move |waiter| woken.send(waiter).unwrap());
-    assert_eq!(actions.look(1, &"a"), None);
-    assert_eq!(actions.look(2, &"b"), None);
+    assert_eq!(actions.state_of(1, &"a"), None);
+    assert_eq!(actions.state_of(2, &"b"), None);
     assert_eq!(next(&mut wakes).await, "b");
-    assert_eq!(actions.look(1, &"a"), None);
+    assert_eq!(actions.state_of(1, &"a"), None);
 }

@@ -52,7 +52,7 @@ impl Inventory {
     pub(super) async fn is_other_account(&self, kind: Kind, priority: Priority) -> Result<bool, Error> {
         let seen_in = self.kinds().get(&kind).and_then(|snapshot| snapshot.account.clone());
         let Some(seen_in) = seen_in else { return Ok(false) };
-        Ok(self.0.accounts.ask(&self.0.client, priority).await?.is_some_and(|account| account != seen_in))
+        Ok(self.0.accounts.fetch(&self.0.client, priority).await?.is_some_and(|account| account != seen_in))
     }
 
     /// Makes all resources of a kind unknown, for this reason.
@@ -66,7 +66,8 @@ impl Inventory {
     /// Requests a few of many missing resources directly.
     pub(super) async fn doubt(&self, kind: Kind, absent: &[ResourceKey]) -> Result<(), SyncError> {
         for key in absent.iter().step_by(absent.len().div_ceil(PROBES)) {
-            let document = self.ask(key, Priority::Sweep).await.map_err(|source| SyncError::List { kind, source })?;
+            let document =
+                self.request(key, Priority::Sweep).await.map_err(|source| SyncError::List { kind, source })?;
             if document.is_some() {
                 return Err(SyncError::Incomplete { kind, missing: absent.len() });
             }
@@ -87,7 +88,7 @@ impl Inventory {
             }
             let questions = missing.into_iter().map(|key| async move {
                 let at = Instant::now();
-                let asked = self.ask(&key, Priority::Sweep).await;
+                let asked = self.request(&key, Priority::Sweep).await;
                 (key, asked, at)
             });
             let answers: Vec<_> = stream::iter(questions).buffer_unordered(SIDE_BY_SIDE).collect().await;

@@ -21,7 +21,7 @@ impl Inventory {
     /// Parts of the document that could not be read now are unknown. Parts that only lists show count if two lists
     /// agree, for `max_age`.
     pub async fn fetch(&self, key: &ResourceKey, max_age: Duration) -> Observation {
-        let (known, at) = self.ask_directly(key, FieldSet::default()).await;
+        let (known, at) = self.fetch_directly(key, FieldSet::default()).await;
         let responses_since = at.checked_sub(self.max_age(key.kind, max_age));
         self.observation(key.kind, &known, Use { responses_since, parts_since: Some(at), only_confirmed: true })
     }
@@ -43,21 +43,21 @@ impl Inventory {
     }
 
     /// Reads the resource of a record of these fields for the first time, with the additional parts that they need.
-    pub async fn first_look(&self, key: &ResourceKey, fields: FieldSet) {
-        self.ask_directly(key, fields).await;
+    pub async fn first_read(&self, key: &ResourceKey, fields: FieldSet) {
+        self.fetch_directly(key, fields).await;
     }
 
-    async fn ask_directly(&self, key: &ResourceKey, fields: FieldSet) -> (CachedState, Instant) {
+    async fn fetch_directly(&self, key: &ResourceKey, fields: FieldSet) -> (CachedState, Instant) {
         let at = Instant::now();
         let was_gone = self
             .kinds()
             .get(&key.kind)
             .and_then(|kind| kind.resources.get(&key.id))
             .is_some_and(|entry| entry.known.is_gone());
-        let mut asked = self.ask(key, Priority::Urgent).await;
+        let mut asked = self.request(key, Priority::Urgent).await;
         if matches!(asked, Ok(None)) && !was_gone {
             tokio::time::sleep(self.0.settings.absence_delay).await;
-            asked = self.ask(key, Priority::Urgent).await;
+            asked = self.request(key, Priority::Urgent).await;
         }
         let mut known = self.known(key, asked, at);
         if known.is_gone() && !was_gone {

@@ -164,7 +164,7 @@ impl Inventory {
         let mut answers = Answers { get: None, readings: Vec::new() };
         if wants.get {
             let at = Instant::now();
-            answers.get = Some((self.ask(key, priority).await, at));
+            answers.get = Some((self.request(key, priority).await, at));
         }
         for position in &wants.readings {
             let Some(reading) = key.kind.row().reads.get(*position) else { continue };

@@ -63,7 +63,7 @@ impl CachedState {
     }
 
     /// Returns true if it supports a verdict.
-    pub(super) fn tells(&self) -> bool {
+    pub(super) fn is_known(&self) -> bool {
         matches!(self, Self::Present(_) | Self::Gone)
     }
 

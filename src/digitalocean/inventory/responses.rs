@@ -88,7 +88,6 @@ static NOTHING_MORE: More = More {
     rests_on: None,
 };
 
-/// One response.
 #[derive(Clone, Debug)]
 struct Shot {
     text: PackedText,

@@ -148,7 +148,7 @@ impl Inventory {
 
     /// The current observation, not older than the age limit of the kind.
     #[must_use]
-    pub fn look(&self, key: &ResourceKey, max_age: Duration) -> Observation {
+    pub fn get(&self, key: &ResourceKey, max_age: Duration) -> Observation {
         let max_age = self.max_age(key.kind, max_age);
         let kinds = self.kinds();
         let Some(snapshot) = kinds.get(&key.kind) else { return Observation::Unknown(UnknownReason::NotYet) };
@@ -297,7 +297,7 @@ impl fmt::Debug for Inventory {
 pub(super) const SIDE_BY_SIDE: usize = 8;
 
 impl Inventory {
-    pub(super) async fn ask(&self, key: &ResourceKey, priority: Priority) -> Result<Option<Arc<str>>, Error> {
+    pub(super) async fn request(&self, key: &ResourceKey, priority: Priority) -> Result<Option<Arc<str>>, Error> {
         Ok(self.0.client.get(key, priority).await?.map(Arc::from))
     }
 }

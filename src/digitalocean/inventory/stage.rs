@@ -157,11 +157,11 @@ impl Staged {
         };
         match (self.row, self.before) {
             (ListedRow::New(text), before) => listed(before.as_ref(), text),
-            (ListedRow::Unread(_), Some(before)) if before.known.tells() => before,
+            (ListedRow::Unread(_), Some(before)) if before.known.is_known() => before,
             (ListedRow::Unread(error), _) => CachedResource::new(CachedState::Failed(error), started),
             // Its turn did not come. If the lists cannot show it, its absence is no news.
             (ListedRow::Missing, Some(before))
-                if kind.lists_a_part && before.known.tells() && !before.known.is_gone() =>
+                if kind.lists_a_part && before.known.is_known() && !before.known.is_gone() =>
             {
                 before
             }

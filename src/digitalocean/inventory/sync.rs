@@ -296,8 +296,8 @@ impl Inventory {
                     }
                 }
                 older => {
-                    let was_told = older.is_some_and(|older| older.known.tells() && !older.is_expired);
-                    let is_renewed = entry.known.tells() && !was_told;
+                    let was_known = older.is_some_and(|older| older.known.is_known() && !older.is_expired);
+                    let is_renewed = entry.known.is_known() && !was_known;
                     if is_renewed {
                         renewed.push(Arc::clone(&id));
                     }

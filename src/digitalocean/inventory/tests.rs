@@ -93,12 +93,12 @@ impl World {
         Ok(changed)
     }
 
-    fn look(&self, number: u32) -> Observation {
-        self.inventory.look(&key(&id(number)), DAY)
+    fn get(&self, number: u32) -> Observation {
+        self.inventory.get(&key(&id(number)), DAY)
     }
 
     fn name(&self, number: u32) -> String {
-        let Observation::Present(document) = self.look(number) else { return "none".into() };
+        let Observation::Present(document) = self.get(number) else { return "none".into() };
         let document: Value = serde_json::from_str(&document.json).unwrap();
         document["name"].as_str().unwrap().to_owned()
     }
@@ -148,7 +148,7 @@ impl Cloud {
 #[tokio::test]
 async fn a_sync_says_what_is_new_and_then_only_what_changed() {
     let world = World::with(1..=3).await;
-    assert_eq!(world.look(1), Observation::Unknown(UnknownReason::NotYet));
+    assert_eq!(world.get(1), Observation::Unknown(UnknownReason::NotYet));
     assert_eq!(world.sync([1, 2]).await.unwrap(), ids([1, 2]));
     assert_eq!(world.sync([1, 2]).await.unwrap(), ids([]));
     world.set(2, "second");
@@ -156,7 +156,7 @@ async fn a_sync_says_what_is_new_and_then_only_what_changed() {
     assert_eq!(world.sync([1, 2]).await.unwrap(), ids([2]));
     assert_eq!((world.name(1), world.name(2)), ("first".into(), "second".into()));
     // The third one is not recorded: its document is not stored.
-    assert_eq!(world.look(3), Observation::Unknown(UnknownReason::NotYet));
+    assert_eq!(world.get(3), Observation::Unknown(UnknownReason::NotYet));
     assert_eq!(world.inventory.snapshots()[0].resources, 2);
     assert_eq!((world.server.asked().len(), world.asked("/v2/account")), (4, 1));
 }
@@ -176,11 +176,11 @@ async fn a_deletion_needs_two_404_responses() {
     let start = Instant::now();
     assert_eq!(world.sync([1, 2]).await.unwrap(), ids([2]));
     assert!(start.elapsed() >= Duration::from_millis(20));
-    assert_eq!(world.look(2), Observation::Gone);
+    assert_eq!(world.get(2), Observation::Gone);
     assert_eq!(world.direct_questions(), 2);
     // Known to be gone and still not listed: not requested again.
     assert_eq!(world.sync([1, 2]).await.unwrap(), ids([]));
-    assert_eq!((world.look(2), world.direct_questions()), (Observation::Gone, 2));
+    assert_eq!((world.get(2), world.direct_questions()), (Observation::Gone, 2));
     world.set(2, "back");
     assert_eq!(world.sync([1, 2]).await.unwrap(), ids([2]));
     assert_eq!(world.name(2), "back");
@@ -207,7 +207,7 @@ async fn a_question_that_fails_leaves_that_resource_unknown_and_the_others_known
     world.delete(2);
     world.cloud().direct = vec![404, 403];
     assert_eq!(world.sync([1, 2]).await.unwrap(), ids([2]));
-    assert!(matches!(world.look(2), Observation::Unknown(UnknownReason::Failed { .. })), "{:?}", world.look(2));
+    assert!(matches!(world.get(2), Observation::Unknown(UnknownReason::Failed { .. })), "{:?}", world.get(2));
     assert_eq!(world.name(1), "first");
 }
 
@@ -230,7 +230,7 @@ async fn many_that_are_really_gone_are_gone() {
     world.cloud().listed.clear();
     world.cloud().existing.clear();
     assert_eq!(world.sync(1..=30).await.unwrap().len(), 30);
-    assert_eq!((world.look(1), world.look(30)), (Observation::Gone, Observation::Gone));
+    assert_eq!((world.get(1), world.get(30)), (Observation::Gone, Observation::Gone));
     assert_eq!(world.direct_questions(), 63);
 }
 
@@ -242,9 +242,9 @@ async fn a_failed_sync_keeps_what_was_known_until_it_is_too_old() {
     let error = world.sync([1, 2]).await.unwrap_err();
     assert!(error.to_string().contains("vpc:read"), "{error}");
     assert_eq!(world.name(1), "first");
-    assert!(matches!(world.look(2), Observation::Unknown(UnknownReason::Failed { .. })));
+    assert!(matches!(world.get(2), Observation::Unknown(UnknownReason::Failed { .. })));
     tokio::time::sleep(Duration::from_millis(5)).await;
-    let stale = world.inventory.look(&key(&id(1)), Duration::from_millis(5));
+    let stale = world.inventory.get(&key(&id(1)), Duration::from_millis(5));
     assert!(
         matches!(&stale, Observation::Unknown(UnknownReason::Stale { error: Some(error), .. }) if error.contains("403")),
         "{stale:?}"
@@ -269,9 +269,9 @@ async fn a_fetch_sends_a_request_at_once_and_its_result_is_cached() {
     world.cloud().direct = vec![404];
     assert!(matches!(world.inventory.fetch(&key(&id(1)), DAY).await, Observation::Present(_)));
     world.delete(1);
-    assert_eq!((world.inventory.fetch(&key(&id(1)), DAY).await, world.look(1)), (Observation::Gone, Observation::Gone));
+    assert_eq!((world.inventory.fetch(&key(&id(1)), DAY).await, world.get(1)), (Observation::Gone, Observation::Gone));
     world.inventory.forget(&key(&id(1)));
-    assert_eq!(world.look(1), Observation::Unknown(UnknownReason::NotYet));
+    assert_eq!(world.get(1), Observation::Unknown(UnknownReason::NotYet));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -311,11 +311,11 @@ async fn records_are_listed_by_the_domains_that_recorded_ids_name() {
     let wanted: Vec<Arc<str>> = ["a.com/1", "a.com/9", "b.com/1"].map(Arc::from).to_vec();
     let changes = inventory.sync(records, wanted).await.unwrap();
     assert_eq!((changes.changed.len(), changes.listed), (3, 2));
-    let look = |id: &str| inventory.look(&ResourceKey::new(records, id), DAY);
-    let Observation::Present(document) = look("a.com/1") else { panic!() };
+    let get = |id: &str| inventory.get(&ResourceKey::new(records, id), DAY);
+    let Observation::Present(document) = get("a.com/1") else { panic!() };
     assert_eq!(&*document.json, r#"{"id":1}"#);
-    assert_eq!((look("a.com/9"), look("b.com/1")), (Observation::Gone, Observation::Gone));
-    assert_eq!(look("a.com/2"), Observation::Unknown(UnknownReason::NotYet));
+    assert_eq!((get("a.com/9"), get("b.com/1")), (Observation::Gone, Observation::Gone));
+    assert_eq!(get("a.com/2"), Observation::Unknown(UnknownReason::NotYet));
 }
 
 #[tokio::test]
@@ -350,7 +350,7 @@ async fn a_sync_that_is_given_up_changes_nothing() {
     }));
     let sync = long.sync(kind("VPC"), ids([1, 2]));
     assert!(tokio::time::timeout(Duration::from_millis(100), sync).await.is_err());
-    assert!(matches!(long.look(&key(&id(2)), DAY), Observation::Present(_)));
+    assert!(matches!(long.get(&key(&id(2)), DAY), Observation::Present(_)));
 }
 
 #[tokio::test]
@@ -375,7 +375,7 @@ async fn expiry_is_reported_once_and_again_after_a_renewal() {
     assert!(next > listed + age);
     tokio::time::sleep_until(next).await;
     assert_eq!(expire(age), (ids([2]), None));
-    assert!(matches!(world.inventory.look(&key(&id(2)), age), Observation::Unknown(UnknownReason::Stale { .. })));
+    assert!(matches!(world.inventory.get(&key(&id(2)), age), Observation::Unknown(UnknownReason::Stale { .. })));
     assert_eq!(expire(age), (vec![], None), "told already");
     // The only change is that it is known again, which has to be reported.
     let changes = world.inventory.sync(kind("VPC"), ids([1, 2])).await.unwrap();
@@ -394,12 +394,12 @@ async fn existence_checks_are_limited_per_sweep_and_all_run_in_the_end() {
     for number in 1..=9 {
         world.delete(number);
     }
-    let gone = || (1..=9).filter(|number| world.look(*number) == Observation::Gone).count();
+    let gone = || (1..=9).filter(|number| world.get(*number) == Observation::Gone).count();
     for (sweep, wanted) in [4, 8, 9, 9].into_iter().enumerate() {
         world.sync(1..=10).await.unwrap();
         assert_eq!(gone(), wanted, "after sweep {sweep}");
         for number in 1..=9 {
-            match world.look(number) {
+            match world.get(number) {
                 Observation::Gone => {}
                 Observation::Unknown(UnknownReason::Failed { error }) => {
                     assert!(error.contains("runs later"), "{error}");
@@ -427,7 +427,7 @@ async fn images_that_no_list_shows_take_turns_and_stay_known_meanwhile() {
     }
     for id in wanted {
         let asked = server.asked().iter().filter(|path| path.ends_with(&*id)).count();
-        let seen = inventory.look(&ResourceKey::new(kind("Image"), id), DAY);
+        let seen = inventory.get(&ResourceKey::new(kind("Image"), id), DAY);
         assert!(asked == 2 && matches!(seen, Observation::Present(_)), "{asked} {seen:?}");
     }
 }
@@ -442,7 +442,7 @@ async fn under_a_token_of_another_account_nothing_is_known() {
         let error = world.sync(1..=4).await.unwrap_err();
         assert!(error.is_about_all() && error.to_string().contains("another account"), "{error}");
         for number in 1..=4 {
-            let seen = world.look(number);
+            let seen = world.get(number);
             assert!(
                 matches!(&seen, Observation::Unknown(UnknownReason::Failed { error }) if error.contains("another account")),
                 "{number}: {seen:?}"
@@ -457,7 +457,7 @@ async fn under_a_token_of_another_account_nothing_is_known() {
     }
     world.cloud().account = None;
     let changes = world.inventory.sync(kind("VPC"), ids(1..=4)).await.unwrap();
-    assert_eq!((changes.renewed.len(), world.name(1), world.look(4)), (4, "first".into(), Observation::Gone));
+    assert_eq!((changes.renewed.len(), world.name(1), world.get(4)), (4, "first".into(), Observation::Gone));
 }
 
 #[tokio::test]
@@ -467,7 +467,7 @@ async fn under_a_token_of_another_account_not_even_the_only_one_is_gone() {
     world.move_to(Ok("second"));
     let error = world.sync(1..=1).await.unwrap_err();
     assert!(error.to_string().contains("another account"), "{error}");
-    let seen = world.look(1);
+    let seen = world.get(1);
     assert!(matches!(seen, Observation::Unknown(UnknownReason::Failed { .. })), "{seen:?}");
 }
 
@@ -480,7 +480,7 @@ async fn in_the_same_account_all_can_be_gone() {
         world.sync(1..=3).await.unwrap();
         world.move_to(account);
         world.sync(1..=3).await.unwrap();
-        assert_eq!((world.look(1), world.look(3)), (Observation::Gone, Observation::Gone), "{account:?}");
+        assert_eq!((world.get(1), world.get(3)), (Observation::Gone, Observation::Gone), "{account:?}");
     }
 }
 
@@ -510,14 +510,14 @@ async fn a_list_of_records_that_cannot_be_read_leaves_the_others_alone() {
     let inventory = Inventory::new(server.client(), InventorySettings::default());
     let records = kind("DomainRecord");
     let wanted = || ["a.com/1", "b.com/1", "c.com/1"].map(Arc::from).to_vec();
-    let look = |id: &str, max_age| inventory.look(&ResourceKey::new(records, id), max_age);
+    let get = |id: &str, max_age| inventory.get(&ResourceKey::new(records, id), max_age);
     refused.lock().unwrap().push("c.com");
     let changes = inventory.sync(records, wanted()).await.unwrap();
     assert_eq!((changes.changed.len(), changes.renewed.len()), (3, 2));
     let unread = changes.unread.unwrap();
     assert!(unread.to_string().contains("1 of 3 lists") && unread.category() == "forbidden", "{unread}");
-    assert!(matches!(look("a.com/1", DAY), Observation::Present(_)));
-    let seen = look("c.com/1", DAY);
+    assert!(matches!(get("a.com/1", DAY), Observation::Present(_)));
+    let seen = get("c.com/1", DAY);
     assert!(
         matches!(&seen, Observation::Unknown(UnknownReason::Failed { error }) if error.contains("403")),
         "{seen:?}"
@@ -526,10 +526,10 @@ async fn a_list_of_records_that_cannot_be_read_leaves_the_others_alone() {
     refused.lock().unwrap().push("b.com");
     tokio::time::sleep(Duration::from_millis(200)).await;
     inventory.sync(records, wanted()).await.unwrap();
-    assert!(matches!(look("b.com/1", DAY), Observation::Present(_)));
+    assert!(matches!(get("b.com/1", DAY), Observation::Present(_)));
     let young = Duration::from_millis(200);
-    assert!(matches!(look("a.com/1", young), Observation::Present(_)));
-    let seen = look("b.com/1", young);
+    assert!(matches!(get("a.com/1", young), Observation::Present(_)));
+    let seen = get("b.com/1", young);
     assert!(
         matches!(&seen, Observation::Unknown(UnknownReason::Stale { error: Some(error), .. }) if error.contains("b.com")),
         "{seen:?}"
@@ -550,7 +550,7 @@ async fn a_new_record_is_answered_from_a_fresh_list_without_a_call() {
     assert!(world.inventory.take_from_list(&key(&id(2)), fields(&["name"])));
     assert_eq!((world.name(2), world.server.asked().len()), ("first".into(), calls));
     // One list alone confirms nothing; the next one does.
-    let Observation::Present(document) = world.look(2) else { panic!() };
+    let Observation::Present(document) = world.get(2) else { panic!() };
     assert!(!document.is_confirmed);
     let wanted = [1, 2].map(|number| Wanted { id: id(number).into(), fields: fields(&["name"]) });
     assert_eq!(world.inventory.sync(kind("VPC"), wanted).await.unwrap().confirmed, 1);

@@ -19,7 +19,7 @@ pub fn reference() -> String {
         });
         let fields: Vec<_> = kind.fields().collect();
         let gated = row.gated.iter().map(|(field, scope)| format!("`{field}` ({scope})"));
-        let levelled = row.equivalences.iter().map(|(field, how)| format!("`{field}`: {}", how.says()));
+        let normalized = row.equivalences.iter().map(|(field, how)| format!("`{field}`: {}", how.says()));
         let closed = row.closed.iter().flat_map(|(map, keys)| {
             keys.iter().map(move |(key, default)| format!("`{map}.{key}`: defaults to `{default}`"))
         });
@@ -35,7 +35,7 @@ pub fn reference() -> String {
             code(&row.volatile),
             code(&row.unreadable.iter().map(ToString::to_string).chain(row.secret.iter().cloned()).collect::<Vec<_>>()),
             gated.collect::<Vec<_>>().join(", "),
-            levelled.collect::<Vec<_>>().join("; "),
+            normalized.collect::<Vec<_>>().join("; "),
             closed.collect::<Vec<_>>().join("; "),
         );
     }

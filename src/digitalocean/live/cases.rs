@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt::Write as _};
 use super::{FieldComparison, Live};
 use crate::{
     comparison::Difference,
-    digitalocean::{Certificates, Document, FieldSet, Kind, ResourceKey, UnreadPart},
+    digitalocean::{Certificates, Document, FieldSet, Kind, ResourceKey, observed::UnreadPart},
 };
 use table::{Case, Verdict};
 

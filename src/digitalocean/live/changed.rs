@@ -191,7 +191,7 @@ fn plain(value: &Value) -> Value {
 }
 
 /// Returns true if the change is explained.
-fn is_told(compared: &FieldComparison) -> bool {
+fn is_shown(compared: &FieldComparison) -> bool {
     match compared {
         FieldComparison::Done(found) => !found.differences.is_empty() || !found.doubts.is_empty(),
         FieldComparison::Unknown(_) | FieldComparison::NotReadable | FieldComparison::NoSuchField { .. } => true,
@@ -326,7 +326,7 @@ fn every_change_of_a_field_is_reported_and_accepting_it_settles_it() {
                             unsettled
                                 .insert(format!("{kind} {field}: {at} {what:?} back={is_back}: {}", found.adopted));
                         }
-                        if !is_told(&compared) && reason(kind, field, &change, recorded, running).is_none() {
+                        if !is_shown(&compared) && reason(kind, field, &change, recorded, running).is_none() {
                             let (at, what, key) = (change.path.join("."), change.what, &change.key);
                             untold.insert(format!("{kind} {field}: {at} {what:?} {key:?} back={is_back}"));
                         }
@@ -358,7 +358,7 @@ fn every_change_of_a_leaf_that_is_recorded_by_its_path_is_reported() {
                 let old = ComparedValue { value: &recorded, document: &document };
                 let new = ComparedValue { value: &value, document: &change.document };
                 if plain(&recorded) != plain(&value)
-                    && !is_told(&after.compare(&field, &recorded))
+                    && !is_shown(&after.compare(&field, &recorded))
                     && reason(kind, &field, &change, old, new).is_none()
                 {
                     untold.insert(format!("{kind} {field}: {recorded} {:?}", change.what));
@@ -390,7 +390,7 @@ fn every_change_of_a_key_that_all_items_record_alone_is_reported() {
                 let Resolved::Value(value) = after.resolve(&list, &Value::Null) else { continue };
                 let old = ComparedValue { value: &recorded, document: &document };
                 let new = ComparedValue { value: &value, document: &change.document };
-                if !is_told(&after.compare(&list, &recorded)) && reason(kind, &list, &change, old, new).is_none() {
+                if !is_shown(&after.compare(&list, &recorded)) && reason(kind, &list, &change, old, new).is_none() {
                     untold.insert(format!("{kind} {list}: {key} {recorded}"));
                 }
             }
@@ -452,7 +452,7 @@ fn every_change_of_a_leaf_is_reported_with_any_other_recorded_fields() {
                     let old = ComparedValue { value: &recorded, document: &document };
                     let new = ComparedValue { value: &value, document: &change.document };
                     if plain(&recorded) != plain(&value)
-                        && !is_told(&after.compare(field, &recorded))
+                        && !is_shown(&after.compare(field, &recorded))
                         && reason(kind, field, &change, old, new).is_none()
                     {
                         untold.insert(format!("{kind} {}: {recorded} -> {value}", change.path.join(".")));
@@ -559,7 +559,7 @@ fn a_key_beside_a_recorded_part_that_changes_access_is_told() {
                     for (other, recorded) in others {
                         count += 1;
                         let field = [path.as_slice(), std::slice::from_ref(other)].concat().join(".");
-                        if !is_told(&live(kind, &after).compare(&field, recorded)) {
+                        if !is_shown(&live(kind, &after).compare(&field, recorded)) {
                             untold.insert(format!("{kind} {field}: {key}"));
                         }
                     }

@@ -23,7 +23,8 @@ impl ValueChange {
     }
 }
 
-fn is_true(value: &Value) -> bool {
+/// Returns true if the value is `true`, also as a text.
+pub(super) fn is_true(value: &Value) -> bool {
     text(value).is_some_and(|text| text == "true")
 }
 

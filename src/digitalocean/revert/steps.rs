@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::{
     Allow, Revert, RevertClass, assess,
     assess::{feature_changes, holds_credential, text_at},
+    direction::is_true,
     planned::{ProposedCall, ProposedStep},
 };
 use crate::{
@@ -22,7 +23,6 @@ const COLUMNS: usize = 60;
 /// The steps and the calls of a plan.
 type Steps = (Vec<ProposedStep>, Vec<ProposedCall>);
 
-/// A permitted revert.
 pub(super) struct Permitted<'a> {
     pub(super) revert: &'a Revert<'a>,
     pub(super) record: &'a str,
@@ -391,10 +391,6 @@ fn method(verb: ChangeMethod) -> &'static str {
         ChangeMethod::Patch => "PATCH",
         ChangeMethod::Delete => "DELETE",
     }
-}
-
-fn is_true(value: &Value) -> bool {
-    text(value).is_some_and(|text| text == "true")
 }
 
 fn step(name: &str, step: &'static str, with: Value) -> ProposedStep {

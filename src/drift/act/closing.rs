@@ -65,7 +65,7 @@ impl Executor<'_> {
         self.patch_drift_status(&drift, "closing", status).await?;
         self.context.metrics.resolved(drift.kind, phase, reason);
         let field = &drift.field;
-        info!(record = %self.key, drift = name, %field, phase = phase.name(), reason, "drift resolved");
+        info!(record = %self.key, drift = name, %field, phase = phase.name(), reason = reason.name(), "drift resolved");
         let event = match phase {
             DriftPhase::Accepted => events::DRIFT_ACCEPTED,
             DriftPhase::Reverted => events::DRIFT_REVERTED,

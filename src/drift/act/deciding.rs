@@ -12,7 +12,7 @@ use super::executor::{Executor, is_refusal, params, written};
 use crate::{
     api::{
         Drift, OPERATOR, annotations,
-        conditions::{self, Claim, ConditionStatus, reason},
+        conditions::{self, Claim, ConditionReason, ConditionStatus},
         events,
     },
     drift::shown::brief,
@@ -27,7 +27,7 @@ impl Executor<'_> {
         let claim = Claim {
             kind: conditions::RESOLVED,
             status: ConditionStatus::False,
-            reason: reason::DECISION_REFUSED,
+            reason: ConditionReason::DecisionRefused,
             message,
         };
         self.set_condition(name, "refusing a decision on", claim).await?;
@@ -43,7 +43,7 @@ impl Executor<'_> {
         let claim = Claim {
             kind: conditions::DECISION_APPLIED,
             status: ConditionStatus::False,
-            reason: reason::ALREADY_RESOLVED,
+            reason: ConditionReason::AlreadyResolved,
             message,
         };
         let object = json!({
@@ -56,7 +56,7 @@ impl Executor<'_> {
         // An apply adds a condition to the others.
         let params = PatchParams::apply(OPERATOR).force();
         let written = written(&doing, self.drifts().patch_status(name, &params, &Patch::Apply(object))).await;
-        self.learn(&self.heard(&drift, written)?);
+        self.learn(&self.response(&drift, written)?);
         self.publish(&drift, events::DECISION_REFUSED, "Decide", &note);
         Ok(())
     }
@@ -78,7 +78,7 @@ impl Executor<'_> {
         let claim = Claim {
             kind: conditions::RESOLVED,
             status: ConditionStatus::False,
-            reason: reason::DECISION_WAITING,
+            reason: ConditionReason::DecisionWaiting,
             message,
         };
         self.set_condition(name, "keeping a decision on", claim).await
@@ -100,7 +100,7 @@ impl Executor<'_> {
         });
         let doing = format!("removing the refused decision from Drift {}/{name}", self.key.namespace);
         let written = written(&doing, self.drifts().patch(name, &params(), &Patch::Merge(patch))).await;
-        self.learn(&self.heard(&drift, written)?);
+        self.learn(&self.response(&drift, written)?);
         Ok(())
     }
 }

@@ -61,7 +61,7 @@ impl<'a> Executor<'a> {
         let doing = format!("confirming the decision on Drift {}/{}", self.key.namespace, drift.name);
         let nothing = Patch::Merge(json!({ "metadata": { "resourceVersion": drift.resource_version } }));
         let written = written(&doing, self.drifts().patch(&drift.name, &params(), &nothing)).await;
-        Ok(KnownDrift::of(&self.heard(drift, written)?))
+        Ok(KnownDrift::of(&self.response(drift, written)?))
     }
 
     /// Writes a condition of an open drift.
@@ -79,13 +79,13 @@ impl<'a> Executor<'a> {
         let patch = json!({ "metadata": { "resourceVersion": drift.resource_version }, "status": status });
         let doing = format!("{what} Drift {}/{}", self.key.namespace, drift.name);
         let written = written(&doing, self.drifts().patch_status(&drift.name, &params(), &Patch::Merge(patch))).await;
-        self.learn(&self.heard(drift, written)?);
+        self.learn(&self.response(drift, written)?);
         Ok(())
     }
 
     /// Applies the response to a write. A deleted drift is forgotten: its deletion may have been observed before it was
     /// cached.
-    pub(super) fn heard(&self, drift: &KnownDrift, written: Result<Drift, Error>) -> Result<Drift, Error> {
+    pub(super) fn response(&self, drift: &KnownDrift, written: Result<Drift, Error>) -> Result<Drift, Error> {
         if matches!(written, Err(Error::NotFound { .. })) {
             self.context.index().forget_drift(self.owner, &drift.uid);
         }
@@ -117,14 +117,7 @@ impl<'a> Executor<'a> {
         };
         let publish = |about: ObjectReference, related: Option<ObjectReference>| {
             let note = note.to_owned();
-            self.context.process.events.publish(EventDraft {
-                about,
-                related,
-                is_warning: event.is_warning,
-                reason: event.name,
-                action,
-                note,
-            });
+            self.context.process.events.publish(EventDraft { about, related, event, action, note });
         };
         if self.record.is_some() {
             publish(self.about(), Some(this.clone()));

@@ -70,7 +70,7 @@ impl Executor<'_> {
         let patch = json!({ "metadata": { "resourceVersion": drift.resource_version, "labels": labels } });
         let doing = format!("labelling Drift {}/{name}", self.key.namespace);
         let written = written(&doing, self.drifts().patch(name, &params(), &Patch::Merge(patch))).await;
-        self.learn(&self.heard(&drift, written)?);
+        self.learn(&self.response(&drift, written)?);
         Ok(())
     }
 

@@ -29,13 +29,13 @@ use crate::{
 struct Applied<'a, S> {
     api_version: Cow<'static, str>,
     kind: Cow<'static, str>,
-    metadata: Named<'a>,
+    metadata: StatusMeta<'a>,
     status: &'a S,
 }
 
 /// With the UID, a new object of the same name is not given the old one's status.
 #[derive(Debug, Serialize)]
-struct Named<'a> {
+struct StatusMeta<'a> {
     name: &'a str,
     uid: &'a str,
 }
@@ -67,7 +67,7 @@ impl Executor<'_> {
         let object = Applied {
             api_version: ProvisionedResource::api_version(&()),
             kind: ProvisionedResource::kind(&()),
-            metadata: Named { name: &self.key.name, uid: self.owner },
+            metadata: StatusMeta { name: &self.key.name, uid: self.owner },
             status,
         };
         let doing = format!("writing the status of ProvisionedResource {}", self.key);

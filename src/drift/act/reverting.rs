@@ -13,7 +13,7 @@ use super::executor::{Executor, open_status, with_reason, written};
 use crate::{
     api::{
         OPERATOR, RevertPlan, Saga, SagaPhase,
-        conditions::{self, Claim, ConditionStatus, reason},
+        conditions::{self, Claim, ConditionReason, ConditionStatus},
         drift::{PlannedCall, PlannedStep, awaiting_decision},
         events, labels,
     },
@@ -64,8 +64,8 @@ impl Executor<'_> {
     pub(super) async fn follow(&mut self, name: &str, saga: &str, stuck: Option<String>) -> Result<(), Error> {
         let Some(drift) = self.known(name) else { return Ok(()) };
         let (reason, message) = match stuck {
-            Some(message) => (reason::REVERT_STUCK, message),
-            None => (reason::REVERTING, format!("saga {saga} reverts the live value")),
+            Some(message) => (ConditionReason::RevertStuck, message),
+            None => (ConditionReason::Reverting, format!("saga {saga} reverts the live value")),
         };
         let note = format!("{}: {message}", named(&drift.field));
         let claim = Claim { kind: conditions::RESOLVED, status: ConditionStatus::False, reason, message };
@@ -78,7 +78,7 @@ impl Executor<'_> {
             status.insert("because".to_owned(), json!(because));
         }
         self.patch_drift_status(&drift, "following the revert of", status).await?;
-        let event = if reason == reason::REVERT_STUCK { events::REVERT_STUCK } else { events::REVERTING };
+        let event = if reason == ConditionReason::RevertStuck { events::REVERT_STUCK } else { events::REVERTING };
         self.publish(&drift, event, "Revert", &with_reason(&note, &drift));
         Ok(())
     }
@@ -109,7 +109,7 @@ impl Executor<'_> {
         let claim = Claim {
             kind: conditions::RESOLVED,
             status: ConditionStatus::False,
-            reason: reason::REVERT_FAILED,
+            reason: ConditionReason::RevertFailed,
             message,
         };
         self.set_condition(name, "reporting the failed revert of", claim).await?;

@@ -10,7 +10,7 @@ use super::executor::{Executor, params, with_reason, written};
 use crate::{
     api::{
         Acceptance, AcceptanceMode, DriftPhase, annotations,
-        conditions::{self, Claim, ConditionStatus, reason},
+        conditions::{self, Claim, ConditionReason, ConditionStatus},
         events,
     },
     drift::{
@@ -42,7 +42,7 @@ impl Executor<'_> {
         };
         let message = format!("{field}: {actual} is accepted and stands{end}; {hint}");
         let resolved = resolved(message.clone()).since(since, 1);
-        let standing = standing(ConditionStatus::True, reason::ACCEPTED, message.clone()).since(since, 1);
+        let standing = standing(ConditionStatus::True, ConditionReason::Accepted, message.clone()).since(since, 1);
         let acceptance = Acceptance {
             mode: AcceptanceMode::Standing,
             value: accepted.value,
@@ -53,7 +53,7 @@ impl Executor<'_> {
         };
         let status = json!({
             "phase": DriftPhase::Accepted,
-            "reason": conditions::STANDING,
+            "reason": ConditionReason::Standing,
             "resolvedAt": Time(since),
             "decidedBy": drift.decided_by,
             "because": drift.because,
@@ -63,7 +63,7 @@ impl Executor<'_> {
             "conditions": [resolved, standing],
         });
         self.patch_drift_status(&drift, "accepting", status).await?;
-        self.context.metrics.resolved(drift.kind, DriftPhase::Accepted, reason::ACCEPTED);
+        self.context.metrics.resolved(drift.kind, DriftPhase::Accepted, ConditionReason::Accepted);
         info!(record = %self.key, drift = name, field, "accepted: the acceptance stands on the drift");
         self.publish(&drift, events::DRIFT_ACCEPTED, "Resolve", &with_reason(&message, &drift));
         Ok(())
@@ -99,13 +99,19 @@ impl Executor<'_> {
             // The same decision made again is a new one, and too late.
             Ending::Withdrawn => Some(("decision", json!(""))),
             Ending::InRecord => Some(("acceptance", json!({ "mode": AcceptanceMode::InPlace }))),
-            _ => None,
+            Ending::InManifest
+            | Ending::ManifestChanged
+            | Ending::LiveReturned
+            | Ending::Expired
+            | Ending::Superseded
+            | Ending::Ignored
+            | Ending::RecordGone => None,
         };
         if let (Some(status), Some((key, value))) = (status.as_object_mut(), more) {
             status.insert(key.to_owned(), value);
         }
         self.patch_drift_status(&drift, "ending the acceptance of", status).await?;
-        info!(record = %self.key, drift = name, field, reason = why.reason(), "the acceptance ended");
+        info!(record = %self.key, drift = name, field, reason = why.reason().name(), "the acceptance ended");
         self.publish(&drift, events::ACCEPTANCE_ENDED, "Resolve", &message);
         Ok(())
     }
@@ -120,7 +126,7 @@ impl Executor<'_> {
         let since = drift.transition.unwrap_or_else(|| whole_seconds(Timestamp::now()));
         let conditions: [Condition; 2] = [
             resolved(message.clone()).since(since, 1),
-            standing(ConditionStatus::True, reason::ACCEPTED, message.clone()).since(since, 1),
+            standing(ConditionStatus::True, ConditionReason::Accepted, message.clone()).since(since, 1),
         ];
         let status = json!({
             "acceptance": { "until": until.map(Time), "untilRequested": drift.accept_until },
@@ -152,16 +158,16 @@ impl Executor<'_> {
         let patch = json!({ "metadata": { "resourceVersion": drift.resource_version, "annotations": restored } });
         let doing = format!("restoring the decision on Drift {}/{name}", self.key.namespace);
         let written = written(&doing, self.drifts().patch(name, &params(), &Patch::Merge(patch))).await;
-        self.learn(&self.heard(&drift, written)?);
+        self.learn(&self.response(&drift, written)?);
         Ok(())
     }
 }
 
 fn resolved(message: String) -> Claim {
-    Claim { kind: conditions::RESOLVED, status: ConditionStatus::True, reason: reason::ACCEPTED, message }
+    Claim { kind: conditions::RESOLVED, status: ConditionStatus::True, reason: ConditionReason::Accepted, message }
 }
 
-fn standing(status: ConditionStatus, reason: &'static str, message: String) -> Claim {
+fn standing(status: ConditionStatus, reason: ConditionReason, message: String) -> Claim {
     Claim { kind: conditions::STANDING, status, reason, message }
 }
 

@@ -10,7 +10,7 @@ use super::*;
 use crate::{
     api::{
         Drift, ProvisionedResource, ProvisionedResourceStatus, annotations,
-        conditions::{self, reason},
+        conditions::{self, ConditionReason},
         labels,
     },
     drift::{
@@ -201,7 +201,7 @@ async fn a_value_that_the_api_server_refuses_holds_up_no_other_decision() {
         );
         // The refused one shows the reason of its wait, and does not end as accepted.
         let [said] = &world.bodies("PATCH drifts/d-bad/status")[..] else { panic!("one write") };
-        assert_eq!(said["status"]["reason"], reason::DECISION_WAITING, "{reason}");
+        assert_eq!(said["status"]["reason"], ConditionReason::DecisionWaiting.name(), "{reason}");
         for field in ["a", "b", "c"] {
             let [closed] = &world.bodies(&format!("PATCH drifts/d-{field}/status"))[..] else { panic!("one write") };
             assert_eq!(closed["status"]["phase"], "Accepted");

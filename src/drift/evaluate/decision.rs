@@ -12,7 +12,6 @@ use crate::{
 pub(super) enum Decision<'d> {
     /// Accept the value that the drift shows, or the named one.
     Accept(&'d str),
-    /// Revert it.
     Revert(RevertRequest),
 }
 

@@ -100,7 +100,7 @@ fn a_decision_that_cannot_be_carried_out_yet_says_once_why_it_waits() {
     world.annotate("tags-1", "true");
     world.swept = Swept::Nothing;
     let writes = world.settle();
-    assert!(waiting(&writes).contains(INVENTORY_STALE), "{writes:?}");
+    assert!(waiting(&writes).contains(ConditionReason::InventoryStale.name()), "{writes:?}");
     // The field is unknown at the moment.
     world.live.as_mut().unwrap().as_object_mut().unwrap().remove("tags");
     world.sweep();
@@ -173,7 +173,7 @@ fn a_decision_on_a_value_recorded_meanwhile_is_accepted_with_any_addition_of_the
 
 #[test]
 fn what_is_left_out_of_one_part_of_a_value_stays_out_of_what_is_adopted() {
-    let key = ResourceKey { kind: Kind::named("KubernetesCluster").unwrap(), id: "1".into() };
+    let key = ResourceKey::new(Kind::named("KubernetesCluster").unwrap(), "1");
     let pool = |count: u32, size: &str, tags: Value| json!({"name": "a", "count": count, "auto_scale": true, "size": size, "tags": tags});
     let live = pool(4, "s-2", json!(["k8s", "k8s:x", "blue"]));
     let live = Live::parse(&key, &json!({"id": "1", "node_pools": [live]}).to_string()).unwrap();

@@ -98,7 +98,7 @@ impl RecordWorld {
     }
 
     pub(super) fn plan_of(&self, reading: ReadSource<'_>) -> DriftPlan {
-        let key = ResourceKey { kind: Kind::named("Droplet").unwrap(), id: "1".into() };
+        let key = ResourceKey::new(Kind::named("Droplet").unwrap(), "1");
         let is_fresh = matches!(reading, ReadSource::Fresh { .. });
         let observed = if is_fresh { Swept::Live(self.live.clone()) } else { self.swept.clone() };
         let live = match &observed {
@@ -106,7 +106,7 @@ impl RecordWorld {
             Swept::Live(None) | Swept::Nothing => None,
         };
         let seen = match (&observed, &live) {
-            (Swept::Nothing, _) => Seen::Unknown((INVENTORY_STALE, "too old")),
+            (Swept::Nothing, _) => Seen::Unknown((ConditionReason::InventoryStale, "too old")),
             (Swept::Live(_), None) => Seen::Gone,
             (Swept::Live(_), Some(live)) => Seen::Present(live),
         };

@@ -50,7 +50,7 @@ fn said(situation: &Situation, drifts: &[Drift]) -> ProvisionedResourceStatus {
 }
 
 fn condition<'s>(status: &'s ProvisionedResourceStatus, kind: &str) -> (&'s str, &'s str, &'s str) {
-    let condition = status.conditions.iter().find(|condition| condition.type_ == kind).unwrap();
+    let condition = conditions::find(&status.conditions, kind).unwrap();
     (&condition.status, &condition.reason, &condition.message)
 }
 
@@ -253,7 +253,7 @@ fn the_names_of_certificates_stay_while_nothing_is_compared() {
     let names = |status: ProvisionedResourceStatus| status.certificates.into_iter().collect::<Vec<_>>();
     let stored = json!({ "certificates": { "id-1": "web" } });
     let known = vec![("id-1".to_owned(), "web".to_owned())];
-    let unknown = Situation::Unknown("InventoryStale", "too old".to_owned());
+    let unknown = Situation::Unknown(ConditionReason::InventoryStale, "too old".to_owned());
     assert_eq!(names(status(&entry(&stored, &[]), &unknown, None, LATER)), known);
     let certificates = known.iter().cloned().collect();
     let compared = |certificates| Situation::Compared(Compared { certificates, ..compared() });

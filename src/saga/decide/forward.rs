@@ -2,7 +2,7 @@
 
 use crate::{
     api::{
-        conditions::reason,
+        conditions::ConditionReason,
         saga::{ErrorKind, SagaKind, StepError, StepState, StepStatus},
     },
     digitalocean::ActionState,
@@ -36,7 +36,12 @@ pub(super) fn forward(view: &SagaView<'_>) -> Command {
             }
             Command::Prepare(index)
         }
-        _ => running(view, index, entry, ordered),
+        StepState::Running
+        | StepState::Done
+        | StepState::Skipped
+        | StepState::Undoing
+        | StepState::Undone
+        | StepState::Left => running(view, index, entry, ordered),
     }
 }
 
@@ -111,7 +116,10 @@ fn failed(view: &SagaView<'_>, index: usize, entry: &StepStatus) -> Command {
              arcadia.cloud/resolve=retry, \
              skip or abandon"
         );
-        return Command::Note(Event::Stick { why: Why { reason: reason::SEVERAL_CANDIDATES, message }, stop: None });
+        return Command::Note(Event::Stick {
+            why: Why { reason: ConditionReason::SeveralCandidates, message },
+            stop: None,
+        });
     }
     let is_irreversible = view.ordered(index).is_some_and(|ordered| ordered.irreversible.is_some());
     if is_irreversible && matches!(kind, Some(ErrorKind::Timeout | ErrorKind::Doubt)) {
@@ -119,8 +127,8 @@ fn failed(view: &SagaView<'_>, index: usize, entry: &StepStatus) -> Command {
             "{message}; it may be done and cannot be undone; inspect it and annotate the saga with \
              arcadia.cloud/resolve=retry, skip or abandon"
         );
-        return Command::Note(Event::Stick { why: Why { reason: reason::IRREVERSIBLE, message }, stop: None });
+        return Command::Note(Event::Stick { why: Why { reason: ConditionReason::Irreversible, message }, stop: None });
     }
-    let reason = if kind == Some(ErrorKind::Timeout) { reason::TIMED_OUT } else { reason::STEP_FAILED };
+    let reason = if kind == Some(ErrorKind::Timeout) { ConditionReason::TimedOut } else { ConditionReason::StepFailed };
     Command::Note(view.turn_back(Stop { why: Why { reason, message }, request: None }))
 }

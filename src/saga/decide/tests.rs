@@ -120,7 +120,7 @@ impl Story {
     }
 
     /// Executes the command that makes the saga stuck, and returns the reason.
-    fn stick(&mut self) -> &'static str {
+    fn stick(&mut self) -> ConditionReason {
         let Command::Note(Event::Stick { why, stop }) = self.next() else { panic!("{:?}", self.next()) };
         self.write(Event::Stick { why: why.clone(), stop });
         why.reason
@@ -187,7 +187,7 @@ fn a_step_that_a_person_skips_is_skipped_even_if_it_never_started() {
     let mut story = Story::started(&deletes(&["a", "b"]));
     story.complete(0);
     story.spec.cancel_requested = true;
-    assert_eq!(story.stick(), reason::IRREVERSIBLE);
+    assert_eq!(story.stick(), ConditionReason::Irreversible);
     story.resolve("skip", Choice::Skip);
     assert_eq!(story.status.steps[1].state, StepState::Skipped);
     assert_eq!(story.next(), Command::Note(Event::Finish { is_rollback_kind: false }));
@@ -198,19 +198,19 @@ fn a_person_overrules_the_stop_request_and_nothing_else() {
     let mut story = Story::started(&deletes(&["a", "b", "c"]));
     story.begin(0);
     story.write(StepEvent::Fail { error: error(ErrorKind::Ambiguous, "several") }.of(0));
-    assert_eq!(story.stick(), reason::SEVERAL_CANDIDATES);
+    assert_eq!(story.stick(), ConditionReason::SeveralCandidates);
     story.resolve("skip", Choice::Skip);
     assert_eq!(story.status.overruled, []);
     story.complete(1);
 
     story.spec.cancel_requested = true;
-    assert_eq!(story.stick(), reason::IRREVERSIBLE);
+    assert_eq!(story.stick(), ConditionReason::Irreversible);
     story.resolve("retry", Choice::Retry);
     assert_eq!(story.status.overruled, [StopReason::Cancelled]);
     assert_eq!(story.next(), Command::Prepare(2));
 
     story.is_deleting = true;
-    assert_eq!(story.stick(), reason::IRREVERSIBLE, "a person did not decide on that");
+    assert_eq!(story.stick(), ConditionReason::Irreversible, "a person did not decide on that");
 }
 
 #[test]
@@ -219,7 +219,7 @@ fn an_adoption_does_not_overrule_a_cancellation() {
     story.begin(0);
     story.spec.cancel_requested = true;
     story.write(StepEvent::Fail { error: error(ErrorKind::Timeout, "no answer") }.of(0));
-    assert_eq!(story.stick(), reason::IRREVERSIBLE, "it may have been done");
+    assert_eq!(story.stick(), ConditionReason::Irreversible, "it may have been done");
     story.resolve("retry", Choice::Retry);
     assert_eq!(story.status.overruled, []);
 }
@@ -229,7 +229,7 @@ fn undoing_is_recorded_before_each_call_and_times_out() {
     let mut story = Story::started(&json!([{"name": "label", "step": "TagResource", "timeoutSeconds": 100,
                                           "with": {"tag": "a", "droplet_provider_id": "1"}}]));
     story.complete(0);
-    story.write(Event::RollBack { why: Why { reason: reason::CANCELLED, message: "cancelled".to_owned() } });
+    story.write(Event::RollBack { why: Why { reason: ConditionReason::Cancelled, message: "cancelled".to_owned() } });
     let undo = |counts| Command::Intend(StepEvent::Undo { counts }.of(0));
     assert_eq!(story.next(), undo(true));
     story.write(StepEvent::Undo { counts: true }.of(0));
@@ -253,7 +253,7 @@ fn undoing_is_recorded_before_each_call_and_times_out() {
     assert_eq!(story.next(), undo(false), "it was not looked up since: it is undone once more");
     story.write(StepEvent::Undo { counts: false }.of(0));
     let StepOutcome::Note(Event::Stick { why, .. }) = not_yet(&story, 0) else { panic!("{:?}", not_yet(&story, 0)) };
-    assert_eq!(why.reason, reason::UNDO_FAILED);
+    assert_eq!(why.reason, ConditionReason::UndoFailed);
     assert!(why.message.contains("not done within 200 s; last: the droplet is locked"), "{}", why.message);
     story.write(StepEvent::AwaitUndo { action: ActionId::new(7).unwrap() }.of(0));
     story.stick();
@@ -321,7 +321,7 @@ fn a_saga_that_undoes_another_can_be_paused_and_stopped() {
     story.write(Event::Unsuspend);
 
     story.spec.cancel_requested = true;
-    assert_eq!(story.stick(), reason::CANCELLED);
+    assert_eq!(story.stick(), ConditionReason::Cancelled);
     story.resolve("retry", Choice::Retry);
     assert_eq!(story.next(), Command::Intend(StepEvent::Undo { counts: true }.of(0)));
 }

@@ -192,7 +192,6 @@ impl Step for HttpRequest {
     }
 }
 
-/// One call.
 struct ServiceCall<'a> {
     url: &'a ServiceUrl,
     method: Method,
@@ -200,7 +199,6 @@ struct ServiceCall<'a> {
     headers_from: &'a SecretHeaders,
 }
 
-/// The body.
 enum Body<'a> {
     Json(&'a Value),
     Raw(Vec<u8>),

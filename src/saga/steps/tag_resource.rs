@@ -53,7 +53,7 @@ impl Step for TagResource {
     type Before = Before;
 
     async fn before(&self, context: &StepContext<'_>, parameters: &Parameters) -> Result<Before, Failure> {
-        match parameters.look(context).await? {
+        match parameters.read(context).await? {
             TagState::Gone => Err(parameters.target.gone()),
             TagState::Untagged => Ok(Before { lacked_it: true }),
             TagState::Tagged(_) => Ok(Before { lacked_it: false }),
@@ -68,7 +68,7 @@ impl Step for TagResource {
     ) -> Result<Progress<NoOutput>, Failure> {
         let Parameters { tag, target } = parameters;
         if !before.lacked_it {
-            match parameters.look(context).await? {
+            match parameters.read(context).await? {
                 TagState::Gone => return Err(target.gone()),
                 TagState::Tagged(_) => return Ok(Progress::Done(NoOutput {})),
                 TagState::Untagged => {}
@@ -87,7 +87,7 @@ impl Step for TagResource {
         parameters: &Parameters,
         _: &Before,
     ) -> Result<Lookup<NoOutput>, Failure> {
-        Ok(match parameters.look(context).await? {
+        Ok(match parameters.read(context).await? {
             TagState::Tagged(_) => Lookup::One(Progress::Done(NoOutput {})),
             TagState::Gone | TagState::Untagged => Lookup::Converges,
         })
@@ -100,7 +100,7 @@ impl Step for TagResource {
         before: &Before,
         output: Option<&NoOutput>,
     ) -> Result<Undo, Failure> {
-        match parameters.look(context).await? {
+        match parameters.read(context).await? {
             TagState::Tagged(spelled) if before.lacked_it => {
                 tagging::take_off(context, &parameters.target, &spelled).await?;
                 Ok(Undo::Done)
@@ -121,7 +121,7 @@ impl TryFrom<RawTagParameters> for Parameters {
 }
 
 impl Parameters {
-    async fn look(&self, context: &StepContext<'_>) -> Result<TagState, Failure> {
-        tagging::look(context, &self.target, &self.tag).await
+    async fn read(&self, context: &StepContext<'_>) -> Result<TagState, Failure> {
+        tagging::read(context, &self.target, &self.tag).await
     }
 }

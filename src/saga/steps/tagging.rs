@@ -110,7 +110,7 @@ impl TaggedKind {
 }
 
 /// Reads the state of a tag on a resource. Case is ignored.
-pub(super) async fn look(context: &StepContext<'_>, target: &TaggedResource, tag: &str) -> Result<TagState, Failure> {
+pub(super) async fn read(context: &StepContext<'_>, target: &TaggedResource, tag: &str) -> Result<TagState, Failure> {
     let document = context.cloud.fetch(target.path(), target.kind.envelope(), &[]).await?;
     let Some(document) = document else { return Ok(TagState::Gone) };
     let tags = match document.get("tags") {
@@ -141,7 +141,7 @@ pub(super) async fn put_on(context: &StepContext<'_>, target: &TaggedResource, t
         return Ok(true);
     }
     // The tag or the resource does not exist, or was just deleted.
-    Err(match look(context, target, tag).await? {
+    Err(match read(context, target, tag).await? {
         TagState::Gone => target.gone(),
         _ => Failure::Transient(format!("the cloud does not know the tag {tag}")),
     })

@@ -12,7 +12,7 @@ mod tags;
 mod waiting;
 mod world;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use digitalocean_simulator::{Effect, Fault};
 use futures::future::join_all;
@@ -33,6 +33,18 @@ use crate::{
 /// The maximum number of worlds at once, in all tests together: each uses a dozen file descriptors, and a process may
 /// have only a thousand.
 static WORLDS: Semaphore = Semaphore::const_new(48);
+
+#[test]
+fn each_step_in_the_reference_of_reverts_exists() {
+    let reference = crate::digitalocean::revert::reference();
+    let rows = reference.lines().filter(|line| line.starts_with("| `"));
+    let steps: BTreeSet<&str> = rows
+        .flat_map(|row| row.trim_end_matches(" |").rsplit('|').next().unwrap().split('`').skip(1).step_by(2))
+        .collect();
+    assert!(steps.contains("UpdateResource"), "{steps:?}");
+    let unknown: Vec<_> = steps.into_iter().filter(|step| named(step).is_none()).collect();
+    assert_eq!(unknown, [""; 0]);
+}
 
 /// A row with its setup. A holder of one trial must not wait for another.
 struct Trial {

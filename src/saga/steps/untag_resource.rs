@@ -52,7 +52,7 @@ impl Step for UntagResource {
     type Before = Before;
 
     async fn before(&self, context: &StepContext<'_>, parameters: &Parameters) -> Result<Before, Failure> {
-        match parameters.look(context).await? {
+        match parameters.read(context).await? {
             TagState::Gone => Err(parameters.target.gone()),
             TagState::Untagged => Ok(Before { had: None }),
             TagState::Tagged(spelled) => Ok(Before { had: Some(spelled) }),
@@ -68,7 +68,7 @@ impl Step for UntagResource {
         let target = &parameters.target;
         match &before.had {
             Some(spelled) => tagging::take_off(context, target, spelled).await?,
-            None => match parameters.look(context).await? {
+            None => match parameters.read(context).await? {
                 TagState::Gone => return Err(target.gone()),
                 TagState::Untagged => {}
                 TagState::Tagged(spelled) => tagging::take_off(context, target, &spelled).await?,
@@ -83,7 +83,7 @@ impl Step for UntagResource {
         parameters: &Parameters,
         _: &Before,
     ) -> Result<Lookup<NoOutput>, Failure> {
-        Ok(match parameters.look(context).await? {
+        Ok(match parameters.read(context).await? {
             TagState::Untagged => Lookup::One(Progress::Done(NoOutput {})),
             TagState::Gone | TagState::Tagged(_) => Lookup::Converges,
         })
@@ -96,7 +96,7 @@ impl Step for UntagResource {
         before: &Before,
         output: Option<&NoOutput>,
     ) -> Result<Undo, Failure> {
-        match (parameters.look(context).await?, &before.had) {
+        match (parameters.read(context).await?, &before.had) {
             (TagState::Untagged, Some(tag)) => {
                 let is_on = tagging::put_on(context, &parameters.target, tag).await?;
                 Ok(if is_on { Undo::Done } else { Undo::not_yet(SOON) })
@@ -117,7 +117,7 @@ impl TryFrom<RawUntagParameters> for Parameters {
 }
 
 impl Parameters {
-    async fn look(&self, context: &StepContext<'_>) -> Result<TagState, Failure> {
-        tagging::look(context, &self.target, &self.tag).await
+    async fn read(&self, context: &StepContext<'_>) -> Result<TagState, Failure> {
+        tagging::read(context, &self.target, &self.tag).await
     }
 }

@@ -12,10 +12,7 @@ pub(super) enum Job {
     /// Read and parse all pages of the droplet lists.
     List,
     /// Read and parse all pages of the records of a namespace.
-    ListRecords {
-        /// The namespace.
-        namespace: String,
-    },
+    ListRecords { namespace: String },
     /// Write the status of records, by server-side apply.
     WriteStatuses {
         /// The number of the first record.
@@ -94,7 +91,6 @@ pub(super) enum SagaJob {
     Prepare(Vec<Batch>),
     /// Write the journals of sagas from the first write to the last, with the concurrency of the operator.
     CarryOn {
-        /// The batch.
         batch: Batch,
         /// The number of the first saga.
         from: u32,
@@ -105,7 +101,6 @@ pub(super) enum SagaJob {
     },
     /// Create sagas at a steady rate and write the journal of each, with the calls of its steps.
     Order {
-        /// The batch.
         batch: Batch,
         /// The number of sagas.
         count: u32,

@@ -155,7 +155,6 @@ struct How {
     operator: Option<PathBuf>,
 }
 
-/// Runs a benchmark.
 pub(crate) fn run(benchmark: Benchmark) -> Result<(), Error> {
     let (program, arguments) = benchmark.of_release();
     let runtime = || Runtime::new().map_err(Error::system("start the benchmark"));

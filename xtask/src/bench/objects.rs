@@ -47,7 +47,6 @@ fn api(client: &Client, namespace: &str, kind: &str, plural: &str) -> Api<Dynami
     Api::namespaced_with(client.clone(), namespace, &ApiResource::from_gvk_with_plural(&kind, plural))
 }
 
-/// Creates an object.
 pub(super) async fn create(api: &Api<DynamicObject>, object: Value) -> Result<(), Error> {
     let object = serde_json::from_value(object).map_err(failed("write an object"))?;
     api.create(&PostParams::default(), &object).await.map(drop).map_err(failed("create an object"))
@@ -106,9 +105,7 @@ pub(super) fn saga(name: &str, spec: &Value) -> Value {
 /// A record of which a floor writes the status and drifts.
 #[derive(Clone, Debug)]
 pub(super) struct Target {
-    /// Its name.
     pub(super) name: String,
-    /// Its UID.
     pub(super) uid: String,
 }
 

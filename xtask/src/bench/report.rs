@@ -22,14 +22,12 @@ pub(crate) struct Report {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Subject {
-    /// Sweeps.
     Sweep {
         /// The number of droplets, all recorded.
         resources: u32,
         /// The interval of sweeps.
         sync_interval_seconds: u64,
     },
-    /// Reverts.
     Reverts {
         /// The number of drifts that are reverted.
         reverts: u32,
@@ -55,7 +53,6 @@ pub(super) enum Subject {
         /// The length of the soak, in seconds.
         seconds: u64,
     },
-    /// Sagas.
     Sagas {
         /// The number of sagas in each phase.
         sagas: u32,

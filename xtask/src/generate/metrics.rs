@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use arcadia_operator::{
-    api::{DriftPhase, SagaKind, SagaPhase},
+    api::{DriftPhase, SagaKind, SagaPhase, conditions::ConditionReason},
     digitalocean::{self, Kind, SnapshotInfo, Usage},
     drift,
     drift::{
@@ -69,7 +69,7 @@ fn scrape_of_everything() -> Result<String, Error> {
     let kind = Kind::named("Droplet").ok_or_else(|| generation_failed("there is no kind Droplet"))?;
     let drifts = drift::metrics::DriftMetrics::default();
     drifts.opened(kind);
-    drifts.resolved(kind, DriftPhase::Stale, "LiveReturned");
+    drifts.resolved(kind, DriftPhase::Stale, ConditionReason::LiveReturned);
     drifts.reconciled(Duration::ZERO, "ok");
     drifts.synced(kind, Duration::ZERO, "ok");
     let sagas = saga::metrics::SagaMetrics::default();

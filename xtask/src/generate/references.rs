@@ -6,7 +6,7 @@ use std::path::Path;
 use arcadia_operator::{
     api::{
         self, AcceptPolicy, DriftPhase, SagaKind, SagaPhase, annotations,
-        conditions::{self, reason},
+        conditions::{self, REASONS},
         events, labels,
         saga::StepState,
         terms::Term,
@@ -48,7 +48,7 @@ pub(super) fn files() -> Result<Vec<Generated>, Error> {
                 ("conditions of a record", conditions_of("record")),
                 ("conditions of a drift", conditions_of("drift")),
                 ("conditions of a saga", conditions_of("saga")),
-                ("reasons", terms("reason", reason::ALL)),
+                ("reasons", terms("reason", REASONS)),
             ],
         )?,
         page(

@@ -84,19 +84,19 @@ impl World {
         self.inventory.sync(self.kind, wanted.collect::<Vec<_>>()).await.unwrap()
     }
 
-    fn look(&self, id: &str) -> Document {
-        match self.inventory.look(&ResourceKey::new(self.kind, id), DAY) {
+    fn get(&self, id: &str) -> Document {
+        match self.inventory.get(&ResourceKey::new(self.kind, id), DAY) {
             Observation::Present(document) => document,
             other => panic!("{other:?}"),
         }
     }
 
     fn json(&self, id: &str) -> Value {
-        serde_json::from_str(&self.look(id).json).unwrap()
+        serde_json::from_str(&self.get(id).json).unwrap()
     }
 
     fn unread(&self, id: &str) -> Vec<(String, String)> {
-        self.look(id).unread.iter().map(|unread| (unread.path.to_string(), unread.why.to_string())).collect()
+        self.get(id).unread.iter().map(|unread| (unread.path.to_string(), unread.why.to_string())).collect()
     }
 
     fn unread_paths(&self, id: &str) -> Vec<String> {
@@ -126,10 +126,10 @@ async fn a_document_is_the_merge_of_what_the_list_and_a_get_say() {
         "project_id": "p", "vpcs": [{"vpc_uuid": "a", "gateway_ip": "1", "default_gateway": true}],
     }));
     assert_eq!((world.json(ONE), world.unread(ONE)), (merged.clone(), vec![]));
-    assert!(!world.look(ONE).is_confirmed, "only one list shows the project");
+    assert!(!world.get(ONE).is_confirmed, "only one list shows the project");
     let changes = world.sync(&[(ONE, fields)]).await;
     assert_eq!((changes.changed.len(), changes.confirmed), (0, 1));
-    assert!(world.look(ONE).is_confirmed);
+    assert!(world.get(ONE).is_confirmed);
     // A direct request keeps the parts that only the list has.
     world.inventory.fetch(&ResourceKey::new(world.kind, ONE), DAY).await;
     assert_eq!((world.json(ONE), world.unread(ONE)), (merged, vec![]));
@@ -160,7 +160,7 @@ async fn a_field_that_is_recorded_later_is_unknown_until_it_is_read() {
     assert!(world.inventory.expect(&key, firewall));
     assert_eq!(world.unread_paths(ONE), ["firewall"]);
     assert!(world.inventory.is_incomplete(&key) && !world.inventory.take_from_list(&key, firewall));
-    world.inventory.first_look(&key, firewall).await;
+    world.inventory.first_read(&key, firewall).await;
     assert_eq!((world.unread(ONE), world.json(ONE)["firewall"].clone()), (vec![], json!({"deny": []})));
     assert!(!world.inventory.is_incomplete(&key) && !world.inventory.expect(&key, firewall));
 }
@@ -171,7 +171,7 @@ async fn a_get_alone_does_not_know_what_only_lists_show() {
     let key = ResourceKey::new(world.kind, "mine");
     world.single(&json!({"name": "mine", "region": "fra1", "created_at": "x", "storage_usage_bytes": 1,
         "storage_usage_bytes_updated_at": "x"}));
-    world.inventory.first_look(&key, FieldSet::of(world.kind, ["subscription_tier_slug"])).await;
+    world.inventory.first_read(&key, FieldSet::of(world.kind, ["subscription_tier_slug"])).await;
     assert_eq!(world.unread_paths("mine"), ["subscription"]);
     world.list(&[json!({"name": "mine", "region": "fra1", "subscription": {"tier": {"slug": "basic"}}})]);
     world.sync(&[("mine", &["subscription_tier_slug"])]).await;
@@ -213,7 +213,7 @@ async fn the_rules_of_a_database_come_from_their_own_path_and_their_lack_is_unkn
     tokio::time::sleep(Duration::from_millis(300)).await;
     world.sync(rules).await;
     let key = ResourceKey::new(world.kind, ONE);
-    let Observation::Present(document) = world.inventory.look(&key, Duration::from_millis(250)) else { panic!() };
+    let Observation::Present(document) = world.inventory.get(&key, Duration::from_millis(250)) else { panic!() };
     assert!(document.unread.iter().any(|unread| unread.path.to_string() == "rules"), "{document:?}");
     assert!(!document.json.contains("rules"), "{document:?}");
     let (expired, _) = world.inventory.expire(world.kind, Duration::from_millis(250));
@@ -326,17 +326,17 @@ async fn certificates_are_listed_once_for_those_who_record_them() {
     let listed = |id: &str| json!({"certificates": [{"id": id, "name": "web"}], "meta": {"total": 1}});
     world.set("/v2/certificates", listed("c1"));
     world.sync(&[(ONE, &["name"])]).await;
-    assert_eq!((world.calls("/v2/certificates"), world.look(ONE).certificates), (0, None));
+    assert_eq!((world.calls("/v2/certificates"), world.get(ONE).certificates), (0, None));
     for _ in 0..2 {
         world.sync(&[(ONE, &["forwarding_rules"])]).await;
     }
     assert_eq!(world.calls("/v2/certificates"), 1);
-    assert_eq!(world.look(ONE).certificates.unwrap().name_of("c1"), Some("web"));
+    assert_eq!(world.get(ONE).certificates.unwrap().name_of("c1"), Some("web"));
     let refused = World::of("LoadBalancer").await;
     refused.list(&[balancer]);
     refused.forbid("/v2/certificates");
     refused.sync(&[(ONE, &["forwarding_rules"])]).await;
-    let document = refused.look(ONE);
+    let document = refused.get(ONE);
     assert_eq!(document.certificates, None);
     assert!(document.no_certificates.unwrap().contains("certificate:read"));
 }
@@ -357,7 +357,7 @@ async fn an_absent_nested_key_is_unknown_unless_the_token_has_its_scope() {
         for _ in 0..2 {
             world.sync(&[(ONE, &["inbound_rules"])]).await;
         }
-        let live = Live::of(&ResourceKey::new(world.kind, ONE), &world.look(ONE)).unwrap();
+        let live = Live::of(&ResourceKey::new(world.kind, ONE), &world.get(ONE)).unwrap();
         let FieldComparison::Done(compared) = live.compare("inbound_rules", &recorded) else { panic!() };
         assert_eq!(
             (compared.differences.is_empty(), compared.doubts.is_empty()),
@@ -382,42 +382,42 @@ async fn a_changed_row_is_confirmed_by_a_get_or_by_the_next_list() {
     let recorded: &[(&str, &[&str])] = &[("mine", &["region"])];
     world.list(&[row("fra1", 1)]);
     world.sync(recorded).await;
-    assert!(!world.look("mine").is_confirmed, "one list");
+    assert!(!world.get("mine").is_confirmed, "one list");
     let changes = world.sync(recorded).await;
     assert_eq!((changes.changed.len(), changes.confirmed), (0, 1));
-    assert!(world.look("mine").is_confirmed, "two lists");
+    assert!(world.get("mine").is_confirmed, "two lists");
     // A change by the cloud does not withdraw the confirmation.
     world.list(&[row("fra1", 2)]);
     world.sync(recorded).await;
-    assert!(world.look("mine").is_confirmed);
+    assert!(world.get("mine").is_confirmed);
     world.list(&[row("nyc3", 2)]);
     world.sync(recorded).await;
-    assert!(!world.look("mine").is_confirmed);
+    assert!(!world.get("mine").is_confirmed);
     world.single(&json!({"name": "mine", "region": "nyc3", "storage_usage_bytes": 3}));
     world.inventory.fetch(&ResourceKey::new(world.kind, "mine"), DAY).await;
-    assert!(world.look("mine").is_confirmed, "a direct question");
+    assert!(world.get("mine").is_confirmed, "a direct question");
     // The next list agrees, except for parts that only it shows.
     assert_eq!(world.sync(recorded).await.confirmed, 0);
-    assert!(world.look("mine").is_confirmed);
+    assert!(world.get("mine").is_confirmed);
     // A list that is unchanged since before the GET is no news: the GET counts.
     world.single(&json!({"name": "mine", "region": "ams3"}));
     world.fetch("mine", DAY).await;
     for _ in 0..2 {
         assert_eq!(world.sync(recorded).await.changed.len(), 0);
-        assert_eq!((world.json("mine")["region"].as_str(), world.look("mine").is_confirmed), (Some("ams3"), true));
+        assert_eq!((world.json("mine")["region"].as_str(), world.get("mine").is_confirmed), (Some("ams3"), true));
     }
     // Once the GET is too old, it is unknown which of them is right.
     let key = ResourceKey::new(world.kind, "mine");
     tokio::time::sleep(Duration::from_millis(60)).await;
     world.sync(recorded).await;
-    let Observation::Present(document) = world.inventory.look(&key, Duration::from_millis(50)) else { panic!() };
+    let Observation::Present(document) = world.inventory.get(&key, Duration::from_millis(50)) else { panic!() };
     assert!(document.json.contains("nyc3") && !document.is_confirmed, "{document:?}");
     let (expired, _) = world.inventory.expire(world.kind, Duration::from_millis(50));
     assert_eq!(expired, ["mine".into()]);
     // A list with a third value is news.
     world.list(&[row("lon1", 2)]);
     world.sync(recorded).await;
-    assert_eq!((world.json("mine")["region"].as_str(), world.look("mine").is_confirmed), (Some("lon1"), false));
+    assert_eq!((world.json("mine")["region"].as_str(), world.get("mine").is_confirmed), (Some("lon1"), false));
 }
 
 #[tokio::test]
@@ -437,7 +437,7 @@ async fn a_fresh_read_leaves_unknown_what_could_not_be_read_just_now() {
     let why = &fresh.unread.iter().find(|unread| unread.path.to_string() == "rules").unwrap().why;
     assert!(why.contains("403"), "{why}");
     // The inventory keeps it for a while.
-    assert!(!is_unread(&world.look(ONE)));
+    assert!(!is_unread(&world.get(ONE)));
 }
 
 #[tokio::test]
@@ -452,15 +452,15 @@ async fn what_only_lists_show_counts_in_a_fresh_read_where_two_lists_say_it_and_
     listed("basic");
     world.sync(recorded).await;
     assert!(is_unread(&world.fetch("mine", DAY).await), "one list alone");
-    assert!(!is_unread(&world.look("mine")), "which is enough where nothing differs");
+    assert!(!is_unread(&world.get("mine")), "which is enough where nothing differs");
     world.sync(recorded).await;
     assert!(!is_unread(&world.fetch("mine", DAY).await), "two lists");
     listed("professional");
     world.sync(recorded).await;
-    assert!(!world.look("mine").is_confirmed);
+    assert!(!world.get("mine").is_confirmed);
     assert!(is_unread(&world.fetch("mine", DAY).await), "it changed in one list");
     world.sync(recorded).await;
-    assert!(world.look("mine").is_confirmed);
+    assert!(world.get("mine").is_confirmed);
     assert!(!is_unread(&world.fetch("mine", DAY).await));
     tokio::time::sleep(Duration::from_millis(60)).await;
     assert!(is_unread(&world.fetch("mine", Duration::from_millis(50)).await), "too old");
@@ -480,21 +480,21 @@ async fn a_list_of_parts_that_changed_is_confirmed_by_the_part_itself_or_by_the_
     policies(20);
     world.sync(recorded).await;
     world.sync(recorded).await;
-    assert!(world.look("1").is_confirmed);
+    assert!(world.get("1").is_confirmed);
     policies(4);
     world.sync(recorded).await;
-    assert!(!world.look("1").is_confirmed, "the row of the droplet is the same, its policy is not");
+    assert!(!world.get("1").is_confirmed, "the row of the droplet is the same, its policy is not");
     assert_eq!(world.sync(recorded).await.confirmed, 1);
-    assert!(world.look("1").is_confirmed, "two lists of policies");
+    assert!(world.get("1").is_confirmed, "two lists of policies");
     policies(8);
     world.sync(recorded).await;
     world.set("/v2/droplets/1/backups/policy", json!({"policy": part(8)}));
     world.fetch("1", DAY).await;
-    assert!(world.look("1").is_confirmed, "the policy itself");
+    assert!(world.get("1").is_confirmed, "the policy itself");
     // An unrecorded part needs no confirmation.
     policies(12);
     world.sync(&[("1", &["name"])]).await;
-    assert!(world.look("1").is_confirmed);
+    assert!(world.get("1").is_confirmed);
 }
 
 #[tokio::test]
@@ -525,7 +525,7 @@ async fn a_row_that_moves_by_itself_stays_confirmed() {
     for updated in 0..4 {
         world.list(&[cluster(updated)]);
         world.sync(recorded).await;
-        assert_eq!(world.look(ONE).is_confirmed, updated > 0);
+        assert_eq!(world.get(ONE).is_confirmed, updated > 0);
     }
 }
 

@@ -95,7 +95,7 @@ fn a_step_that_converges_is_repeated_after_its_own_pause() {
 #[test]
 fn undoing_looks_up_the_effect_of_a_lost_call_at_growing_intervals() {
     let mut story = started();
-    story.write(Event::RollBack { why: Why { reason: reason::CANCELLED, message: "cancelled".to_owned() } });
+    story.write(Event::RollBack { why: Why { reason: ConditionReason::Cancelled, message: "cancelled".to_owned() } });
     let called = story.now;
     let mut looks = Vec::new();
     loop {

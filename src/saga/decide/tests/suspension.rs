@@ -150,7 +150,7 @@ fn the_conditions_say_suspended_in_every_phase() {
     let between = Story::started(&json!([tag()]));
     let running = asking();
     let mut back = asking();
-    back.write(Event::RollBack { why: Why { reason: reason::CANCELLED, message: "cancelled".to_owned() } });
+    back.write(Event::RollBack { why: Why { reason: ConditionReason::Cancelled, message: "cancelled".to_owned() } });
     for mut story in [pending, between, running, back] {
         let before = says(&story);
         suspend(&mut story, Duration::from_secs(1));

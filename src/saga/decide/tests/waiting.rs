@@ -82,7 +82,7 @@ fn a_call_without_a_response_says_when_it_is_repeated_at_the_latest() {
 #[test]
 fn undoing_says_the_same_beside_why_it_is_rolled_back() {
     let mut story = droplet();
-    story.write(Event::RollBack { why: Why { reason: reason::CANCELLED, message: "cancelled".to_owned() } });
+    story.write(Event::RollBack { why: Why { reason: ConditionReason::Cancelled, message: "cancelled".to_owned() } });
     assert_eq!(said(&story), ("cancelled".to_owned(), String::new()));
     story.write(StepEvent::Undo { counts: true }.of(0));
     let after = after_undo(&story.view(), 0, Err(Failure::Transient("DigitalOcean failed (503)".to_owned())), 0);
