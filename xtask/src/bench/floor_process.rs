@@ -26,6 +26,8 @@ use crate::Error;
 const PER_PAGE: u64 = 200;
 /// The number of records per page of a list.
 const CHUNK: u32 = 500;
+/// The operator confirms up to this many changes by reading each resource; more than that, by the next list.
+const MOST_CONFIRMED: usize = 200;
 
 /// Runs jobs until the input ends.
 pub(super) async fn run(floor: &Floor) -> Result<(), Error> {
@@ -161,8 +163,12 @@ impl Worker {
             }
             Job::Revert { from, count } => self.revert(from, count).await,
             Job::CreateDrifts { count, episode, with_events } => {
-                let bodies: Vec<_> =
-                    self.targets.iter().take(count).map(|target| objects::drift(target, episode)).collect();
+                let bodies: Vec<_> = (0..)
+                    .zip(self.targets.iter().take(count))
+                    .map(|(number, target)| (objects::droplet(number), objects::drift(target, episode)))
+                    .collect();
+                let confirms = count <= MOST_CONFIRMED;
+                let (http, url) = (self.http.clone(), self.url.clone());
                 let told = if with_events { count } else { 0 };
                 let told = self.targets.iter().take(told);
                 let told: Vec<_> = told.map(|target| objects::event(target, &self.namespace, episode)).collect();
@@ -173,9 +179,14 @@ impl Worker {
                     let events = events.clone();
                     async move { objects::create(&events, body).await }
                 }));
-                parallel::each(parallel::WORKERS, bodies, move |body| {
-                    let drifts = drifts.clone();
-                    async move { objects::create(&drifts, body).await }
+                parallel::each(parallel::WORKERS, bodies, move |(droplet, body)| {
+                    let (drifts, http, url) = (drifts.clone(), http.clone(), url.clone());
+                    async move {
+                        if confirms {
+                            read_droplet(&http, &format!("{url}/{droplet}")).await?;
+                        }
+                        objects::create(&drifts, body).await
+                    }
                 })
                 .await?;
                 let seconds = began.elapsed().as_secs_f64();
@@ -248,6 +259,22 @@ impl Worker {
         }
         Ok((calls, bytes))
     }
+}
+
+/// Reads one droplet.
+async fn read_droplet(http: &reqwest::Client, url: &str) -> Result<(), Error> {
+    let response = http.get(url).bearer_auth("bench").send().await.map_err(failed("read a droplet"))?;
+    let body = response.bytes().await.map_err(failed("read a droplet"))?;
+    let read: OneDroplet = serde_json::from_slice(&body).map_err(failed("read a droplet"))?;
+    drop(black_box(read));
+    Ok(())
+}
+
+/// The part of a droplet's own document that a comparison needs.
+#[derive(Deserialize)]
+#[expect(dead_code, reason = "reading the fields is the work; nothing uses them")]
+struct OneDroplet {
+    droplet: Droplet,
 }
 
 /// The part of a page that a comparison needs.
