@@ -332,6 +332,7 @@ fn tell_stale(act: &Executor<'_>, entry: &RecordEntry, situation: &Situation) {
             reason: events::INVENTORY_STALE.name,
             action: "Sync",
             note: message.clone(),
+            group: None,
         });
     }
 }

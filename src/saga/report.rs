@@ -104,6 +104,7 @@ impl TurnReport {
             reason: event.name,
             action,
             note,
+            group: None,
         })));
     }
 
