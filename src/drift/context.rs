@@ -24,6 +24,9 @@ use crate::{
     schedule::Schedule,
 };
 
+/// The number of concurrent reconciles, and so of concurrent writes to the API server.
+pub(super) const WORKERS: usize = 16;
+
 /// The number of records whose provider requests for decisions run at a time, so that workers remain for other records.
 const FETCHES: usize = 8;
 

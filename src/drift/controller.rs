@@ -10,7 +10,7 @@ use tracing::info;
 
 use super::{
     act::Executor,
-    context::DriftContext,
+    context::{DriftContext, WORKERS},
     evaluate::{evaluate, orphaned},
     fetches::Confirmation,
     index::Orphans,
@@ -37,8 +37,9 @@ use crate::{
     process,
 };
 
-/// The number of concurrent reconciles, and so of concurrent writes to the API server.
-const WORKERS: usize = 16;
+/// The pause of the watch of records between batches of events during a rush. The echoes of own writes gather
+/// meanwhile, and the responses to these writes arrive first.
+const ECHOES_REST: Duration = Duration::from_millis(20);
 
 /// The time for which the garbage collector of Kubernetes may delete the drifts of a deleted record.
 const ORPHANS_REST: Duration = Duration::from_secs(10);

@@ -174,6 +174,7 @@ impl RecordIndex {
     #[must_use]
     pub fn recorded(&self, kind: Kind) -> Vec<Wanted> {
         let of_kind = self.records.iter().filter(|record| record.resource.kind == kind);
+        let mut recorded = Vec::with_capacity(of_kind.clone().count());
         // Several records of one resource count once.
         let is_first = |record: &&Arc<Record>| {
             self.records.of_resource(&record.resource).next().is_some_and(|first| Arc::ptr_eq(first, record))
@@ -183,7 +184,8 @@ impl RecordIndex {
             let fields = records.fold(FieldSet::default(), |fields, record| fields.union(record.fields));
             Wanted { id: record.resource.id.clone(), fields }
         };
-        of_kind.filter(is_first).map(wanted).collect()
+        recorded.extend(of_kind.filter(is_first).map(wanted));
+        recorded
     }
 
     /// The records of a kind.
