@@ -166,6 +166,11 @@ impl DriftContext {
         }
     }
 
+    /// Returns true if more records are queued than are reconciled at a time.
+    pub(super) fn is_in_rush(&self) -> bool {
+        self.queue.pending() > WORKERS
+    }
+
     /// Forgets a live resource whose record was deleted, unless another records it.
     pub(super) fn forget(&self, resource: &ResourceKey) {
         if self.index().records_of(resource).next().is_none() {

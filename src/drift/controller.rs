@@ -17,9 +17,10 @@ use super::{
     known::KnownDrift,
     observe::{Fetched, LiveState, fetch, observe, owners},
     observed::{Inactive, NeedsFreshRead, Observed, ReadSource, Recorded, Seen, Selected},
-    plan::{DriftPlan, Situation},
+    plan::{DriftPlan, PlannedWrite, Situation},
     records::RecordEntry,
     status::status,
+    summary::StatusDigest,
     sweep,
 };
 use crate::{
@@ -172,11 +173,15 @@ async fn reconcile_record(key: &ObjectKey, context: &Arc<DriftContext>) -> Resul
     // An acceptance with an end is reconciled again when it expires.
     let until_end = plan.next_end.map(|end| end.duration_since(Timestamp::now()));
     next = soonest(next, until_end.map(|wait| wait.try_into().unwrap_or_default()));
-    let mut act = Executor::new(key, &entry, context);
-    let outcome = act.carry_out(plan.writes).await?;
+    let only_opens = plan.writes.iter().all(|write| matches!(write, PlannedWrite::Open { .. }));
+    let outcome = Executor::new(key, &entry, context).carry_out(plan.writes).await?;
     if outcome.wrote && outcome.refused.is_empty() {
-        // Drifts were written, so the status has to follow.
-        return Ok(Requeue::Again);
+        // Drifts were written, so the status has to follow. In a rush, the drifts of other records come first.
+        let now = context.index().entry(key).filter(|now| Arc::ptr_eq(&now.record, &entry.record));
+        match now.filter(|_| only_opens && !context.is_in_rush()) {
+            Some(now) => entry = now,
+            None => return Ok(Requeue::Again),
+        }
     }
     let mut situation = plan.situation;
     situation.refuse(outcome.messages());
@@ -184,8 +189,10 @@ async fn reconcile_record(key: &ObjectKey, context: &Arc<DriftContext>) -> Resul
     if situation != Situation::Deleting && !is_about_to_be_confirmed {
         let request = entry.record.sync_requested().filter(|_| is_asked_to_sync == Sync::Made);
         let status = status(&entry, &situation, request, Timestamp::now());
-        if !entry.record.status.says(&status) {
-            act.write_status(status).await?;
+        let digest = StatusDigest::of(&status);
+        if entry.record.status.digest != digest {
+            let act = Executor::new(key, &entry, context);
+            act.write_status(status, digest).await?;
             if request.is_some() {
                 context.forget_sync(&entry.record.uid);
             }
