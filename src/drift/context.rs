@@ -161,7 +161,8 @@ impl DriftContext {
     /// Queues these records, once all are cached and this process leads: the sweeps queue the first ones, a whole kind
     /// at a time.
     pub(super) fn look_at(&self, affected: Vec<ObjectKey>) {
-        if self.is_loaded() && self.process.leadership.is_leader() {
+        // The echo of an own write affects nothing, and must not wake a worker.
+        if !affected.is_empty() && self.is_loaded() && self.process.leadership.is_leader() {
             self.queue.extend(affected);
         }
     }

@@ -359,7 +359,8 @@ async fn watch_records(context: Arc<DriftContext>) {
         context.look_at(affected);
     };
     let is_known = |object: &ObjectMeta| context.index().has_record(object);
-    watch::follow(&context.process.client, &context.records, pulse, is_known, take).await;
+    let rest = || context.is_in_rush().then_some(ECHOES_REST);
+    watch::follow(&context.process.client, &context.records, pulse, is_known, rest, take).await;
 }
 
 async fn watch_reverts(context: Arc<DriftContext>) {
@@ -369,7 +370,7 @@ async fn watch_reverts(context: Arc<DriftContext>) {
         context.look_at(affected);
     };
     let is_known = |object: &ObjectMeta| context.reverts().has(object);
-    watch::follow(&context.process.client, &context.sagas, pulse, is_known, take).await;
+    watch::follow(&context.process.client, &context.sagas, pulse, is_known, || None, take).await;
 }
 
 async fn watch_drifts(context: Arc<DriftContext>) {
@@ -378,5 +379,6 @@ async fn watch_drifts(context: Arc<DriftContext>) {
         let affected = context.index().take(scope, event);
         context.look_at(affected);
     };
-    watch::follow(&context.process.client, &context.drifts, pulse, |_| false, take).await;
+    let is_known = |object: &ObjectMeta| context.index().has_drift(object);
+    watch::follow(&context.process.client, &context.drifts, pulse, is_known, || None, take).await;
 }
