@@ -113,16 +113,16 @@ pub(super) fn correct(kind: &KindDefinition, document: &mut Value, get: &Value, 
 
 /// The fields that a document shows, without their values. None if it is no object.
 pub(super) fn shown_fields(kind: &KindDefinition, text: &str) -> Option<FieldSet> {
-    serde_json::Deserializer::from_str(text).deserialize_map(Shown(kind)).ok()
+    serde_json::Deserializer::from_str(text).deserialize_map(DocumentKeys(kind)).ok()
 }
 
 /// Reads the keys of an object as a set of fields.
-struct Shown<'k>(&'k KindDefinition);
+struct DocumentKeys<'k>(&'k KindDefinition);
 
 /// Reads one key.
-struct Key<'k>(&'k KindDefinition);
+struct FieldKey<'k>(&'k KindDefinition);
 
-impl<'de> Visitor<'de> for Shown<'_> {
+impl<'de> Visitor<'de> for DocumentKeys<'_> {
     type Value = FieldSet;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -131,7 +131,7 @@ impl<'de> Visitor<'de> for Shown<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut document: A) -> Result<FieldSet, A::Error> {
         let mut shown = FieldSet::default();
-        while let Some(field) = document.next_key_seed(Key(self.0))? {
+        while let Some(field) = document.next_key_seed(FieldKey(self.0))? {
             document.next_value::<IgnoredAny>()?;
             shown = shown.union(field);
         }
@@ -139,7 +139,7 @@ impl<'de> Visitor<'de> for Shown<'_> {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Key<'_> {
+impl<'de> DeserializeSeed<'de> for FieldKey<'_> {
     type Value = FieldSet;
 
     fn deserialize<D: Deserializer<'de>>(self, key: D) -> Result<FieldSet, D::Error> {
@@ -147,7 +147,7 @@ impl<'de> DeserializeSeed<'de> for Key<'_> {
     }
 }
 
-impl Visitor<'_> for Key<'_> {
+impl Visitor<'_> for FieldKey<'_> {
     type Value = FieldSet;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
