@@ -162,38 +162,40 @@ impl Worker {
                 Ok(Done { seconds: began.elapsed().as_secs_f64(), calls: whole(count) * 2, bytes: 0 })
             }
             Job::Revert { from, count } => self.revert(from, count).await,
-            Job::CreateDrifts { count, episode, with_events } => {
-                let bodies: Vec<_> = (0..)
-                    .zip(self.targets.iter().take(count))
-                    .map(|(number, target)| (objects::droplet(number), objects::drift(target, episode)))
-                    .collect();
-                let confirms = count <= MOST_CONFIRMED;
-                let (http, url) = (self.http.clone(), self.url.clone());
-                let told = if with_events { count } else { 0 };
-                let told = self.targets.iter().take(told);
-                let told: Vec<_> = told.map(|target| objects::event(target, &self.namespace, episode)).collect();
-                let drifts = self.drifts.clone();
-                let events = self.events.clone();
-                let began = Instant::now();
-                let telling = tokio::spawn(parallel::each(parallel::TELLERS, told, move |body| {
-                    let events = events.clone();
-                    async move { objects::create(&events, body).await }
-                }));
-                parallel::each(parallel::WORKERS, bodies, move |(droplet, body)| {
-                    let (drifts, http, url) = (drifts.clone(), http.clone(), url.clone());
-                    async move {
-                        if confirms {
-                            read_droplet(&http, &format!("{url}/{droplet}")).await?;
-                        }
-                        objects::create(&drifts, body).await
-                    }
-                })
-                .await?;
-                let seconds = began.elapsed().as_secs_f64();
-                telling.await.map_err(failed("wait for the events"))??;
-                Ok(Done { seconds, calls: whole(count), bytes: 0 })
-            }
+            Job::CreateDrifts { count, episode, with_events } => self.create_drifts(count, episode, with_events).await,
         }
+    }
+
+    async fn create_drifts(&self, count: usize, episode: u32, with_events: bool) -> Result<Done, Error> {
+        let bodies: Vec<_> = (0..)
+            .zip(self.targets.iter().take(count))
+            .map(|(number, target)| (objects::droplet(number), objects::drift(target, episode)))
+            .collect();
+        let confirms = count <= MOST_CONFIRMED;
+        let (http, url) = (self.http.clone(), self.url.clone());
+        let told = if with_events { count } else { 0 };
+        let told = self.targets.iter().take(told);
+        let told: Vec<_> = told.map(|target| objects::event(target, &self.namespace, episode)).collect();
+        let drifts = self.drifts.clone();
+        let events = self.events.clone();
+        let began = Instant::now();
+        let telling = tokio::spawn(parallel::each(parallel::TELLERS, told, move |body| {
+            let events = events.clone();
+            async move { objects::create(&events, body).await }
+        }));
+        parallel::each(parallel::WORKERS, bodies, move |(droplet, body)| {
+            let (drifts, http, url) = (drifts.clone(), http.clone(), url.clone());
+            async move {
+                if confirms {
+                    read_droplet(&http, &format!("{url}/{droplet}")).await?;
+                }
+                objects::create(&drifts, body).await
+            }
+        })
+        .await?;
+        let seconds = began.elapsed().as_secs_f64();
+        telling.await.map_err(failed("wait for the events"))??;
+        Ok(Done { seconds, calls: whole(count), bytes: 0 })
     }
 
     async fn revert(&self, from: usize, count: usize) -> Result<Done, Error> {
