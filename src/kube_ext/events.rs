@@ -188,7 +188,7 @@ async fn publish_all(
     }
 }
 
-/// The events to publish, each with the number of queued events that it stands for. A large group becomes one event on
+/// The events to publish, each with the number of queued events that it merges. A large group becomes one event on
 /// its first object.
 fn merged(queued: Vec<EventDraft>) -> Vec<(EventDraft, usize)> {
     let group_of = |draft: &EventDraft| {
