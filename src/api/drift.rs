@@ -405,7 +405,9 @@ pub(super) fn crd() -> CustomResourceDefinition {
             "reason": ConditionReason::AwaitingDecision,
         })));
     });
+    // The status is not atomic: the answer to a decision applies one condition beside the others.
     schema::amend(&mut crd, &["spec"], |spec| {
+        schema::atomic(spec);
         spec.x_kubernetes_validations.get_or_insert_default().push(schema::immutable(
             "the spec of a Drift must not change: it says what the operator found. \
              Decide it with the annotation arcadia.cloud/accept or arcadia.cloud/revert",

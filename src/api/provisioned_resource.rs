@@ -235,8 +235,12 @@ pub(super) fn crd() -> CustomResourceDefinition {
     schema::amend(&mut crd, &["status"], |status| {
         status.default =
             Some(JSON(json!({ "observedGeneration": 0, "openDrifts": 0, "reason": ConditionReason::Pending })));
+        // The names of its fields would take half of what the API server stores of a record. `spec.desired` is not
+        // atomic: each of its fields may have its own manager.
+        schema::atomic(status);
     });
     schema::amend(&mut crd, &["spec", "resource"], |resource| {
+        schema::atomic(resource);
         resource.x_kubernetes_validations.get_or_insert_default().push(schema::immutable(
             "resource must not change: it names the live resource of this record; \
              create another ProvisionedResource for another resource",

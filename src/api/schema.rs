@@ -113,7 +113,7 @@ pub(super) fn any_object(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true })
 }
 
-/// Conditions: a list that is merged by type.
+/// Conditions: a list that is merged by type. One manager owns all fields of a condition.
 pub(super) fn conditions(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "array",
@@ -122,6 +122,7 @@ pub(super) fn conditions(_: &mut SchemaGenerator) -> Schema {
         "x-kubernetes-list-map-keys": ["type"],
         "items": {
             "type": "object",
+            "x-kubernetes-map-type": "atomic",
             "required": ["type", "status", "reason", "message", "lastTransitionTime"],
             "properties": {
                 "type": {"type": "string", "maxLength": 316},
@@ -144,6 +145,12 @@ pub(super) fn amend(crd: &mut CustomResourceDefinition, path: &[&str], change: i
             change(schema);
         }
     }
+}
+
+/// One manager owns all fields of this object: `managedFields` then names the object alone, and an apply replaces it as
+/// a whole.
+pub(super) fn atomic(schema: &mut JSONSchemaProps) {
+    schema.x_kubernetes_map_type = Some("atomic".to_owned());
 }
 
 /// Joins the lines of every description: kubectl wraps the text itself.

@@ -24,6 +24,9 @@ pub(super) const WALKS: u32 = 4;
 /// The maximum number of pages: a guard against a server that always has one more.
 const MOST_PAGES: usize = 10_000;
 
+/// The maximum number of rows for which memory is reserved: a total may be wrong.
+const MOST_EXPECTED: usize = 200_000;
+
 /// Receives the rows of a list.
 pub(super) trait Rows {
     /// The list starts, possibly again: earlier rows do not count.
@@ -126,6 +129,10 @@ impl Client {
                 Ok(())
             });
             let page = page.map_err(|why| self.malformed(&call, &why))?;
+            if number == 1 {
+                let total = page.total.and_then(|total| usize::try_from(total).ok()).unwrap_or_default();
+                seen.reserve(total.min(MOST_EXPECTED).saturating_sub(seen.len()));
+            }
             match cursor.take(&page) {
                 AfterPage::Shifted => return Ok(None),
                 _ if doubled || cursor.exceeds() => return Ok(None),

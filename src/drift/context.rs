@@ -24,6 +24,9 @@ use crate::{
     schedule::Schedule,
 };
 
+/// The number of concurrent reconciles, and so of concurrent writes to the API server.
+pub(super) const WORKERS: usize = 16;
+
 /// The number of records whose provider requests for decisions run at a time, so that workers remain for other records.
 const FETCHES: usize = 8;
 
@@ -158,9 +161,15 @@ impl DriftContext {
     /// Queues these records, once all are cached and this process leads: the sweeps queue the first ones, a whole kind
     /// at a time.
     pub(super) fn enqueue(&self, affected: Vec<ObjectKey>) {
-        if self.is_loaded() && self.process.leadership.is_leader() {
+        // The echo of an own write affects nothing, and must not wake a worker.
+        if !affected.is_empty() && self.is_loaded() && self.process.leadership.is_leader() {
             self.queue.extend(affected);
         }
+    }
+
+    /// Returns true if more records are queued than are reconciled at a time.
+    pub(super) fn is_in_rush(&self) -> bool {
+        self.queue.pending() > WORKERS
     }
 
     /// Forgets a live resource whose record was deleted, unless another records it.

@@ -10,16 +10,17 @@ use tracing::info;
 
 use super::{
     act::Executor,
-    context::DriftContext,
+    context::{DriftContext, WORKERS},
     evaluate::{evaluate, orphaned},
     fetches::Confirmation,
     index::Orphans,
     known::KnownDrift,
     observe::{Fetched, LiveState, fetch, observe, owners},
     observed::{Inactive, NeedsFreshRead, Observed, ReadSource, Recorded, Seen, Selected},
-    plan::{DriftPlan, Situation},
+    plan::{DriftPlan, PlannedWrite, Situation},
     records::RecordEntry,
     status::status,
+    summary::StatusDigest,
     sweep,
 };
 use crate::{
@@ -37,8 +38,9 @@ use crate::{
     process,
 };
 
-/// The number of concurrent reconciles, and so of concurrent writes to the API server.
-const WORKERS: usize = 16;
+/// The pause of the watch of records between batches of events during a rush. The echoes of own writes gather
+/// meanwhile, and the responses to these writes arrive first.
+const ECHOES_REST: Duration = Duration::from_millis(20);
 
 /// The time for which the garbage collector of Kubernetes may delete the drifts of a deleted record.
 const ORPHANS_REST: Duration = Duration::from_secs(10);
@@ -171,11 +173,15 @@ async fn reconcile_record(key: &ObjectKey, context: &Arc<DriftContext>) -> Resul
     // An acceptance with an end is reconciled again when it expires.
     let until_end = plan.next_end.map(|end| end.duration_since(Timestamp::now()));
     next = soonest(next, until_end.map(|wait| wait.try_into().unwrap_or_default()));
-    let mut act = Executor::new(key, &entry, context);
-    let outcome = act.carry_out(plan.writes).await?;
+    let only_opens = plan.writes.iter().all(|write| matches!(write, PlannedWrite::Open { .. }));
+    let outcome = Executor::new(key, &entry, context).carry_out(plan.writes).await?;
     if outcome.wrote && outcome.refused.is_empty() {
-        // Drifts were written, so the status has to follow.
-        return Ok(Requeue::Again);
+        // Drifts were written, so the status has to follow. In a rush, the drifts of other records come first.
+        let now = context.index().entry(key).filter(|now| Arc::ptr_eq(&now.record, &entry.record));
+        match now.filter(|_| only_opens && !context.is_in_rush()) {
+            Some(now) => entry = now,
+            None => return Ok(Requeue::Again),
+        }
     }
     let mut situation = plan.situation;
     situation.refuse(outcome.messages());
@@ -183,8 +189,10 @@ async fn reconcile_record(key: &ObjectKey, context: &Arc<DriftContext>) -> Resul
     if situation != Situation::Deleting && !is_about_to_be_confirmed {
         let request = entry.record.sync_requested().filter(|_| sync_request == Sync::Handled);
         let status = status(&entry, &situation, request, Timestamp::now());
-        if !entry.record.status.says(&status) {
-            act.write_status(status).await?;
+        let digest = StatusDigest::of(&status);
+        if entry.record.status.digest != digest {
+            let act = Executor::new(key, &entry, context);
+            act.write_status(status, digest).await?;
             if request.is_some() {
                 context.forget_sync(&entry.record.uid);
             }
@@ -331,6 +339,7 @@ fn publish_stale(act: &Executor<'_>, entry: &RecordEntry, situation: &Situation)
             event: events::INVENTORY_STALE,
             action: "Sync",
             note: message.clone(),
+            group: None,
         });
     }
 }
@@ -349,7 +358,8 @@ async fn watch_records(context: Arc<DriftContext>) {
         context.enqueue(affected);
     };
     let is_known = |object: &ObjectMeta| context.index().has_record(object);
-    watch::follow(&context.process.client, &context.records, pulse, is_known, take).await;
+    let rest = || context.is_in_rush().then_some(ECHOES_REST);
+    watch::follow(&context.process.client, &context.records, pulse, is_known, rest, take).await;
 }
 
 async fn watch_reverts(context: Arc<DriftContext>) {
@@ -359,7 +369,7 @@ async fn watch_reverts(context: Arc<DriftContext>) {
         context.enqueue(affected);
     };
     let is_known = |object: &ObjectMeta| context.reverts().has(object);
-    watch::follow(&context.process.client, &context.sagas, pulse, is_known, take).await;
+    watch::follow(&context.process.client, &context.sagas, pulse, is_known, || None, take).await;
 }
 
 async fn watch_drifts(context: Arc<DriftContext>) {
@@ -368,5 +378,6 @@ async fn watch_drifts(context: Arc<DriftContext>) {
         let affected = context.index().take(scope, event);
         context.enqueue(affected);
     };
-    watch::follow(&context.process.client, &context.drifts, pulse, |_| false, take).await;
+    let is_known = |object: &ObjectMeta| context.index().has_drift(object);
+    watch::follow(&context.process.client, &context.drifts, pulse, is_known, || None, take).await;
 }

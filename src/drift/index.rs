@@ -92,6 +92,17 @@ impl RecordIndex {
         known.is_some_and(|known| !Version::of(object).is_newer(&known.resource_version))
     }
 
+    /// Whether this version of a drift is known, or a later one. The object has at least its owners.
+    #[must_use]
+    pub fn has_drift(&self, object: &ObjectMeta) -> bool {
+        let owners = object.owner_references.iter().flatten();
+        let known = owners.filter_map(|owner| self.drifts.get(owner.uid.as_str())).flat_map(|drifts| &drifts.all);
+        let uid = object.uid.as_deref().unwrap_or_default();
+        known
+            .filter(|drift| drift.uid.as_ref() == uid)
+            .any(|drift| !Version::of(object).is_newer(&drift.resource_version))
+    }
+
     /// One drift of a record.
     #[must_use]
     pub fn drift(&self, owner: &str, name: &str) -> Option<&KnownDrift> {
@@ -173,6 +184,7 @@ impl RecordIndex {
     #[must_use]
     pub fn recorded(&self, kind: Kind) -> Vec<Wanted> {
         let of_kind = self.records.iter().filter(|record| record.resource.kind == kind);
+        let mut recorded = Vec::with_capacity(of_kind.clone().count());
         // Several records of one resource count once.
         let is_first = |record: &&Arc<Record>| {
             self.records.of_resource(&record.resource).next().is_some_and(|first| Arc::ptr_eq(first, record))
@@ -182,7 +194,8 @@ impl RecordIndex {
             let fields = records.fold(FieldSet::default(), |fields, record| fields.union(record.fields));
             Wanted { id: record.resource.id.clone(), fields }
         };
-        of_kind.filter(is_first).map(wanted).collect()
+        recorded.extend(of_kind.filter(is_first).map(wanted));
+        recorded
     }
 
     /// The records of a kind.
@@ -356,6 +369,7 @@ impl Cache<Drift> for RecordIndex {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
     use kube::runtime::watcher::Event;
     use serde_json::json;
 
@@ -428,6 +442,17 @@ mod tests {
         index.learn(&drift("one", 3));
         index.learn(&drift("two", 5));
         assert_eq!(drifts(&index), ["two"]);
+    }
+
+    #[test]
+    fn a_known_version_of_a_drift_needs_no_decoding() {
+        let mut index = RecordIndex::default();
+        let owner = OwnerReference { uid: "record".to_owned(), ..OwnerReference::default() };
+        let of = |version| ObjectMeta { owner_references: Some(vec![owner.clone()]), ..drift("one", version).metadata };
+        assert!(!index.has_drift(&of(2)));
+        index.apply(&drift("one", 2));
+        assert_eq!([1, 2, 3].map(|version| index.has_drift(&of(version))), [true, true, false]);
+        assert!(!index.has_drift(&ObjectMeta { owner_references: None, ..of(2) }), "it is decoded");
     }
 
     #[test]

@@ -82,12 +82,13 @@ impl KnownDrift {
     /// Reads the cached part of this object.
     #[must_use]
     pub fn of(drift: &Drift) -> Self {
-        let status = drift.status.clone().unwrap_or_default();
+        let none = DriftStatus::default();
+        let status = drift.status.as_ref().unwrap_or(&none);
         let annotation =
             |key: &str| -> Option<Box<str>> { drift.annotations().get(key).map(|text| text.as_str().into()) };
         let condition = |kind| conditions::find(&status.conditions, kind);
         let resolved = condition(conditions::RESOLVED);
-        let standing = standing(&status);
+        let standing = standing(status);
         let difference = (status.phase == DriftPhase::Open || standing.is_some()).then(|| {
             let written =
                 status.difference.as_ref().or(drift.spec.difference.as_ref().filter(|_| status.actual.is_none()));
@@ -120,7 +121,7 @@ impl KnownDrift {
             accept_until: annotation(annotations::ACCEPT_UNTIL),
             because: annotation(annotations::BECAUSE),
             standing,
-            reverting: reverting(&status),
+            reverting: reverting(status),
             saga: status.saga_ref.as_ref().map(|saga| saga.name.as_str().into()),
             reverted_at: (status.phase == DriftPhase::Reverted)
                 .then(|| status.resolved_at.as_ref().map(|time| time.0))

@@ -178,7 +178,7 @@ impl Records {
     }
 
     /// All records, in no order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Record>> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Record>> + Clone {
         self.by_key.iter()
     }
 

@@ -22,10 +22,15 @@ pub(super) const TYPES: [&str; 5] = [
     conditions::STALLED,
 ];
 
+/// A digest of everything that a status says, except times.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StatusDigest(u64);
+
 /// The cached part of a status: enough to decide whether another one differs, and to keep transition times.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StatusSummary {
-    digest: u64,
+    /// The digest of the status.
+    pub digest: StatusDigest,
     transitions: [Option<(ConditionStatus, Second)>; TYPES.len()],
     /// It says that the inventory is too old.
     is_stale: bool,
@@ -50,7 +55,7 @@ impl StatusSummary {
         let ready = condition(conditions::READY).and_then(|condition| ConditionReason::read(&condition.reason));
         let is_about_comparison = matches!(ready, Some(ConditionReason::Compared | ConditionReason::InvalidField));
         Self {
-            digest: digest(status),
+            digest: StatusDigest::of(status),
             first_seen: status.first_seen_at.as_ref().map(|time| Second::of(time.0)),
             was_compared_before: status.reason.is_none() && is_about_comparison,
             transitions: TYPES.map(|kind| {
@@ -65,9 +70,10 @@ impl StatusSummary {
     }
 
     /// Returns true if this status equals the cached one.
+    #[cfg(test)]
     #[must_use]
     pub fn says(&self, status: &ProvisionedResourceStatus) -> bool {
-        self.digest == digest(status)
+        self.digest == StatusDigest::of(status)
     }
 
     /// Returns true if the live resource was seen before.
@@ -129,22 +135,28 @@ pub(super) fn is_implied(condition: &Condition) -> bool {
     }
 }
 
-/// A digest of everything except times.
-fn digest(status: &ProvisionedResourceStatus) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (status.observed_generation, status.open_drifts, &status.drifted_fields, &status.last_handled_sync_at)
-        .hash(&mut hasher);
-    (&status.drifted_fields_short, &status.difference_short, &status.reason, status.first_seen_at.is_some())
-        .hash(&mut hasher);
-    status.certificates.hash(&mut hasher);
-    for StandingAcceptance { field, drift, accepted, declared, since, until } in &status.acceptances {
-        (field, drift, accepted, declared, since.0, until.as_ref().map(|until| until.0)).hash(&mut hasher);
+impl StatusDigest {
+    /// The digest of this status.
+    #[must_use]
+    pub fn of(status: &ProvisionedResourceStatus) -> Self {
+        let mut hasher = DefaultHasher::new();
+        (status.observed_generation, status.open_drifts, &status.drifted_fields, &status.last_handled_sync_at)
+            .hash(&mut hasher);
+        (&status.drifted_fields_short, &status.difference_short, &status.reason, status.first_seen_at.is_some())
+            .hash(&mut hasher);
+        status.certificates.hash(&mut hasher);
+        for StandingAcceptance { field, drift, accepted, declared, since, until } in &status.acceptances {
+            (field, drift, accepted, declared, since.0, until.as_ref().map(|until| until.0)).hash(&mut hasher);
+        }
+        for kind in TYPES {
+            let condition = conditions::find(&status.conditions, kind);
+            let condition = condition.filter(|condition| !is_implied(condition));
+            condition
+                .map(|said| (&said.status, &said.reason, &said.message, said.observed_generation))
+                .hash(&mut hasher);
+        }
+        Self(hasher.finish())
     }
-    for kind in TYPES {
-        let condition = conditions::find(&status.conditions, kind).filter(|condition| !is_implied(condition));
-        condition.map(|said| (&said.status, &said.reason, &said.message, said.observed_generation)).hash(&mut hasher);
-    }
-    hasher.finish()
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use super::{
-    context::DriftContext,
+    context::{DriftContext, WORKERS},
     due::{Due, NEVER, Now, Past, next, next_sync},
     first_reads::{FirstRead, FirstReads},
     sweeps::{STILL_WAITING, SweepFailure},
@@ -33,6 +33,9 @@ const LULL: Duration = Duration::from_millis(200);
 const GATHER: Duration = Duration::from_secs(3);
 /// The maximum duration of one sweep: far longer than an exhausted token waits for new calls.
 const LONGEST_SWEEP: Duration = Duration::from_hours(3);
+/// Up to this many changes need no connections that are opened in advance.
+const FEW: usize = 4;
+
 /// Starts the sweeps of a kind, if they are not running.
 pub(super) fn start(context: &Arc<DriftContext>, kind: Kind) {
     if let Some(asked) = context.sweeps.register(kind) {
@@ -259,13 +262,21 @@ impl Sweep {
             self.queue_unknown();
         }
         self.past.failed = None;
+        // Idle connections are closed after a while.
+        let rush = found.changed.len().min(WORKERS);
+        if rush > FEW {
+            self.context.process.connect(rush);
+        }
         // At first all is new.
         let found_changes = found.changed.len() > found.renewed.len();
         self.context.sweeps.swept(self.kind, found.calls, took, found_changes);
         self.adapt();
         // They were unknown, which changes at once.
         self.queue(&found.renewed);
-        self.changed.extend(found.changed);
+        if found_changes {
+            let renewed: HashSet<&Arc<str>> = found.renewed.iter().collect();
+            self.changed.extend(found.changed.into_iter().filter(|id| !renewed.contains(id)));
+        }
         // This list may be their confirmation.
         self.changed.extend(self.unconfirmed());
         for id in &found.renewed {
@@ -308,7 +319,7 @@ impl Sweep {
     /// Compares the changes.
     fn detect(&mut self) -> Option<SweepFuture> {
         self.past.detected = Instant::now();
-        let changed: Vec<_> = self.changed.drain().collect();
+        let changed: Vec<_> = std::mem::take(&mut self.changed).into_iter().collect();
         self.queue(&changed);
         None
     }

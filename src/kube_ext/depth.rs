@@ -9,6 +9,7 @@ use http::{Response, header::CONTENT_TYPE};
 use http_body_util::BodyExt as _;
 use hyper::body::Body;
 use kube::{Client, Config, client::ClientBuilder};
+use memchr::memchr2;
 use tower::util::MapResponseLayer;
 
 /// The number of levels that are kept. `serde_json` parses 127, and lists and watches add some.
@@ -57,10 +58,18 @@ impl Scan {
         let mut has_cut = self.depth > MOST;
         // The start of the next part to keep.
         let mut from = 0;
-        for (at, byte) in chunk.iter().enumerate() {
+        let mut next = 0;
+        while let Some(byte) = chunk.get(next) {
+            let at = next;
+            next += 1;
             if self.is_in_text {
-                self.is_in_text = self.is_escaped || *byte != b'"';
-                self.is_escaped = !self.is_escaped && *byte == b'\\';
+                if std::mem::take(&mut self.is_escaped) {
+                    continue;
+                }
+                let Some(special) = chunk.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) else { break };
+                next += special;
+                self.is_escaped = chunk.get(at + special) == Some(&b'\\');
+                self.is_in_text = self.is_escaped;
                 continue;
             }
             match byte {

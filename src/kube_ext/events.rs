@@ -31,6 +31,8 @@ const LULL: Duration = Duration::from_millis(200);
 const LONGEST_HOLD: Duration = Duration::from_secs(2);
 /// Within this time, an equal event increments the count of the last one, as in `Recorder`.
 const COUNTED_FOR: Duration = Duration::from_mins(6);
+/// More queued events of one group than this, in one namespace, become one.
+const MOST_ALIKE: usize = 10;
 /// The interval at which idle recorders are dropped.
 const DROP_EVERY: Duration = Duration::from_mins(1);
 /// The maximum number of recorders, which take about 10 KiB each. Beyond it, the ones that were used last stay: an equal
@@ -49,6 +51,17 @@ pub struct EventDraft {
     /// The action, in one word.
     pub action: &'static str,
     /// The message for people.
+    pub note: String,
+    /// The events that say the same of other objects.
+    pub group: Option<Box<EventGroup>>,
+}
+
+/// Events that say the same of many objects.
+#[derive(Clone, Debug)]
+pub struct EventGroup {
+    /// Equal in all events of the group.
+    pub id: String,
+    /// The message of one event in place of many. The number of objects is put before it.
     pub note: String,
 }
 
@@ -79,7 +92,7 @@ impl Events {
     pub fn publish(&self, news: EventDraft) {
         self.pending.send_modify(|pending| *pending += 1);
         if let Err(error) = self.sender.try_send(news) {
-            settle(&self.pending);
+            settle(&self.pending, 1);
             let why = error.to_string();
             let EventDraft { about, event, .. } = error.into_inner();
             warn!(object = named(&about), event = event.name, error = why, "dropped an event");
@@ -94,8 +107,8 @@ impl Events {
     }
 }
 
-fn settle(pending: &watch::Sender<usize>) {
-    pending.send_modify(|pending| *pending = pending.saturating_sub(1));
+fn settle(pending: &watch::Sender<usize>, count: usize) {
+    pending.send_modify(|pending| *pending = pending.saturating_sub(count));
 }
 
 /// Recorders, one for each note: a recorder counts events that differ only in the note as one, under the first note.
@@ -151,26 +164,53 @@ async fn publish_all(
     hurry: CancellationToken,
 ) {
     let mut is_first = true;
-    while let Some(news) = receiver.recv().await {
+    while let Some(first) = receiver.recv().await {
         if is_first {
             hurry.run_until_cancelled(lull(&receiver)).await;
         }
-        is_first = receiver.is_empty();
-        let event = Event {
-            type_: if news.event.is_warning { EventType::Warning } else { EventType::Normal },
-            reason: news.event.name.to_owned(),
-            action: news.action.to_owned(),
-            // Columns show notes, and they may quote other programs.
-            note: Some(short(&visible(&news.note))),
-            secondary: news.related,
-        };
-        let published = recorders.publish(&event, &news.about).await;
-        settle(&pending);
-        if let Err(error) = published {
-            warn!(object = named(&news.about), event = news.event.name, %error, "publishing an event failed");
-            sleep(Duration::from_millis(200)).await;
+        let mut queued = vec![first];
+        queued.extend(std::iter::from_fn(|| receiver.try_recv().ok()));
+        for (news, count) in merged(queued) {
+            let event = Event {
+                type_: if news.event.is_warning { EventType::Warning } else { EventType::Normal },
+                reason: news.event.name.to_owned(),
+                action: news.action.to_owned(),
+                // Columns show notes, and they may quote other programs.
+                note: Some(short(&visible(&news.note))),
+                secondary: news.related,
+            };
+            let published = recorders.publish(&event, &news.about).await;
+            settle(&pending, count);
+            if let Err(error) = published {
+                warn!(object = named(&news.about), event = news.event.name, %error, "publishing an event failed");
+                sleep(Duration::from_millis(200)).await;
+            }
         }
+        is_first = receiver.is_empty();
     }
+}
+
+/// The events to publish, each with the number of queued events that it merges. A large group becomes one event on
+/// its first object.
+fn merged(queued: Vec<EventDraft>) -> Vec<(EventDraft, usize)> {
+    let group_of = |draft: &EventDraft| {
+        let group = draft.group.as_ref()?;
+        Some((draft.event.name, draft.about.namespace.clone(), group.id.clone()))
+    };
+    let mut left: HashMap<_, usize> = HashMap::new();
+    for group in queued.iter().filter_map(group_of) {
+        *left.entry(group).or_default() += 1;
+    }
+    left.retain(|_, count| *count > MOST_ALIKE);
+    let merge = |mut draft: EventDraft| {
+        let Some(count) = group_of(&draft).and_then(|group| left.get_mut(&group)) else { return Some((draft, 1)) };
+        let count = std::mem::take(count);
+        let group = draft.group.take().filter(|_| count > 0)?;
+        draft.note = format!("{count} {}", group.note);
+        draft.related = None;
+        Some((draft, count))
+    };
+    queued.into_iter().filter_map(merge).collect()
 }
 
 /// Waits until no new event is queued for a moment.
@@ -236,6 +276,7 @@ mod tests {
                 event: events::DECISION_REFUSED,
                 action: "Decide",
                 note: (*note).to_owned(),
+                group: None,
             });
         }
         events.flush().await;
@@ -267,6 +308,40 @@ mod tests {
             request("POST", "one", Value::Null),
         ];
         assert_eq!(requests, wanted);
+    }
+
+    /// An event on a record of a namespace.
+    fn alike(number: usize, namespace: &str, group: &str) -> EventDraft {
+        EventDraft {
+            about: ObjectReference {
+                name: Some(format!("web-{number}")),
+                namespace: Some(namespace.to_owned()),
+                ..ObjectReference::default()
+            },
+            related: Some(ObjectReference::default()),
+            event: events::DRIFT_DETECTED,
+            action: "Detect",
+            note: format!("Droplet {number}: size_slug is b, expected a"),
+            group: Some(Box::new(EventGroup {
+                id: group.to_owned(),
+                note: "records differ alike: size_slug is b, expected a".to_owned(),
+            })),
+        }
+    }
+
+    #[test]
+    fn many_events_that_say_the_same_become_one_on_the_first_object() {
+        let few = (0..MOST_ALIKE).map(|number| alike(number, "a", "few"));
+        let many = (0..=MOST_ALIKE).map(|number| alike(number, "a", "many"));
+        let elsewhere = alike(0, "b", "many");
+        let alone = EventDraft { group: None, ..alike(0, "a", "alone") };
+        let merged = merged(few.chain(many).chain([elsewhere, alone]).collect());
+        assert_eq!(merged.iter().map(|(_, count)| count).sum::<usize>(), 2 * MOST_ALIKE + 3);
+        assert_eq!(merged.len(), MOST_ALIKE + 3);
+        let (one, count) = &merged[MOST_ALIKE];
+        assert_eq!((one.about.name.as_deref(), *count), (Some("web-0"), MOST_ALIKE + 1));
+        assert_eq!(one.note, "11 records differ alike: size_slug is b, expected a");
+        assert!(one.related.is_none() && merged[0].0.related.is_some());
     }
 
     #[tokio::test(start_paused = true)]

@@ -90,7 +90,7 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
             state.add(key);
         }
         drop(state);
-        self.changed.notify_waiters();
+        // A worker that takes a key wakes the next one while there are more.
         self.changed.notify_one();
     }
 

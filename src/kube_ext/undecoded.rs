@@ -3,22 +3,26 @@
 
 use std::{borrow::Cow, fmt, marker::PhantomData};
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::Resource;
+use memchr::memmem;
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::value::RawValue;
+
+/// An entry of `managedFields` about a status that is not atomic. Without one, the entries are short.
+const NAMED_FIELDS: &str = r#""f:status":{""#;
 
 /// An object of the kind `K` as the API server sent it. It can be received even where it cannot be decoded.
 #[derive(Clone)]
 pub struct Undecoded<K> {
-    /// Its name, namespace, UID and version; nothing else.
+    /// Its name, namespace, UID, version, and the UIDs of its owners; nothing else.
     metadata: ObjectMeta,
     json: Box<RawValue>,
     kind: PhantomData<fn() -> K>,
 }
 
 impl<K: DeserializeOwned> Undecoded<K> {
-    /// The object. Entries of `managedFields` about a subresource name no fields.
+    /// The object. Entries of `managedFields` about a subresource name no fields, unless these are few.
     ///
     /// # Errors
     /// If it does not have the form of its kind.
@@ -37,6 +41,9 @@ pub async fn decoded<K: DeserializeOwned>(call: impl Future<Output = kube::Resul
 
 /// The text of an object without the fields of entries of `managedFields` that nobody reads.
 fn without_unused_fields(json: &str) -> Cow<'_, str> {
+    if memmem::find(json.as_bytes(), NAMED_FIELDS.as_bytes()).is_none() {
+        return Cow::Borrowed(json);
+    }
     let Ok(Managed { metadata }) = serde_json::from_str(json) else { return Cow::Borrowed(json) };
     let mut shortened = String::new();
     let mut rest = json;
@@ -100,14 +107,22 @@ struct Names {
     namespace: Option<String>,
     uid: Option<String>,
     resource_version: Option<String>,
+    owner_references: Option<Vec<Owner>>,
+}
+
+#[derive(Deserialize)]
+struct Owner {
+    uid: String,
 }
 
 impl<'de, K> Deserialize<'de> for Undecoded<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let json = Box::<RawValue>::deserialize(deserializer)?;
         let WatchMeta { metadata } = serde_json::from_str(json.get()).map_err(serde::de::Error::custom)?;
-        let Names { name, namespace, uid, resource_version } = metadata;
-        let metadata = ObjectMeta { name, namespace, uid, resource_version, ..ObjectMeta::default() };
+        let Names { name, namespace, uid, resource_version, owner_references } = metadata;
+        let owned = |Owner { uid }| OwnerReference { uid, ..OwnerReference::default() };
+        let owner_references = owner_references.map(|owners| owners.into_iter().map(owned).collect());
+        let metadata = ObjectMeta { name, namespace, uid, resource_version, owner_references, ..ObjectMeta::default() };
         Ok(Self { metadata, json, kind: PhantomData })
     }
 }
@@ -157,7 +172,7 @@ mod tests {
 
     fn object(data: &str) -> String {
         format!(
-            r#"{{"kind":"ConfigMap","metadata":{{"name":"a","namespace":"b","uid":"c","resourceVersion":"7","managedFields":{data}}},"data":{data}}}"#
+            r#"{{"kind":"ConfigMap","metadata":{{"name":"a","namespace":"b","uid":"c","resourceVersion":"7","ownerReferences":[{{"apiVersion":"v1","kind":"Node","name":"n","uid":"o"}}],"managedFields":{data}}},"data":{data}}}"#
         )
     }
 
@@ -165,7 +180,7 @@ mod tests {
     fn only_managed_fields_that_are_read_are_decoded() {
         let entry = |manager: &str, subresource: &str| {
             format!(
-                r#"{{"manager":"{manager}","operation":"Apply","fieldsV1":{{"f:data":{{"f:{manager}":{{}}}}}},"subresource":"{subresource}"}}"#
+                r#"{{"manager":"{manager}","operation":"Apply","fieldsV1":{{"f:status":{{"f:{manager}":{{}}}}}},"subresource":"{subresource}"}}"#
             )
         };
         let entries = [entry("a", ""), entry("b", "status"), entry("c", ""), entry("d", "status")];
@@ -204,6 +219,7 @@ mod tests {
                 assert_eq!(ObjectKey::of(&received).to_string(), "b/a");
                 assert_eq!(received.metadata.resource_version.as_deref(), Some("7"));
                 assert_eq!(received.metadata.uid.as_deref(), Some("c"));
+                assert_eq!(received.metadata.owner_references.as_ref().unwrap()[0].uid, "o");
                 let decoded = received.decode();
                 assert_eq!(decoded.is_err(), is_broken);
                 assert!(is_broken || decoded.unwrap().metadata.name.as_deref() == Some("a"));

@@ -1,8 +1,8 @@
 //! Watches of all objects of one kind, in each watched namespace.
 
-use std::{collections::BTreeSet, fmt::Debug, sync::Arc};
+use std::{collections::BTreeSet, fmt::Debug, sync::Arc, time::Duration};
 
-use futures::{Stream, StreamExt};
+use futures::{FutureExt, Stream, StreamExt};
 use http::{Request, Uri, uri::PathAndQuery};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{
@@ -14,7 +14,7 @@ use kube::{
     },
 };
 use serde::de::DeserializeOwned;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::sleep};
 use tracing::{info, warn};
 
 use super::{key::ObjectKey, undecoded::Undecoded};
@@ -76,18 +76,28 @@ impl FirstLists {
 }
 
 /// Passes every event of these watches to `take`, one after the other, until the process ends. Changes to versions that
-/// are known are left out: the responses to the operator's own writes showed them.
+/// are known are left out: the responses to the operator's own writes showed them. Between two batches of events it waits
+/// for the time that `rest` returns.
 pub async fn follow<K>(
     client: &Client,
     lists: &FirstLists,
     pulse: Pulse,
     is_known: impl Fn(&ObjectMeta) -> bool,
+    rest: impl Fn() -> Option<Duration>,
     mut take: impl FnMut(&WatchScope, &Event<K>),
 ) where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Clone + Debug + Send + 'static,
 {
     let mut events = objects(client, &lists.scopes, lists.selector, &is_known);
-    while let Some((scope, event)) = events.next().await {
+    loop {
+        let ready = events.next().now_or_never();
+        if ready.is_none()
+            && let Some(pause) = rest()
+        {
+            sleep(pause).await;
+        }
+        let next = if let Some(next) = ready { next } else { events.next().await };
+        let Some((scope, event)) = next else { return };
         pulse.begin();
         take(&scope, &event);
         if matches!(event, Event::InitDone) {

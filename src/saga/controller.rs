@@ -37,6 +37,7 @@ async fn watch(context: Arc<SagaContext>) {
         &context.sagas,
         pulse,
         |object| context.index().has(object),
+        || None,
         |scope, event| {
             let affected = context.index().take(scope, event);
             context.requeue(affected);

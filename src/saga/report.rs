@@ -102,7 +102,8 @@ impl TurnReport {
             uid: saga.metadata.uid.clone(),
             ..ObjectReference::default()
         };
-        self.0.push(ReportEntry::Event(Box::new(EventDraft { about, related: None, event, action, note })));
+        let group = None;
+        self.0.push(ReportEntry::Event(Box::new(EventDraft { about, related: None, event, action, note, group })));
     }
 
     /// Publishes all reports, now that the journal is written.

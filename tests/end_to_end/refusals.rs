@@ -83,7 +83,7 @@ async fn foreign_writes_to_a_status_are_removed() {
             let columns = "{.status.driftedFields} {.status.openDrifts} {.status.driftedFieldsShort} {.status.reason}";
             let is = world.value("pr/web-1", columns).await;
             let stalled = world.condition("pr/web-1", "Stalled").await;
-            let is_own = is == "[] 0  NoDrift" && !stalled.starts_with("True");
+            let is_own = is.trim() == "0  NoDrift" && !stalled.starts_with("True");
             if is_own { Ok(()) } else { Err((is, stalled)) }
         })
         .await;

@@ -15,6 +15,8 @@ pub(in crate::api) fn crd() -> CustomResourceDefinition {
     schema::amend(&mut crd, &["status"], |status| {
         // kstatus reads a new saga as in progress while `observedGeneration` is another one.
         status.default = Some(JSON(json!({ "phase": SagaPhase::Pending, "observedGeneration": 0 })));
+        // The journal is only replaced as a whole.
+        schema::atomic(status);
     });
     schema::amend(&mut crd, &["spec"], |spec| {
         spec.x_kubernetes_validations.get_or_insert_default().extend(rules());

@@ -3,12 +3,12 @@
 //! Lists lag: a changed row is confirmed by a GET with the same values, or by the next list. If a GET contradicts a
 //! row, the GET takes precedence while the row stays the same.
 
-use std::{
-    borrow::Cow,
-    collections::{BTreeMap, BTreeSet},
-};
+use std::{borrow::Cow, collections::BTreeSet, fmt};
 
-use serde::{Deserialize, de::IgnoredAny};
+use serde::{
+    Deserializer,
+    de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor},
+};
 use serde_json::{Map, Value};
 
 use crate::{
@@ -47,13 +47,13 @@ impl Evidence {
         Self { unconfirmed: FieldSet::default(), contradicted: self.contradicted }
     }
 
+    /// After the first row, which shows these fields.
+    pub(super) fn of_first_row(shown: FieldSet) -> Self {
+        Self { unconfirmed: shown, contradicted: FieldSet::default() }
+    }
+
     /// After a list with another row.
     pub(super) fn of_row(kind: &KindDefinition, before: EarlierResponses<'_>, text: &str) -> Self {
-        if before.row.is_none() && before.get.is_none() {
-            let keys = keys_of(text).into_iter().flatten();
-            let all = keys.fold(FieldSet::default(), |all, key| all.union(FieldSet::field_or_other(kind, &key)));
-            return Self { unconfirmed: all, contradicted: FieldSet::default() };
-        }
         let (row, get, new) = (before.row.map(parse), before.get.map(parse), parse(text));
         let mut standing = Self::default();
         for key in keys([Some(&new), row.as_ref(), get.as_ref()]) {
@@ -111,13 +111,52 @@ pub(super) fn correct(kind: &KindDefinition, document: &mut Value, get: &Value, 
     has_changed
 }
 
-/// The keys of a document, without its values. None if it is no object.
-pub(super) fn keys_of(text: &str) -> Option<BTreeSet<String>> {
-    #[derive(Deserialize)]
-    #[serde(transparent)]
-    #[expect(clippy::zero_sized_map_values, reason = "the values have to be skipped")]
-    struct Keys(BTreeMap<String, IgnoredAny>);
-    serde_json::from_str(text).ok().map(|Keys(keys)| keys.into_keys().collect())
+/// The fields that a document shows, without their values. None if it is no object.
+pub(super) fn shown_fields(kind: &KindDefinition, text: &str) -> Option<FieldSet> {
+    serde_json::Deserializer::from_str(text).deserialize_map(DocumentKeys(kind)).ok()
+}
+
+/// Reads the keys of an object as a set of fields.
+struct DocumentKeys<'k>(&'k KindDefinition);
+
+/// Reads one key.
+struct FieldKey<'k>(&'k KindDefinition);
+
+impl<'de> Visitor<'de> for DocumentKeys<'_> {
+    type Value = FieldSet;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut document: A) -> Result<FieldSet, A::Error> {
+        let mut shown = FieldSet::default();
+        while let Some(field) = document.next_key_seed(FieldKey(self.0))? {
+            document.next_value::<IgnoredAny>()?;
+            shown = shown.union(field);
+        }
+        Ok(shown)
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for FieldKey<'_> {
+    type Value = FieldSet;
+
+    fn deserialize<D: Deserializer<'de>>(self, key: D) -> Result<FieldSet, D::Error> {
+        key.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for FieldKey<'_> {
+    type Value = FieldSet;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E>(self, key: &str) -> Result<FieldSet, E> {
+        Ok(FieldSet::field_or_other(self.0, key))
+    }
 }
 
 fn parse(text: &str) -> Map<String, Value> {

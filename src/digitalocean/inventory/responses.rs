@@ -10,8 +10,8 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{
-    confirmed::{EarlierResponses, Evidence, correct, keys_of},
-    text::PackedText,
+    confirmed::{EarlierResponses, Evidence, correct, shown_fields},
+    text::{Examples, PackedText},
 };
 use crate::digitalocean::{
     Kind,
@@ -162,7 +162,8 @@ impl Responses {
     }
 
     /// After the row of a list. It confirms earlier values that are equal.
-    pub(super) fn listed(row: &KindDefinition, before: Option<&Self>, text: PackedText, at: Instant) -> Self {
+    pub(super) fn listed(row: &KindDefinition, before: Option<&Self>, listed: ListedText, at: Instant) -> Self {
+        let ListedText { text, shown: fields, lacking } = listed;
         let mut shown = before.cloned().unwrap_or_else(Self::empty);
         if shown.list.as_ref().is_some_and(|list| list.text == text) {
             return shown.seen_again(at);
@@ -173,11 +174,14 @@ impl Responses {
         let [listed, got] = [shown.list.as_ref(), get.filter(|_| counts)].map(|shot| shot.map(|it| it.text.unpack()));
         let before =
             EarlierResponses { row: listed.as_deref(), get: got.as_deref(), is_get_newer, standing: shown.standing };
-        let new = text.unpack();
-        let standing = Evidence::of_row(row, before, &new);
+        let standing = if before.row.is_none() && before.get.is_none() {
+            Evidence::of_first_row(fields)
+        } else {
+            Evidence::of_row(row, before, &text.unpack())
+        };
         let text = get.filter(|get| get.text == text).map_or(text, |get| get.text.clone());
         shown.standing = standing;
-        shown.lacking = lacking(row, &new);
+        shown.lacking = lacking;
         if let Some(more) = &mut shown.more {
             more.settled = FieldSet::default();
         }
@@ -617,11 +621,32 @@ fn shown_by<'r>(reading: &'r PartSource, text: &str) -> (BTreeMap<&'r str, Value
     (values.collect(), is_implied == Some(true))
 }
 
+/// The row of a list, and its fields.
+pub(super) struct ListedText {
+    text: PackedText,
+    /// The fields that it shows.
+    shown: FieldSet,
+    /// The fields that it does not show completely.
+    lacking: FieldSet,
+}
+
+impl ListedText {
+    /// Packs a row against these examples.
+    pub(super) fn of(row: &KindDefinition, text: &str, examples: &Examples) -> Self {
+        let shown = shown_fields(row, text);
+        let lacking = shown.map(|shown| lacking_beside(row, shown, text)).unwrap_or_default();
+        Self { text: examples.pack(text), shown: shown.unwrap_or_default(), lacking }
+    }
+}
+
 /// The fields that a response does not show completely.
 fn lacking(row: &KindDefinition, text: &str) -> FieldSet {
-    let Some(keys) = keys_of(text) else { return FieldSet::default() };
-    let absent = row.fields.iter().map(String::as_str).filter(|field| !keys.contains(*field));
-    let absent = FieldSet::fields(row, absent);
+    shown_fields(row, text).map(|shown| lacking_beside(row, shown, text)).unwrap_or_default()
+}
+
+/// The same of a response that shows these fields.
+fn lacking_beside(row: &KindDefinition, shown: FieldSet, text: &str) -> FieldSet {
+    let absent = FieldSet::all(row).without(shown);
     let nested = row.only_get.iter().chain(&row.only_list).filter(|pattern| pattern.segments().len() > 1);
     let mut document = None;
     let nested = nested.filter(|pattern| {

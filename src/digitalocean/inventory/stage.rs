@@ -6,10 +6,10 @@ use tokio::time::Instant;
 
 use super::{
     known::{CachedResource, CachedState},
-    responses::Responses,
+    responses::{ListedText, Responses},
     spare::{Room, Spare},
     sync_error::SyncError,
-    text::{Examples, PackedText},
+    text::Examples,
 };
 use crate::digitalocean::{
     Kind, ResourceKey,
@@ -50,8 +50,7 @@ pub(super) fn absent(kind: Kind, rows: &HashMap<Arc<str>, Staged>) -> Vec<Resour
 
 /// The resources for which one list is read.
 pub(super) struct Stage {
-    /// The name of the kind.
-    pub(super) kind: &'static str,
+    pub(super) kind: Kind,
     /// The prefix of the ids of its rows.
     pub(super) prefix: String,
     pub(super) resources: HashMap<Arc<str>, Staged>,
@@ -68,7 +67,7 @@ impl Stage {
     pub(super) fn of(kind: Kind, parent: Option<&str>, room: &Room, examples: &Examples) -> Self {
         let prefix = parent.map(|parent| format!("{parent}/")).unwrap_or_default();
         Self {
-            kind: kind.name(),
+            kind,
             prefix,
             resources: HashMap::new(),
             takes_all: None,
@@ -97,7 +96,7 @@ pub(super) enum ListedRow {
     Missing,
     /// Its document is the same, byte by byte.
     Same,
-    New(PackedText),
+    New(ListedText),
     /// Unknown: its list could not be read.
     Unread(Arc<str>),
 }
@@ -151,7 +150,7 @@ impl Staged {
         if let Some(found) = found {
             return found;
         }
-        let listed = |before: Option<&CachedResource>, text: PackedText| {
+        let listed = |before: Option<&CachedResource>, text: ListedText| {
             let before = before.and_then(|entry| entry.known.shown());
             CachedResource::new(CachedState::Present(Arc::new(Responses::listed(kind, before, text, started))), started)
         };
@@ -193,13 +192,14 @@ impl Rows for Stage {
         match (self.resources.get_mut(&*key), self.takes_all) {
             (Some(staged), _) => {
                 let same = staged.before.as_ref().is_some_and(|before| before.known.was_listed_as(document));
-                staged.row = if same { ListedRow::Same } else { ListedRow::New(self.examples.pack(document)) };
+                let new = || ListedRow::New(ListedText::of(self.kind.row(), document, &self.examples));
+                staged.row = if same { ListedRow::Same } else { new() };
             }
             (None, Some(fields)) => {
-                let row = ListedRow::New(self.examples.pack(document));
+                let row = ListedRow::New(ListedText::of(self.kind.row(), document, &self.examples));
                 self.resources.insert(key.into(), Staged { before: None, row, fields });
             }
-            (None, None) => self.spare.keep(self.kind, &key, document),
+            (None, None) => self.spare.keep(self.kind.name(), &key, document),
         }
     }
 }

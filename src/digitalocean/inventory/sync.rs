@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::{
     known::{CachedResource, CachedState},
-    responses::{Responses, Use, Wants},
+    responses::{ListedText, Responses, Use, Wants},
     snapshot::{Inventory, SIDE_BY_SIDE},
     spare::{self, Room},
     stage::{ListedRow, ReadLists, Selection, Stage, Staged, StagedResource, Wanted, absent},
@@ -152,7 +152,7 @@ impl Inventory {
         }
         let Some((text, at)) = snapshot.spare.row(&key.id) else { return false };
         let row = key.kind.row();
-        let mut shown = Responses::listed(row, None, snapshot.examples.pack(text), at);
+        let mut shown = Responses::listed(row, None, ListedText::of(row, text, &snapshot.examples), at);
         let needs_certificates = fields.has(FieldSet::fields(row, row.certificates.iter().map(String::as_str)));
         let needs_scopes = row.scopes_in_doubt(fields).next().is_some();
         if shown.wants(row, fields) != Wants::default() || needs_certificates || needs_scopes {
@@ -231,13 +231,19 @@ impl Inventory {
                 Vec::new()
             }
         };
+        // A kind within no other one has a single list.
+        let expected = if kind.parent().is_none() { wanted.len() } else { 0 };
         for Wanted { id, fields } in wanted {
             let key = ResourceKey::new(kind, Arc::clone(&id));
             let parent = key.parts().0;
             let before = known.and_then(|known| known.get(&id)).cloned();
             let stage = match stages.entry(parent.map(ToOwned::to_owned)) {
                 btree_map::Entry::Occupied(stage) => stage.into_mut(),
-                btree_map::Entry::Vacant(room_for) => room_for.insert(Stage::of(kind, parent, &room, examples)),
+                btree_map::Entry::Vacant(room_for) => {
+                    let mut stage = Stage::of(kind, parent, &room, examples);
+                    stage.resources.reserve(expected);
+                    room_for.insert(stage)
+                }
             };
             stage.resources.insert(id, Staged { before, row: ListedRow::Missing, fields });
         }
@@ -281,6 +287,12 @@ impl Inventory {
                 renewed.push(Arc::clone(&id));
                 changed.push(id);
             }
+        }
+        if snapshot.resources.is_empty() {
+            for ids in [&mut changed, &mut renewed] {
+                ids.reserve_exact(entries.len());
+            }
+            snapshot.resources.reserve(entries.len());
         }
         // An entry that could not be read stays, and ages.
         let mut aging = HashSet::new();

@@ -35,9 +35,17 @@ impl FieldSet {
 
     /// The set of one field; empty if the kind has no such field.
     pub(in crate::digitalocean) fn field(row: &KindDefinition, name: &str) -> Self {
-        let position = row.fields.iter().position(|field| field == name);
-        let bit = position.and_then(|position| u32::try_from(position).ok()).and_then(|at| 1_u64.checked_shl(at));
-        Self(bit.unwrap_or(0))
+        let bits = row.field_bits.get_or_init(|| {
+            let bit = |position| u32::try_from(position).ok().and_then(|at| 1_u64.checked_shl(at));
+            let fields = row.fields.iter().enumerate().rev();
+            fields.map(|(position, field)| (field.as_str().into(), bit(position).unwrap_or(0))).collect()
+        });
+        Self(bits.get(name).copied().unwrap_or(0))
+    }
+
+    /// The set of all fields of a kind.
+    pub(in crate::digitalocean) fn all(row: &KindDefinition) -> Self {
+        Self::fields(row, row.fields.iter().map(String::as_str))
     }
 
     /// The set of one key of a document, even if the kind has no such field.

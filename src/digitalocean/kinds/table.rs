@@ -1,6 +1,10 @@
 //! The table of kinds, read from `data/*.yaml`: one file per kind contains all differences between kinds.
 
-use std::{collections::BTreeMap, sync::LazyLock, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{LazyLock, OnceLock},
+    time::Duration,
+};
 
 use include_dir::{Dir, include_dir};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
@@ -34,6 +38,9 @@ fn read<T: DeserializeOwned>(name: &str, contents: &[u8]) -> T {
 pub(crate) struct KindDefinition {
     /// The kind's name in the API `arcadia.cloud`.
     pub(crate) name: String,
+    /// The bit of each of its fields in a set of fields.
+    #[serde(skip)]
+    pub(super) field_bits: OnceLock<HashMap<Box<str>, u64>>,
     /// The fields of a new record: those that a person would pin, as lists show them.
     pub(crate) pins: Vec<String>,
     /// Parts of those fields that the cloud chooses or changes.

@@ -23,7 +23,7 @@ use crate::{
     kube_ext::{
         cache::Cache,
         call::{Error, bounded},
-        events::EventDraft,
+        events::{EventDraft, EventGroup},
         key::ObjectKey,
     },
 };
@@ -107,6 +107,18 @@ impl<'a> Executor<'a> {
 
     /// Publishes an Event on the drift, and one on its record, each with the other as the related object.
     pub(super) fn publish(&self, drift: &KnownDrift, event: EventReason, action: &'static str, note: &str) {
+        self.publish_in(None, drift, event, action, note);
+    }
+
+    /// Publishes these Events; the one on the record is in a group.
+    pub(super) fn publish_in(
+        &self,
+        group: Option<EventGroup>,
+        drift: &KnownDrift,
+        event: EventReason,
+        action: &'static str,
+        note: &str,
+    ) {
         let this = ObjectReference {
             api_version: Some(Drift::api_version(&()).into_owned()),
             kind: Some(Drift::kind(&()).into_owned()),
@@ -115,15 +127,16 @@ impl<'a> Executor<'a> {
             uid: Some(drift.uid.to_string()),
             ..ObjectReference::default()
         };
-        let publish = |about: ObjectReference, related: Option<ObjectReference>| {
+        let publish = |about: ObjectReference, related: Option<ObjectReference>, group: Option<EventGroup>| {
             let note = note.to_owned();
-            self.context.process.events.publish(EventDraft { about, related, event, action, note });
+            let group = group.map(Box::new);
+            self.context.process.events.publish(EventDraft { about, related, event, action, note, group });
         };
         if self.record.is_some() {
-            publish(self.about(), Some(this.clone()));
-            publish(this, Some(self.about()));
+            publish(self.about(), Some(this.clone()), group);
+            publish(this, Some(self.about()), None);
         } else {
-            publish(this, None);
+            publish(this, None, None);
         }
     }
 

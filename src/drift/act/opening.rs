@@ -13,7 +13,7 @@ use crate::{
         known::{KnownDrift, drift_name},
         shown::{Shown, brief},
     },
-    kube_ext::{cache::Cache, call::Error},
+    kube_ext::{cache::Cache, call::Error, events::EventGroup},
 };
 
 impl Executor<'_> {
@@ -58,7 +58,16 @@ impl Executor<'_> {
             let note = format!("{} is gone: the provider returned 404 twice", record.resource);
             self.publish(&drift, events::RESOURCE_GONE, "Detect", &note);
         } else {
-            self.publish(&drift, events::DRIFT_DETECTED, "Detect", &format!("{}: {event}", record.resource));
+            let group = drift.change.as_deref().map(|change| EventGroup {
+                id: change.to_owned(),
+                note: format!(
+                    "records differ alike; list them with: kubectl get drifts -n {} -l {}={change}; {event}",
+                    self.key.namespace,
+                    labels::CHANGE,
+                ),
+            });
+            let note = format!("{}: {event}", record.resource);
+            self.publish_in(group, &drift, events::DRIFT_DETECTED, "Detect", &note);
         }
         Ok(())
     }

@@ -14,13 +14,9 @@ use crate::{
     api::{OPERATOR, ProvisionedResource, ProvisionedResourceStatus},
     drift::{
         status::{explicit, reduced, stored},
-        summary::StatusSummary,
+        summary::StatusDigest,
     },
-    kube_ext::{
-        cache::Cache,
-        call::Error,
-        undecoded::{Undecoded, decoded},
-    },
+    kube_ext::{cache::Cache, call::Error, undecoded::Undecoded},
 };
 
 /// A record as an apply of its status has it.
@@ -41,14 +37,15 @@ struct StatusMeta<'a> {
 }
 
 impl Executor<'_> {
-    /// Writes the record's status.
+    /// Writes the record's status, which has this digest.
     ///
     /// # Errors
     /// When the API server refuses it.
-    pub async fn write_status(&self, status: ProvisionedResourceStatus) -> Result<(), Error> {
+    pub async fn write_status(&self, status: ProvisionedResourceStatus, digest: StatusDigest) -> Result<(), Error> {
         match self.apply_status(&stored(status.clone())).await {
-            Ok(written) if written.says(&status) => return Ok(()),
-            // An apply keeps what it leaves out, if another client wrote it too.
+            Ok(written) if written.is_none_or(|written| written == digest) => return Ok(()),
+            // An apply keeps what it leaves out, if another client wrote it too and the definition is of an earlier
+            // version, in which the status is not atomic.
             Ok(_) | Err(Error::Refused { .. }) => {}
             Err(error) => return Err(error),
         }
@@ -62,8 +59,8 @@ impl Executor<'_> {
         }
     }
 
-    /// Returns the summary of the status that the record has then.
-    async fn apply_status(&self, status: &(impl Serialize + Debug + Sync)) -> Result<StatusSummary, Error> {
+    /// Returns the digest of the status that the record has then; none if it was deleted.
+    async fn apply_status(&self, status: &(impl Serialize + Debug + Sync)) -> Result<Option<StatusDigest>, Error> {
         let object = Applied {
             api_version: ProvisionedResource::api_version(&()),
             kind: ProvisionedResource::kind(&()),
@@ -75,8 +72,19 @@ impl Executor<'_> {
         let (client, namespace) = (self.context.process.client.clone(), &self.key.namespace);
         let records: Api<Undecoded<ProvisionedResource>> = Api::namespaced(client, namespace);
         let patch = Patch::Apply(object);
-        let written = written(&doing, decoded(records.patch_status(&self.key.name, &params, &patch))).await?;
-        self.context.index().learn(&written);
-        Ok(StatusSummary::of(written.status.as_ref()))
+        let write = async {
+            let response = records.patch_status(&self.key.name, &params, &patch).await?;
+            // The watch may have shown this version already.
+            if self.context.index().has_record(response.meta()) {
+                return Ok(None);
+            }
+            response.decode().map(Some).map_err(kube::Error::SerdeError)
+        };
+        let news = written(&doing, write).await?;
+        let mut index = self.context.index();
+        if let Some(record) = news {
+            index.learn(&record);
+        }
+        Ok(index.record(self.key).map(|record| record.status.digest))
     }
 }

@@ -18,6 +18,7 @@ use crate::{
         known::LastAccepted,
         plan::{Accepted, Adoption, Closing},
         shown::{Shown, tests::drift as stored_before},
+        summary::StatusDigest,
     },
     kube_ext::{cache::Cache as _, key::ObjectKey, leader::Leadership},
     process::Process,
@@ -298,6 +299,7 @@ async fn a_status_that_the_api_server_refuses_is_written_in_short() {
     let key = ObjectKey { namespace: "default".into(), name: "web-1".into() };
     let entry = world.context.index().entry(&key).unwrap();
     let status = ProvisionedResourceStatus { drifted_fields: vec!["x".repeat(5000)], ..Default::default() };
-    Executor::new(&key, &entry, &world.context).write_status(status).await.unwrap();
+    let digest = StatusDigest::of(&status);
+    Executor::new(&key, &entry, &world.context).write_status(status, digest).await.unwrap();
     assert_eq!(world.bodies("PATCH provisionedresources/web-1/status").len(), 3, "as it is, with all, and in short");
 }

@@ -120,14 +120,14 @@ fn rows(rounds: &[Round], drifting: u32) -> Vec<Row> {
             .beside(fastest(|round| round.floor_created) * 1000.0),
         Row::of(
             PHASE,
-            "wall: first call to last Drift, median | floor: list + creates",
+            "wall: first call to last Drift, median | floor: list + reads + creates",
             "ms",
             of(|round| round.swept_and_created) * 1000.0,
         )
         .beside(of(|round| round.floor_list.seconds + round.floor_create.seconds) * 1000.0),
         Row::of(
             PHASE,
-            "CPU until all is written, median | floor: list + creates",
+            "CPU until all is written, median | floor: list + reads + creates",
             "ms",
             of(|round| round.cpu) * 1000.0,
         )

@@ -26,6 +26,8 @@ use crate::Error;
 const PER_PAGE: u64 = 200;
 /// The number of records per page of a list.
 const CHUNK: u32 = 500;
+/// The operator confirms up to this many changes by reading each resource; more than that, by the next list.
+const MOST_CONFIRMED: usize = 200;
 
 /// Runs jobs until the input ends.
 pub(super) async fn run(floor: &Floor) -> Result<(), Error> {
@@ -160,29 +162,40 @@ impl Worker {
                 Ok(Done { seconds: began.elapsed().as_secs_f64(), calls: whole(count) * 2, bytes: 0 })
             }
             Job::Revert { from, count } => self.revert(from, count).await,
-            Job::CreateDrifts { count, episode, with_events } => {
-                let bodies: Vec<_> =
-                    self.targets.iter().take(count).map(|target| objects::drift(target, episode)).collect();
-                let told = if with_events { count } else { 0 };
-                let told = self.targets.iter().take(told);
-                let told: Vec<_> = told.map(|target| objects::event(target, &self.namespace, episode)).collect();
-                let drifts = self.drifts.clone();
-                let events = self.events.clone();
-                let began = Instant::now();
-                let telling = tokio::spawn(parallel::each(parallel::TELLERS, told, move |body| {
-                    let events = events.clone();
-                    async move { objects::create(&events, body).await }
-                }));
-                parallel::each(parallel::WORKERS, bodies, move |body| {
-                    let drifts = drifts.clone();
-                    async move { objects::create(&drifts, body).await }
-                })
-                .await?;
-                let seconds = began.elapsed().as_secs_f64();
-                telling.await.map_err(failed("wait for the events"))??;
-                Ok(Done { seconds, calls: whole(count), bytes: 0 })
-            }
+            Job::CreateDrifts { count, episode, with_events } => self.create_drifts(count, episode, with_events).await,
         }
+    }
+
+    async fn create_drifts(&self, count: usize, episode: u32, with_events: bool) -> Result<Done, Error> {
+        let bodies: Vec<_> = (0..)
+            .zip(self.targets.iter().take(count))
+            .map(|(number, target)| (objects::droplet(number), objects::drift(target, episode)))
+            .collect();
+        let confirms = count <= MOST_CONFIRMED;
+        let (http, url) = (self.http.clone(), self.url.clone());
+        let told = if with_events { count } else { 0 };
+        let told = self.targets.iter().take(told);
+        let told: Vec<_> = told.map(|target| objects::event(target, &self.namespace, episode)).collect();
+        let drifts = self.drifts.clone();
+        let events = self.events.clone();
+        let began = Instant::now();
+        let telling = tokio::spawn(parallel::each(parallel::TELLERS, told, move |body| {
+            let events = events.clone();
+            async move { objects::create(&events, body).await }
+        }));
+        parallel::each(parallel::WORKERS, bodies, move |(droplet, body)| {
+            let (drifts, http, url) = (drifts.clone(), http.clone(), url.clone());
+            async move {
+                if confirms {
+                    read_droplet(&http, &format!("{url}/{droplet}")).await?;
+                }
+                objects::create(&drifts, body).await
+            }
+        })
+        .await?;
+        let seconds = began.elapsed().as_secs_f64();
+        telling.await.map_err(failed("wait for the events"))??;
+        Ok(Done { seconds, calls: whole(count), bytes: 0 })
     }
 
     async fn revert(&self, from: usize, count: usize) -> Result<Done, Error> {
@@ -248,6 +261,22 @@ impl Worker {
         }
         Ok((calls, bytes))
     }
+}
+
+/// Reads one droplet.
+async fn read_droplet(http: &reqwest::Client, url: &str) -> Result<(), Error> {
+    let response = http.get(url).bearer_auth("bench").send().await.map_err(failed("read a droplet"))?;
+    let body = response.bytes().await.map_err(failed("read a droplet"))?;
+    let read: OneDroplet = serde_json::from_slice(&body).map_err(failed("read a droplet"))?;
+    drop(black_box(read));
+    Ok(())
+}
+
+/// The part of a droplet's own document that a comparison needs.
+#[derive(Deserialize)]
+#[expect(dead_code, reason = "reading the fields is the work; nothing uses them")]
+struct OneDroplet {
+    droplet: Droplet,
 }
 
 /// The part of a page that a comparison needs.

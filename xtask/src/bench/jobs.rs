@@ -20,7 +20,7 @@ pub(super) enum Job {
         /// The number of records.
         count: usize,
     },
-    /// Create a drift for each of the first records.
+    /// Read each of the first droplets, as the operator does before a verdict, and create a drift for its record.
     CreateDrifts {
         /// The number of drifts.
         count: usize,

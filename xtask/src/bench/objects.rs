@@ -130,6 +130,7 @@ pub(super) fn status(record: &Target) -> Value {
             "conditions": [
                 condition("Ready", "True", "Compared", compared),
                 condition("InSync", "True", "NoDrift", "3 fields are as desired"),
+                condition("ManifestCurrent", "True", "NoAcceptanceStands", ""),
             ],
         },
     })

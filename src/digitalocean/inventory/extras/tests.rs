@@ -8,7 +8,7 @@ use super::*;
 use crate::digitalocean::{
     Document, FieldComparison, InventorySettings, Live, Observation, Wanted,
     fake::{Fake, FakeResponse},
-    inventory::{allowance::Allowance, text::PackedText},
+    inventory::{allowance::Allowance, responses::ListedText, text::Examples},
 };
 
 const DAY: Duration = Duration::from_hours(24);
@@ -535,9 +535,9 @@ fn a_resource_whose_row_a_get_contradicts_is_read_again_after_growing_pauses() {
     let (row, fields) = (kind.row(), FieldSet::of(kind, ["name"]));
     let begin = Instant::now();
     let at = |seconds: u64| begin + Duration::from_secs(seconds);
-    let list = |before: Option<&Responses>, seconds| {
-        Responses::listed(row, before, PackedText::alone(r#"{"name":"old"}"#), at(seconds))
-    };
+    let listed = |text: &str| ListedText::of(row, text, &Examples::default());
+    let list =
+        |before: Option<&Responses>, seconds| Responses::listed(row, before, listed(r#"{"name":"old"}"#), at(seconds));
     let get = |before: &Responses, seconds| Responses::got(row, Some(before), r#"{"name":"new"}"#, at(seconds));
     let first = get(&list(None, 0), 1);
     // The time of the last GET, and the first time at which a list needs another one.
@@ -549,8 +549,7 @@ fn a_resource_whose_row_a_get_contradicts_is_read_again_after_growing_pauses() {
             assert_eq!(wants.get, wanted, "read at {read} s, listed at {seconds} s");
         }
     }
-    let follow = |before: &Responses, seconds| {
-        Responses::listed(row, Some(before), PackedText::alone(r#"{"name":"new"}"#), at(seconds))
-    };
+    let follow =
+        |before: &Responses, seconds| Responses::listed(row, Some(before), listed(r#"{"name":"new"}"#), at(seconds));
     assert!(!follow(&follow(&first, 300), 1_800).wants(row, fields).get, "the list has followed");
 }
