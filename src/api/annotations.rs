@@ -23,8 +23,8 @@ terms! {
     ADOPT = "arcadia.cloud/adopt" on "Saga that is Stuck";
     /// Beside `accept`, `revert`, `resolve` or `adopt`: the reason, for the status, the event and the journal.
     BECAUSE = "arcadia.cloud/because" on "Drift", "Saga that is Stuck";
-    /// Followed by the name of an Approval step: approves the step. The value is the approver: from Kubernetes 1.36
-    /// the API server replaces `yes` with your name; before, set it to your own name. To reject, cancel the saga.
+    /// Approves the Approval step STEP. The value is the approver: from Kubernetes 1.36 the API server replaces `yes` with
+    /// your name; before, set it to your own name. To reject, cancel the saga.
     APPROVE_PREFIX = "arcadia.cloud/approve-" on "Saga";
     /// Any new value lists the kind immediately.
     SYNC_REQUESTED_AT = "arcadia.cloud/sync-requested-at" on "ProvisionedResource";

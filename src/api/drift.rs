@@ -102,7 +102,7 @@ pub struct DriftSpec {
     #[schemars(length(max = 32768))]
     pub expected: String,
 
-    /// The live value when the drift was found, in the same form.
+    /// The live value when the drift was found: text as it is, any other value as JSON.
     #[schemars(length(max = 32768))]
     pub actual: String,
 
@@ -112,7 +112,8 @@ pub struct DriftSpec {
     #[schemars(length(max = 256))]
     pub expected_short: Option<String>,
 
-    /// The live value, in the same form.
+    /// The live value in at most 40 columns, for lists of drifts. Of a composite value: the path of the first part that
+    /// differs, and its live value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub actual_short: Option<String>,

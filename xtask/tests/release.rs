@@ -225,7 +225,8 @@ async fn installs_as_a_chart(release: &Release, control_plane: &ControlPlane) {
     helm(&["lint", "--strict", chart]);
 
     let readme = helm(&["show", "readme", chart]);
-    assert!(!readme.contains("](../"), "{readme}");
+    assert!(!readme.contains("](../") && !readme.contains("REGISTRY"), "{readme}");
+    assert!(readme.contains(&format!("`{}:{VERSION}`", release.image)), "{readme}");
     let notes = helm(&["install", "arcadia-operator", chart, "-n", "release", "--create-namespace"]);
     assert!(!notes.contains("no image is published"), "{notes}");
     let kubectl = control_plane.kubectl();

@@ -130,9 +130,8 @@ pub(crate) struct Condition {
     #[serde(default)]
     has: Option<String>,
     /// A text that matches this regular expression.
-    // A compiled expression cannot be part of a key.
     #[serde(default, deserialize_with = "regex")]
-    matches: Option<String>,
+    matches: Option<Regex>,
 }
 
 /// Another controller that sets fields of some resources, and would undo a revert.
@@ -369,7 +368,7 @@ impl Condition {
             && self.not.as_ref().is_none_or(|values| !is_one_of(values))
             && self.blank.is_none_or(|blank| found.is_some() && is_blank(value) == blank)
             && self.has.as_ref().is_none_or(has)
-            && self.matches.as_ref().is_none_or(|pattern| Regex::new(pattern).is_ok_and(|regex| regex.is_match(text)))
+            && self.matches.as_ref().is_none_or(|regex| regex.is_match(text))
     }
 }
 
@@ -416,7 +415,7 @@ impl<'de> Deserialize<'de> for CallTemplate {
     }
 }
 
-fn regex<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+fn regex<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Regex>, D::Error> {
     let text = String::deserialize(deserializer)?;
-    Regex::new(&text).map_err(D::Error::custom).map(|_| Some(text))
+    Regex::new(&text).map_err(D::Error::custom).map(Some)
 }

@@ -72,7 +72,9 @@ pub(super) fn files() -> Result<Vec<Generated>, Error> {
 }
 
 fn terms(noun: &str, terms: &[Term]) -> String {
-    let rows = terms.iter().map(|term| [code(term.name), term.on.join(", "), cell(term.text)]);
+    // The only prefix is followed by the name of a step.
+    let name = |term: &Term| if term.name.ends_with('-') { format!("{}STEP", term.name) } else { term.name.to_owned() };
+    let rows = terms.iter().map(|term| [code(&name(term)), term.on.join(", "), cell(term.text)]);
     table([noun, "on", "means"], rows)
 }
 
