@@ -167,9 +167,9 @@ impl DriftContext {
         }
     }
 
-    /// Returns true if more records are queued than are reconciled at a time.
+    /// Returns true if more records are queued than are reconciled at a time, or if records wait for a fresh read.
     pub(super) fn is_in_rush(&self) -> bool {
-        self.queue.pending() > WORKERS
+        self.queue.pending() > WORKERS || self.fetches.has_waiting()
     }
 
     /// Forgets a live resource whose record was deleted, unless another records it.

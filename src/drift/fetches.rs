@@ -96,6 +96,11 @@ impl FetchQueue {
         Some(next)
     }
 
+    /// Returns true if a record waits for a turn.
+    pub(super) fn has_waiting(&self) -> bool {
+        !self.waiting.lock().order.is_empty()
+    }
+
     /// Forgets the failures of a record: the provider responded, or nothing needs to be requested.
     pub(super) fn forget(&self, key: &ObjectKey) {
         self.failed.lock().remove(key);
