@@ -142,6 +142,7 @@ async fn the_operator_writes_no_credential_of_any_document() {
 }
 
 #[tokio::test]
+#[ignore = "takes minutes: cargo xtask test --thorough"]
 async fn no_revert_writes_a_credential() {
     let world = planted("canary-reverts", &[Canaries::Everywhere], "30s").await;
     // Plans.

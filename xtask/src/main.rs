@@ -35,6 +35,10 @@ struct Arguments {
 enum Command {
     /// Prepare the control plane, Helm and the GitOps engines, and run every test
     Test {
+        /// Run the tests that take many minutes instead: faults at every call of a revert, credentials in reverts
+        #[arg(long)]
+        thorough: bool,
+
         /// Passed to `cargo test --workspace`, for instance `-p control-plane` or `-- --nocapture`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
@@ -106,7 +110,7 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<(), Error> {
     match command {
-        Command::Test { arguments } => test::run(&arguments),
+        Command::Test { thorough, arguments } => test::run(thorough, &arguments),
         Command::ControlPlane => prepare::for_tests(),
         Command::Demo(play) => demo::run(&play),
         Command::Generate { check: false } => generate::write(),

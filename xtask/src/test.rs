@@ -30,13 +30,20 @@ const LONGEST: [&str; 4] = ["end_to_end", "sagas", "gitops", "image"];
 /// each of them starts its own control plane.
 const READ_ALL_NAMESPACES: [&str; 2] = ["kubectl", "readme"];
 
+/// The arguments that select the tests that take many minutes.
+const THOROUGH: [&str; 6] = ["--test", "end_to_end", "--test", "sagas", "--", "--ignored"];
+
 /// Prepares the programs of tests. Then runs all tests, or those that `arguments` of `cargo test` select.
-pub(crate) fn run(arguments: &[String]) -> Result<(), Error> {
+pub(crate) fn run(thorough: bool, arguments: &[String]) -> Result<(), Error> {
     prepare::for_tests()?;
+    let mut test = cargo_test();
+    if thorough {
+        limit_threads(&mut test, processors());
+        return project::run(test.args(WHOLE_WORKSPACE).arg("--no-fail-fast").args(THOROUGH).args(arguments));
+    }
     if arguments.is_empty() {
         return run_all();
     }
-    let mut test = cargo_test();
     // `-p` narrows the selection that `--workspace` would widen again.
     if !arguments.iter().take_while(|argument| *argument != "--").any(|argument| selects_a_package(argument)) {
         test.args(WHOLE_WORKSPACE);

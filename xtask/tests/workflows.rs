@@ -27,7 +27,16 @@ fn they_run_the_commands_of_this_repository() {
     let read = |file: &str| std::fs::read_to_string(root().join(".github/workflows").join(file)).unwrap();
     let verification = "cargo test --package xtask --features arcadia-operator/failpoints --test release -- --ignored";
     for (file, commands) in [
-        ("ci.yml", vec![".ci/run", "cargo xtask release --dry-run", verification, "cargo xtask book"]),
+        (
+            "ci.yml",
+            vec![
+                ".ci/run",
+                "cargo xtask test --thorough",
+                "cargo xtask release --dry-run",
+                verification,
+                "cargo xtask book",
+            ],
+        ),
         ("release.yml", vec![".ci/run", "cargo xtask release --tag", verification]),
     ] {
         for command in commands {
