@@ -12,7 +12,10 @@ use k8s_openapi::api::{
     authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec},
     core::v1::ServiceAccount,
 };
-use kube::{Api, Client, api::PostParams};
+use kube::{
+    Api, Client, ResourceExt as _,
+    api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams},
+};
 use serde_json::{Value, json};
 
 use super::eventually;
@@ -68,12 +71,27 @@ async fn id(client: Client, token: &str) -> String {
     reviewed.status.unwrap().user.unwrap().extra.unwrap()[CREDENTIAL].concat()
 }
 
+/// Applies manifests without a kubectl process: each test does this.
+async fn apply(client: &Client, manifests: &str) {
+    for object in serde_saphyr::from_multiple::<DynamicObject>(manifests).unwrap() {
+        let types = object.types.clone().unwrap();
+        let resource = ApiResource::from_gvk(&GroupVersionKind::try_from(&types).unwrap());
+        let api = match object.namespace() {
+            Some(namespace) => Api::<DynamicObject>::namespaced_with(client.clone(), &namespace, &resource),
+            None => Api::all_with(client.clone(), &resource),
+        };
+        let params = PatchParams::apply("test").force();
+        api.patch(&object.name_any(), &params, &Patch::Apply(&object)).await.unwrap();
+    }
+}
+
 /// Creates the account with its rights, and waits until they are effective.
 pub async fn grant_access(control_plane: &ControlPlane, installation: &Installation) {
     let access = operator::own_access(installation).unwrap() + &operator::watched_access(installation).unwrap();
-    control_plane.kubectl().apply(&access).await.unwrap();
+    let client = control_plane.client().await.unwrap();
+    apply(&client, &access).await;
     // The authorizer learns of a role a moment after it is written. One rule of each role shows that it has.
-    let reviews = Api::<SubjectAccessReview>::all(control_plane.client().await.unwrap());
+    let reviews = Api::<SubjectAccessReview>::all(client);
     let watched = installation.watched.first().unwrap_or(&installation.namespace);
     for (scope, namespace) in [(RuleScope::Own, &installation.namespace), (RuleScope::Watched, watched)] {
         let rule = RULES.iter().find(|rule| rule.scope == scope).unwrap();

@@ -224,19 +224,7 @@ impl World {
     }
 
     pub async fn record_as(&self, name: &str, kind: &str, id: &str, desired: Value, more: Value) {
-        let manifest = manifest(name, kind, id, &desired, &more);
-        match self.kubectl().run_with_input(&["create", "-f", "-"], &manifest).await {
-            Ok(_) => {}
-            Err(error) if error.to_string().contains("AlreadyExists") => self.replace(&manifest).await,
-            Err(error) => panic!("{error}"),
-        }
-    }
-
-    /// kubectl reads the object first, and the operator may write to it meanwhile.
-    async fn replace(&self, manifest: &str) {
-        while let Err(error) = self.kubectl().run_with_input(&["replace", "-f", "-"], manifest).await {
-            assert!(error.to_string().contains("Conflict"), "{error}");
-        }
+        self.objects.create_or_replace("pr", name, &manifest(name, kind, id, &desired, &more)).await;
     }
 
     /// Applies a manifest of the droplet's record, as a pipeline does repeatedly.

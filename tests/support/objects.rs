@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use jsonpath_rust::JsonPath as _;
 use kube::Client;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The resources of the project, by the names that tests use for them.
 const RESOURCES: [(&str, &str); 6] = [
@@ -29,13 +29,41 @@ impl Objects {
 
     /// An object such as `pr/web-1`, or the list of all objects of a resource such as `drifts`.
     pub async fn get(&self, object: &str) -> Result<Value, kube::Error> {
+        self.read(&self.path(object)).await
+    }
+
+    /// Creates an object as `kubectl create` does, or replaces it as `kubectl replace` does.
+    pub async fn create_or_replace(&self, resource: &str, name: &str, manifest: &str) {
+        let is_conflict = |error: &kube::Error| matches!(error, kube::Error::Api(status) if status.code == 409);
+        let create = format!("{}?fieldManager=kubectl-create&fieldValidation=Strict", self.path(resource));
+        match self.client.request::<Value>(http::Request::post(create).body(manifest.into()).unwrap()).await {
+            Ok(_) => return,
+            Err(error) => assert!(is_conflict(&error), "creating {resource}/{name}: {error}"),
+        }
+        let path = self.path(&format!("{resource}/{name}"));
+        let replace = format!("{path}?fieldManager=kubectl-replace&fieldValidation=Strict");
+        // The operator may write to it after the read.
+        loop {
+            let existing = self.read(&path).await.unwrap();
+            let mut object: Value = serde_json::from_str(manifest).unwrap();
+            object["metadata"]["resourceVersion"] = json!(existing["metadata"]["resourceVersion"]);
+            let replace = http::Request::put(&replace).body(object.to_string().into_bytes()).unwrap();
+            match self.client.request::<Value>(replace).await {
+                Ok(_) => return,
+                Err(error) => assert!(is_conflict(&error), "replacing {resource}/{name}: {error}"),
+            }
+        }
+    }
+
+    /// The path of an object or a list.
+    fn path(&self, object: &str) -> String {
         let (resource, name) = object.split_once('/').unwrap_or((object, ""));
         let resource = resource.strip_suffix(".arcadia.cloud").unwrap_or(resource);
         let Some((_, plural)) = RESOURCES.iter().find(|(alias, _)| *alias == resource) else {
             panic!("{object} is no record, drift or saga");
         };
         let list = format!("/apis/arcadia.cloud/v1alpha1/namespaces/{}/{plural}", self.namespace);
-        self.read(&if name.is_empty() { list } else { format!("{list}/{name}") }).await
+        if name.is_empty() { list } else { format!("{list}/{name}") }
     }
 
     /// The events that a field selector selects.
