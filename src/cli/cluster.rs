@@ -11,7 +11,7 @@ use kube::{
 };
 use serde_json::Value;
 
-use super::Error;
+use super::{Error, error};
 use crate::{
     api::{Drift, ProvisionedResource, Saga},
     comparison::show,
@@ -170,7 +170,10 @@ impl UserCluster {
             )));
         }
         let is_default = namespace == default;
-        Ok(Self { client, config, is_default, namespace, all: args.all_namespaces, place_flags: args.place_flags() })
+        let this =
+            Self { client, config, is_default, namespace, all: args.all_namespaces, place_flags: args.place_flags() };
+        error::remember_place(this.flag());
+        Ok(this)
     }
 
     /// The same cluster, for calls about one namespace.

@@ -15,6 +15,7 @@ use super::{
     Error, Exit,
     cluster::{Noun, UserCluster},
     drift::{ClassText, DriftView, PLAN, Pending},
+    error::place,
     prompt::{Input, confirm},
     select::SIDE_BY_SIDE,
     text,
@@ -391,7 +392,10 @@ pub(super) fn open_ones(drifts: Vec<DriftView>) -> Result<(Vec<DriftView>, Exit)
         ));
     }
     if open.is_empty() {
-        return Err(Error::usage("no open drift matches; list open drifts with: kubectl arcadia inbox"));
+        let place = place();
+        return Err(Error::usage(format!(
+            "no open drift matches; list open drifts with: kubectl arcadia inbox{place}"
+        )));
     }
     Ok((open, if closed.is_empty() { Exit::Done } else { Exit::No }))
 }

@@ -1,6 +1,6 @@
 //! Errors of the command line, in one line with the next command, and the exit codes.
 
-use std::io;
+use std::{io, sync::OnceLock};
 
 use crate::{digitalocean, kube_ext::call};
 
@@ -29,6 +29,20 @@ impl Exit {
     }
 }
 
+/// The flags by which the command selected its cluster and namespaces, for the commands in errors.
+static PLACE: OnceLock<String> = OnceLock::new();
+
+/// Remembers the flags of the command's cluster and namespaces.
+pub(super) fn remember_place(flags: String) {
+    // A command has one cluster.
+    let _ = PLACE.set(flags);
+}
+
+/// The flags of the command's cluster and namespaces, with a leading space.
+pub(super) fn place() -> &'static str {
+    PLACE.get().map_or("", String::as_str)
+}
+
 /// The reason why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
@@ -39,7 +53,7 @@ pub(super) enum Error {
     #[error("reading the kubeconfig: {0}; set KUBECONFIG or --kubeconfig, and check it with: kubectl config view")]
     Kubeconfig(String),
     /// The API server refused a call for lack of a right.
-    #[error("{doing}: forbidden: {message}; list the rights that are missing with: kubectl arcadia status")]
+    #[error("{doing}: forbidden: {message}; list the rights that are missing with: kubectl arcadia status{}", place())]
     Forbidden {
         /// The operation and its object.
         doing: String,
@@ -49,7 +63,8 @@ pub(super) enum Error {
     /// The cluster does not serve the custom resources.
     #[error(
         "{doing}: the cluster does not serve the resources of arcadia.cloud; check the installation with: kubectl \
-         arcadia status"
+         arcadia status{}",
+        place()
     )]
     NotInstalled {
         /// The operation and its object.

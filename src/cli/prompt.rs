@@ -33,9 +33,13 @@ pub(super) async fn confirm(question: &str, input: Input) -> Result<bool, Error>
     if input == Input::Used || !stdin().is_terminal() {
         return Err(Error::usage("the command needs a confirmation, and standard input cannot give it: add --yes"));
     }
-    let terminal = console::Term::stderr();
-    terminal.write_str(&format!("{question}\nContinue? [y/N] "))?;
-    let answer = typed(move || terminal.read_line()).await?;
+    console::Term::stderr().write_str(&format!("{question}\nContinue? [y/N] "))?;
+    // The end of the input is an empty answer.
+    let answer = typed(|| {
+        let mut line = String::new();
+        stdin().read_line(&mut line).map(|_| line)
+    })
+    .await?;
     let is_yes = matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes");
     if !is_yes {
         text::note("Nothing was changed.");

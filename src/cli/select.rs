@@ -63,6 +63,12 @@ impl SelectArgs {
             drifts.retain(|drift| known.insert((drift.namespace.clone(), drift.name.clone())));
             return Ok(drifts);
         }
+        if self.selector.as_ref().is_some_and(|selector| selector.trim().is_empty()) {
+            return Err(Error::usage(
+                "the selector of -l is empty, which would select every drift; to decide all of them, name a label that all \
+                 have: -l arcadia.cloud/change",
+            ));
+        }
         let change = self.change.as_ref().map(|change| format!("{}={change}", labels::CHANGE));
         let selectors: Vec<String> = change.into_iter().chain(self.selector.clone()).collect();
         if selectors.is_empty() && self.record.is_none() {

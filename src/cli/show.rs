@@ -68,6 +68,7 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &ShowArgs) -> Result<Exit, 
         let name = name(Noun::Drift);
         cluster.find(Noun::Drift, name.namespace.as_deref().unwrap_or(cluster.namespace()), &name.name).await?
     };
+    let mut exit = Exit::Done;
     let page = if let Some(drift) = drift {
         if args.output == Some(ShowFormat::Name) {
             return named(Noun::Drift, &drift);
@@ -75,6 +76,7 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &ShowArgs) -> Result<Exit, 
         let mut page = Box::pin(drift_page(&cluster, drift)).await?;
         if args.live {
             let found = args.in_cloud(page.record.as_ref()).await?;
+            exit = exit_of(&found);
             page.now = found.get(&page.drift.field_name).or_else(|| found.get(EXISTS)).cloned();
         }
         args.output.map_or_else(|| Ok(view::drift(&page, now, paint)), |format| format.write(&page.contents()))?
@@ -85,12 +87,19 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &ShowArgs) -> Result<Exit, 
         }
         let mut page = Box::pin(record_page(&cluster, record)).await?;
         if args.live {
-            page.now = Some(args.in_cloud(Some(&page.record)).await?);
+            let found = args.in_cloud(Some(&page.record)).await?;
+            exit = exit_of(&found);
+            page.now = Some(found);
         }
         args.output.map_or_else(|| Ok(view::record(&page, now, paint)), |format| format.write(&page.contents()))?
     };
     print(&page)?;
-    Ok(Exit::Done)
+    Ok(exit)
+}
+
+/// A failed read of the cloud is a failure, although the page is printed.
+fn exit_of(found: &BTreeMap<String, NowInCloud>) -> Exit {
+    if matches!(found.get(EXISTS), Some(NowInCloud::Unknown(_))) { Exit::Failed } else { Exit::Done }
 }
 
 /// Prints the name as `kubectl get -o name` does.
@@ -127,12 +136,20 @@ impl ShowArgs {
     }
 }
 
+/// The record of a drift; none if it is gone, or if the user may not read it.
+async fn record_of(cluster: &UserCluster, drift: &DriftView) -> Result<Option<DynamicObject>, Error> {
+    match cluster.find(Noun::Record, &drift.namespace, &drift.record).await {
+        Err(Error::Forbidden { .. }) => Ok(None),
+        found => found,
+    }
+}
+
 async fn drift_page(cluster: &UserCluster, object: DynamicObject) -> Result<DriftPage, Error> {
     let drift = DriftView::read(&object);
     let namespace = drift.namespace.clone();
     let place = cluster.within(&namespace);
     let (record, history, alike, events, sagas) = tokio::try_join!(
-        place.find(Noun::Record, &namespace, &drift.record),
+        record_of(&place, &drift),
         history::objects(&place, &drift.record, Some(&drift.field_name)),
         alike(&place, &drift),
         events(&place, &drift.name),

@@ -151,11 +151,12 @@ fn write(acceptance: &StandingDrift, files: &[File], texts: &mut [String]) -> Re
     }
     let drift = &acceptance.drift;
     let field = &drift.field_name;
-    let mut has_changed = false;
     let mut is_declared = false;
-    for (file, text) in files.iter().zip(texts.iter_mut()) {
-        // Edits move the text after them, so each edit uses the current text.
-        let documents = documents(file, text);
+    // A refusal in one file leaves the others unchanged.
+    let mut edits = Vec::new();
+    for (file, before) in files.iter().zip(texts.iter()) {
+        let mut text = before.clone();
+        let documents = documents(file, &text);
         let declared: Vec<_> = records(&documents).into_iter().filter(|record| record.is_of(drift)).collect();
         for record in declared.iter().rev() {
             let Some(value) = record.value(field) else { continue };
@@ -171,11 +172,17 @@ fn write(acceptance: &StandingDrift, files: &[File], texts: &mut [String]) -> Re
             let document = text.get(record.range.clone()).unwrap_or_default().to_owned();
             let edited = Editor { text: &document, notation, map: &record.place }.set(field, &acceptance.value);
             let edited = edited.map_err(|error| SkipReason::Refused(file.path.clone(), error))?;
+            // The last record comes first: an edit moves the text after it.
             text.replace_range(record.range.clone(), &edited);
-            has_changed = true;
         }
+        edits.push(text);
     }
-    if is_declared { Ok(has_changed) } else { Err(SkipReason::Undeclared) }
+    if !is_declared {
+        return Err(SkipReason::Undeclared);
+    }
+    let has_changed = texts.iter().ne(edits.iter());
+    texts.clone_from_slice(&edits);
+    Ok(has_changed)
 }
 
 /// The documents of a file that can be changed, each with its range.

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::page::{DriftPage, EventView, NowInCloud, RecordPage, SagaLine};
 use crate::{
-    api::conditions,
+    api::{conditions, drift::EXISTS},
     cli::{
         decide,
         drift::{DriftView, Pending, condition, text},
@@ -188,6 +188,9 @@ pub(super) fn record(page: &RecordPage, now: Timestamp, paint: Paint) -> String 
     if data.pointer("/spec/suspend").and_then(Value::as_bool) == Some(true) {
         facts.row(["Suspended", "the operator leaves this record alone"]);
     }
+    if let Some(answer) = in_cloud(page) {
+        facts.row(["In the cloud".to_owned(), paint.warn(&answer)]);
+    }
     let drifts: Vec<_> = page.drifts.iter().map(DriftView::read).collect();
     let mut text = format!(
         "Record {}: {}, recorded {} ago\n\n{}\n{}",
@@ -237,6 +240,23 @@ fn standing_drifts(data: &Value) -> Vec<&str> {
     acceptances(data).into_values().filter_map(|acceptance| text(acceptance, "/drift")).collect()
 }
 
+/// The value of a field in the cloud. None if it was not read, or if the resource does not exist.
+fn now_of<'p>(page: &'p RecordPage, field: &str) -> Option<&'p NowInCloud> {
+    let now = page.now.as_ref()?;
+    let unread = || now.get(EXISTS).filter(|existence| matches!(existence, NowInCloud::Unknown(_)));
+    now.get(field).or_else(unread)
+}
+
+/// The answer about the whole resource, if it is missing or could not be read.
+fn in_cloud(page: &RecordPage) -> Option<String> {
+    match page.now.as_ref()?.get(EXISTS)? {
+        NowInCloud::InSync => None,
+        NowInCloud::Differs(exists) if exists == "true" => Some("the resource exists, and should not".to_owned()),
+        NowInCloud::Differs(_) => Some("the resource does not exist".to_owned()),
+        NowInCloud::Unknown(why) => Some(format!("unknown: {why}")),
+    }
+}
+
 /// Each recorded field with its recorded, accepted and live value.
 fn fields(page: &RecordPage, drifts: &[DriftView], paint: Paint) -> String {
     let data = &page.record.data;
@@ -274,11 +294,15 @@ fn fields(page: &RecordPage, drifts: &[DriftView], paint: Paint) -> String {
             (None, None) if is_in_sync => (effective.clone(), paint.good("in sync")),
             (None, None) => (String::new(), "no drift open".to_owned()),
         };
-        let live = match page.now.as_ref().and_then(|now| now.get(field)) {
-            None => live,
-            Some(NowInCloud::InSync) => effective.clone(),
-            Some(NowInCloud::Differs(value)) => show::short_text(value, CELL),
-            Some(NowInCloud::Unknown(_)) => "unknown".to_owned(),
+        let is_open = open.contains_key(field);
+        let (live, state) = match now_of(page, field) {
+            None if page.now.is_some() && in_cloud(page).is_some() => (String::new(), "does not exist".to_owned()),
+            None => (live, state),
+            Some(NowInCloud::InSync) if is_open => (effective.clone(), state),
+            Some(NowInCloud::InSync) => (effective.clone(), paint.good("in sync")),
+            Some(NowInCloud::Differs(value)) if is_open => (show::short_text(value, CELL), state),
+            Some(NowInCloud::Differs(value)) => (show::short_text(value, CELL), paint.warn("differs, no drift yet")),
+            Some(NowInCloud::Unknown(_)) => ("unknown".to_owned(), "unknown".to_owned()),
         };
         table.row([show::short_text(field, CELL), said, effective, live, state]);
     }

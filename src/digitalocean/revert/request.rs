@@ -10,9 +10,9 @@ use super::{
     remove_all,
 };
 use crate::{
-    comparison::scalar::text,
+    comparison::{scalar::text, secret::digest},
     digitalocean::{
-        ChangeMethod, Endpoint, Kind, Live, ResourceKey,
+        ChangeMethod, Endpoint, FieldComparison, Kind, Live, ResourceKey,
         document::{at, is_blank, put},
         kinds::{BodyShape, CallTemplate, Content, Guard, How, MemberCall, RestState, Spelling, WriteRule},
     },
@@ -26,6 +26,27 @@ pub(crate) fn value_before(live: &Live, field: &str) -> Value {
         rule.unset.clone().filter(|_| rule.names.iter().any(|name| name.matches(&live.path(field))))
     };
     if value.is_null() { unset().unwrap_or(value) } else { value }
+}
+
+/// The digest of the live value of a field, as its comparison with the desired one shows it. The order of lists does not
+/// count. None if they cannot be compared.
+pub(crate) fn live_digest(live: &Live, field: &str, desired: &Value) -> Option<String> {
+    match live.compare(field, desired) {
+        FieldComparison::Done(comparison) => Some(digest(&sorted(comparison.adopted))),
+        FieldComparison::Unknown(_) | FieldComparison::NotReadable | FieldComparison::NoSuchField { .. } => None,
+    }
+}
+
+fn sorted(value: Value) -> Value {
+    match value {
+        Value::Array(items) => {
+            let mut items: Vec<_> = items.into_iter().map(sorted).collect();
+            items.sort_by_cached_key(Value::to_string);
+            Value::Array(items)
+        }
+        Value::Object(entries) => entries.into_iter().map(|(key, value)| (key, sorted(value))).collect(),
+        value => value,
+    }
 }
 
 /// A call that changes a resource.

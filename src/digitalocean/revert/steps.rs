@@ -1,5 +1,7 @@
 //! The steps that revert a field, and their calls.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -7,6 +9,7 @@ use super::{
     assess::{feature_changes, holds_credential, text_at},
     direction::is_true,
     planned::{ProposedCall, ProposedStep},
+    request::live_digest,
 };
 use crate::{
     comparison::{Difference, scalar::text, secret::digest, show},
@@ -19,6 +22,9 @@ use crate::{
 
 /// The maximum number of columns of a value in a plan.
 const COLUMNS: usize = 60;
+
+/// The maximum time until the resource shows the value that the steps have written.
+const VERIFICATION: Duration = Duration::from_mins(5);
 
 /// The steps and the calls of a plan.
 type Steps = (Vec<ProposedStep>, Vec<ProposedCall>);
@@ -48,7 +54,8 @@ impl Permitted<'_> {
                 "digest": digest(self.revert.desired),
             })),
             irreversible: false,
-            timeout: None,
+            // The steps before it wait for the end of their calls. Meanwhile no other field of the resource is compared.
+            timeout: Some(VERIFICATION),
         });
         Ok((steps, calls))
     }
@@ -120,6 +127,7 @@ impl Permitted<'_> {
         json!({
             "kind": document.key().kind, "id": self.id(), "record": self.record, "field": field, "allow": self.allow,
             "digest": digest(self.revert.desired),
+            "live": live_digest(document, field, self.revert.desired),
         })
     }
 

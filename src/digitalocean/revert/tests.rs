@@ -243,6 +243,7 @@ fn no_value_of_a_record_stands_in_the_parameters_of_a_write() {
     let mut with = plan.steps[0].with.clone();
     let digest = with.remove("digest").unwrap();
     assert_eq!(digest.as_str().unwrap().len(), 8, "{digest}");
+    assert_eq!(with.remove("live").unwrap().as_str().unwrap().len(), 8);
     let wanted = json!({"kind": "AlertPolicy", "id": UUID, "record": "web-1", "field": "alerts", "allow": "safe"});
     assert_eq!(Value::Object(with), wanted);
     assert!(plan.steps[0].irreversible);

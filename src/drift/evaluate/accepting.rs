@@ -146,15 +146,19 @@ impl Planner<'_> {
         let declared = standing::declared(recorded.desired, &drift.field).unwrap_or_default();
         let adopted = &self.over_declared(drift, &declared).unwrap_or_else(|| adopted.clone());
         let accepted = Accepted { value: live.clone(), declared: self.hide(drift, &declared) };
-        match ownership::mode(recorded.accept, recorded.declared, &drift.field, until.is_some()) {
-            Some(AcceptanceMode::InPlace) => self.adoptions.push(Adoption {
+        let mode = ownership::mode(recorded.accept, recorded.declared, &drift.field, until.is_some());
+        // The record would show the credential to all its readers. On the drift, it is a fingerprint.
+        let leaks = recorded.accept != AcceptPolicy::InPlace
+            && adds_credential(adopted, &self.hide(drift, adopted), &declared);
+        match mode {
+            Some(AcceptanceMode::InPlace) if !leaks => self.adoptions.push(Adoption {
                 drift: drift.name.clone(),
                 field: drift.field.to_string(),
                 value: adopted.clone(),
                 accepted,
                 stands: false,
             }),
-            Some(AcceptanceMode::Standing) => {
+            Some(AcceptanceMode::InPlace | AcceptanceMode::Standing) => {
                 let patch = merge_patch::between(&declared, adopted);
                 let is_shown = self.hide(drift, &patch) == patch;
                 let patch = json!({ "spec": { "desired": { drift.field.as_ref(): patch } } });
@@ -239,6 +243,31 @@ impl Planner<'_> {
             .collect();
         self.writes.push(PlannedWrite::Adopt { adoptions: self.adoptions.clone(), in_doubt: self.in_doubt.clone() });
         self.writes.extend(closings);
+    }
+}
+
+/// Returns true if a value contains a credential that another value, already written by a person, does not. `hidden` is
+/// the value with fingerprints in place of its credentials.
+fn adds_credential(value: &Value, hidden: &Value, declared: &Value) -> bool {
+    match (value, hidden) {
+        _ if value == hidden => false,
+        (Value::Object(entries), Value::Object(beside)) => {
+            let beside = |key: &String| beside.get(key).unwrap_or(&Value::Null);
+            entries.iter().any(|(key, entry)| adds_credential(entry, beside(key), declared))
+        }
+        (Value::Array(items), Value::Array(beside)) if items.len() == beside.len() => {
+            items.iter().zip(beside).any(|(item, beside)| adds_credential(item, beside, declared))
+        }
+        _ => !contains(declared, value),
+    }
+}
+
+fn contains(whole: &Value, part: &Value) -> bool {
+    match whole {
+        _ if whole == part => true,
+        Value::Object(entries) => entries.values().any(|entry| contains(entry, part)),
+        Value::Array(items) => items.iter().any(|item| contains(item, part)),
+        _ => false,
     }
 }
 

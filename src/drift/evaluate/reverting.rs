@@ -237,13 +237,16 @@ impl Planner<'_> {
         }
     }
 
-    /// Returns true if the desired value is no longer the one of the decision.
+    /// Returns true if the desired or the live value is no longer the one of the decision.
     fn has_moved_on(&self, drift: &KnownDrift, effective: &Recorded<'_>) -> bool {
         let Some(live) = self.live else { return false };
-        match effective.desired.get(drift.field.as_ref()) {
-            Some(desired) => !shows(&drift.expected, &live.hide(&drift.field, desired)),
-            None => true,
-        }
+        let Some(desired) = effective.desired.get(drift.field.as_ref()) else { return true };
+        let is_changed = match compare(live, &drift.field, desired) {
+            Finding::Differs { live: now, .. } => !shows(&drift.actual, &now),
+            // A list may lag behind the read of the decision.
+            Finding::Matches { .. } | Finding::Unknown(_) | Finding::Invalid(_) | Finding::Moot => false,
+        };
+        is_changed || !shows(&drift.expected, &live.hide(&drift.field, desired))
     }
 
     fn fail_revert(&mut self, drift: &KnownDrift, message: String) {

@@ -58,8 +58,19 @@ fn a_revert_is_a_saga_and_reverted_once_the_live_value_is_as_desired() {
 }
 
 #[test]
+fn a_live_value_that_changed_before_the_saga_began_is_not_overwritten() {
+    let mut world = reverting();
+    world.set_live("name", json!("web-3"));
+    world.sweep();
+    let writes = world.settle();
+    assert!(matches!(&writes[..], [PlannedWrite::CancelRevert { .. }, ..]), "{writes:?}");
+    assert!(world.drift("name-1").is_open() && world.drift("name-1").revert.is_none());
+}
+
+#[test]
 fn nothing_is_concluded_from_what_is_live_meanwhile() {
     let mut world = reverting();
+    world.saga_is(SagaPhase::Running);
     world.set_live("memory", json!(1));
     world.set_live("name", json!("half-way"));
     world.sweep();

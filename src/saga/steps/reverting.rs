@@ -44,6 +44,11 @@ pub struct RevertParameters {
     #[serde(default)]
     #[schemars(regex(pattern = DIGEST))]
     digest: Option<String>,
+    /// The digest of the live value that was decided on. The step fails, before it changes anything, if the live value is
+    /// neither this one nor the desired one by then.
+    #[serde(default)]
+    #[schemars(regex(pattern = DIGEST))]
+    live: Option<String>,
     /// The recorded or the live value holds a credential. The saga does not store it, so the step cannot be undone.
     #[serde(default)]
     holds_credential: bool,
@@ -103,6 +108,12 @@ impl RevertParameters {
         let live = self.live(context, &desired).await?;
         if let FieldState::Equal = self.compare(&live, &desired)? {
             return Ok((Before::default(), live));
+        }
+        let now = revert::live_digest(&live, &self.field, &desired);
+        if let (Some(decided), Some(now)) = (&self.live, now)
+            && *decided != now
+        {
+            return Err(self.changed_meanwhile());
         }
         self.check(&live, &desired)?;
         let was = revert::value_before(&live, &self.field);
@@ -181,6 +192,16 @@ impl RevertParameters {
         if is_same { Ok(()) } else { Err(self.moved_on()) }
     }
 
+    /// Refuses a live value that is neither the earlier nor the desired one: another client changed it since.
+    pub(super) fn check_live(&self, before: &Before, live: &Live) -> Result<(), Failure> {
+        let is_same = match (&before.was, &before.digests) {
+            (Some(was), _) => self.is(live, was),
+            (None, Some(digests)) => digests.was == digest(&revert::value_before(live, &self.field)),
+            (None, None) => true,
+        };
+        if is_same { Ok(()) } else { Err(self.changed_meanwhile()) }
+    }
+
     /// Whether the live value shows that a step which cannot be undone has changed it. The record may have another desired
     /// value by now, or be gone: then any other value than the earlier one counts.
     pub(super) async fn is_changed(&self, context: &StepContext<'_>, before: &Before) -> Result<(bool, Live), Failure> {
@@ -202,6 +223,14 @@ impl RevertParameters {
         Failure::Permanent(format!(
             "ProvisionedResource {}: the desired value of {} was changed since the revert was decided; decide it again",
             self.record, self.field
+        ))
+    }
+
+    fn changed_meanwhile(&self) -> Failure {
+        Failure::Permanent(format!(
+            "{} of {} was changed since the revert was decided; review its drift, and decide again",
+            self.field,
+            self.key()
         ))
     }
 

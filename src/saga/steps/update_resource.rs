@@ -155,6 +155,10 @@ async fn put_back(
     if let RestState::Busy(why) = plan.rest(live.document()) {
         return Ok(Some(not_yet(why)));
     }
+    // Calls about members change those alone, one after the other.
+    if !plan.has_members() {
+        given.check_live(before, &live)?;
+    }
     let along = needs.along(context, given, plan).await?;
     if !write(context, given, plan, &live, (&restored, &along), needs).await? {
         return Ok(None);
