@@ -49,7 +49,9 @@ impl CloudArgs {
 
     fn token(&self) -> Result<Token, Error> {
         let of = |name: &str| env::var(name).ok().filter(|text| !text.trim().is_empty());
-        let of_environment = VARIABLES.into_iter().find_map(of).filter(|_| self.doctl_context.is_none());
+        // A flag wins over the environment.
+        let is_doctl_given = self.doctl_context.is_some() || self.doctl_config.is_some();
+        let of_environment = VARIABLES.into_iter().find_map(of).filter(|_| !is_doctl_given);
         if let Some(text) = of_environment {
             return Ok(Token::new(&text)?);
         }

@@ -18,6 +18,10 @@ use crate::{
 const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
 /// The argument for standard input.
 const STDIN: &str = "-";
+/// The mark at the start of texts that some editors of Windows write.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+/// The start of an expression of a template.
+const TEMPLATE: &str = "{{";
 
 /// A record that a file declares.
 #[derive(Clone, Debug)]
@@ -34,14 +38,30 @@ impl RecordManifest {
     }
 }
 
-/// The text of a file or of standard input, and the name of its source.
+/// The text of a file or of standard input without a byte order mark, and the name of its source.
 pub(super) async fn text_of(path: &Path) -> Result<(String, String), Error> {
     if path.as_os_str() == STDIN {
         let text = typed(|| io::read_to_string(io::stdin())).await?;
-        return Ok(("standard input".to_owned(), text));
+        return Ok(("standard input".to_owned(), without_mark(text)));
     }
-    let text = fs::read_to_string(path).map_err(failed("reading", path))?;
-    Ok((path.display().to_string(), text))
+    Ok((path.display().to_string(), text_at(path)?))
+}
+
+/// The text of a file without a byte order mark.
+pub(super) fn text_at(path: &Path) -> Result<String, Error> {
+    fs::read_to_string(path).map(without_mark).map_err(failed("reading", path))
+}
+
+fn without_mark(text: String) -> String {
+    match text.strip_prefix(BYTE_ORDER_MARK) {
+        Some(rest) => rest.to_owned(),
+        None => text,
+    }
+}
+
+/// The records in one file.
+pub(super) fn records_at(path: &Path) -> Result<Vec<RecordManifest>, Error> {
+    records(&path.display().to_string(), &text_at(path)?)
 }
 
 /// The records in a file, in a folder with its subfolders, or in standard input.
@@ -73,9 +93,22 @@ fn contents(source_name: &str, why: String) -> Error {
     Error::Contents { source_name: source_name.to_owned(), why }
 }
 
-/// Collects the manifest files. A named file may have any extension.
+/// Returns true if the name of a file has the extension of a manifest.
+pub(super) fn is_manifest(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ENDINGS.iter().any(|known| ending == *known))
+}
+
+/// Collects the manifest files. A named file may have any extension. Links to folders are followed only if they are named:
+/// others may lead back.
 fn collect(path: &Path, is_named: bool, files: &mut Vec<PathBuf>) -> Result<(), Error> {
-    let metadata = fs::metadata(path).map_err(failed("reading", path))?;
+    let is_link = !is_named && fs::symlink_metadata(path).map_err(failed("reading", path))?.is_symlink();
+    let metadata = match fs::metadata(path) {
+        Err(_) if is_link && !is_manifest(path) => return Ok(()),
+        read => read.map_err(failed("reading", path))?,
+    };
+    if metadata.is_dir() && is_link {
+        return Ok(());
+    }
     if metadata.is_dir() {
         for entry in fs::read_dir(path).map_err(failed("reading", path))? {
             let entry = entry.map_err(failed("reading", path))?;
@@ -84,7 +117,7 @@ fn collect(path: &Path, is_named: bool, files: &mut Vec<PathBuf>) -> Result<(), 
                 collect(&entry.path(), false, files)?;
             }
         }
-    } else if is_named || path.extension().is_some_and(|ending| ENDINGS.iter().any(|known| ending == *known)) {
+    } else if is_named || is_manifest(path) {
         files.push(path.to_owned());
     }
     Ok(())
@@ -92,8 +125,14 @@ fn collect(path: &Path, is_named: bool, files: &mut Vec<PathBuf>) -> Result<(), 
 
 /// The records among the documents of a text.
 fn records(source: &str, text: &str) -> Result<Vec<RecordManifest>, Error> {
-    let documents: Vec<Value> =
-        serde_saphyr::from_multiple(text).map_err(|error| contents(source, format!("it is not YAML: {error}")))?;
+    let documents: Vec<Value> = serde_saphyr::from_multiple(text).map_err(|error| {
+        let remedy = if text.contains(TEMPLATE) {
+            "; if it is a template, render it first, or exclude it: move it out of the folder, or name the other files"
+        } else {
+            ""
+        };
+        contents(source, format!("it is not YAML: {error}{remedy}"))
+    })?;
     let mut found = Vec::new();
     for document in &documents {
         record(source, document, &mut found)?;
@@ -164,6 +203,31 @@ spec:
             assert!(error.contains("f.yaml") && error.contains("web-1") && error.contains(wanted), "{error}");
         }
         assert!(records("f.yaml", "a: [").unwrap_err().to_string().contains("f.yaml"));
+        let error = records("f.yaml", "a: [ {{ .Values.a }}").unwrap_err().to_string();
+        assert!(error.contains("f.yaml") && error.contains("exclude it"), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn links_are_followed_to_files_and_not_to_folders() {
+        use std::os::unix::fs::symlink;
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("one.txt"), RECORD).unwrap();
+        symlink(path("one.txt"), path("link.yaml")).unwrap();
+        symlink(folder.path(), path("back")).unwrap();
+        symlink(path("loop"), path("loop")).unwrap();
+        assert_eq!(read(folder.path()).await.unwrap().len(), 1);
+        assert_eq!(read(&path("back")).await.unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_byte_order_mark_is_ignored() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("one.yaml");
+        fs::write(&path, format!("\u{feff}{}", RECORD.trim_start())).unwrap();
+        assert_eq!(read(&path).await.unwrap().len(), 1);
     }
 
     #[tokio::test]

@@ -67,20 +67,19 @@ pub(super) async fn run(cluster_args: &ClusterArgs, args: &ImportArgs) -> Result
     args.target.check(&args.kinds())?;
     let cluster =
         if args.target.apply || args.skip_recorded { Some(UserCluster::connect(cluster_args).await?) } else { None };
-    let recorded = match (&cluster, &args.target.folder) {
-        (Some(cluster), _) => recorded_in(cluster).await?,
-        (None, Some(folder)) if folder.exists() => {
-            files::read(folder).await?.iter().map(files::RecordManifest::key).collect()
-        }
-        (None, _) => BTreeSet::new(),
+    let mut recorded = match &cluster {
+        Some(cluster) => recorded_in(cluster).await?,
+        None => BTreeSet::new(),
     };
+    if let Some(folder) = args.target.folder.as_ref().filter(|folder| folder.exists()) {
+        recorded.extend(files::read(folder).await?.iter().map(files::RecordManifest::key));
+    }
     let mut writer = Writer::new(&args.target, cluster.filter(|_| args.target.apply), cluster_args.given_namespace())?;
     let exit = match &args.from_terraform {
         Some(path) => args.of_state(&state(path).await?, &recorded, &mut writer).await?,
         None => args.of_account(&recorded, &mut writer).await?,
     };
-    writer.end()?;
-    Ok(exit)
+    Ok(if writer.end()? { exit } else { Exit::Failed })
 }
 
 /// Reads a state of Terraform or OpenTofu.
@@ -109,14 +108,16 @@ impl ImportArgs {
         writer: &mut Writer<'_>,
     ) -> Result<Exit, Error> {
         writer.skipped.unmapped.extend(state.unmapped.iter().cloned());
-        writer.skipped.refused.extend(state.refused.iter().cloned());
-        for declared in &state.resources {
-            if !self.kind.is_empty() && !self.kind.contains(&declared.key.kind) {
-                continue;
-            }
+        let is_selected = |kind: &Kind| self.kind.is_empty() || self.kind.contains(kind);
+        let refused = state.refused.iter().filter(|(kind, _)| is_selected(kind));
+        writer.skipped.refused.extend(refused.map(|(_, why)| why.clone()));
+        for declared in state.resources.iter().filter(|declared| is_selected(&declared.key.kind)) {
             if recorded.contains(&declared.key) {
                 writer.skipped.recorded += 1;
                 continue;
+            }
+            for (field, why) in &declared.left_out {
+                writer.skipped.leave_out(declared.key.kind, field, why);
             }
             writer.add(&declared.key, declared.name.as_deref(), &declared.desired, print)?;
         }

@@ -1,8 +1,9 @@
 //! `unrecorded`: live resources that no record names.
 
+mod baseline;
 mod view;
 
-use std::{collections::BTreeSet, fs, path::PathBuf};
+use std::{collections::BTreeSet, env, fs, path::PathBuf};
 
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
@@ -10,15 +11,16 @@ use jiff::Timestamp;
 use super::{
     Error, Exit,
     cloud::CloudArgs,
-    cluster::{ClusterArgs, UserCluster},
-    files::failed,
+    cluster::{ClusterArgs, UserCluster, quoted},
+    files::{failed, text_at},
     import::{self, Filter, TargetArgs, Writer},
     output,
     survey::{self, Survey},
     text::{note, print},
     verify,
 };
-use crate::digitalocean::{FieldSet, Kind};
+use crate::digitalocean::{FieldSet, Kind, ResourceKey};
+use baseline::Baseline;
 use view::Unrecorded;
 
 /// The flags of `unrecorded`.
@@ -71,23 +73,23 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &UnrecordedArgs) -> Result<
     let client = args.cloud.client()?;
     let recorded = import::recorded(cluster, &args.paths).await?;
     let members = args.filter.members(&client).await?;
-    let known = match &args.baseline {
-        Some(path) if !args.write_baseline => known(&fs::read_to_string(path).map_err(failed("reading", path))?),
-        _ => BTreeSet::new(),
-    };
+    let before = args.baseline()?;
     let target = if args.target.apply { Some(UserCluster::connect(cluster).await?) } else { None };
     let mut writer =
         if args.import { Some(Writer::new(&args.target, target, cluster.given_namespace())?) } else { None };
     let fields = |kind| if args.import { FieldSet::of(kind, args.target.fields_of(kind)) } else { FieldSet::default() };
-    let mut survey = Survey::start(client, &survey::kinds(&args.kind), fields);
+    let kinds = survey::kinds(&args.kind);
+    let mut survey = Survey::start(client, &kinds, fields);
     let (mut unrecorded, mut in_baseline) = (Vec::new(), 0);
+    let mut unselected: BTreeSet<ResourceKey> = BTreeSet::new();
     while let Some(keys) = survey.next().await {
         for key in keys.into_iter().filter(|key| !recorded.contains(key)) {
             let Some(found) = survey.take(&key) else { continue };
             if args.filter.leaves_to_kubernetes(&found) || !args.filter.admits(&found, members.as_ref()) {
+                unselected.insert(key);
                 continue;
             }
-            if known.contains(&found.address()) {
+            if !args.write_baseline && before.contains(&key) {
                 in_baseline += 1;
                 continue;
             }
@@ -102,19 +104,21 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &UnrecordedArgs) -> Result<
     }
     let is_complete = survey.end()?;
     if let Some(writer) = writer {
-        writer.end()?;
-        return Ok(if is_complete { Exit::Done } else { Exit::Failed });
+        let has_all = writer.end()?;
+        return Ok(if is_complete && has_all { Exit::Done } else { Exit::Failed });
     }
     if let (Some(path), true) = (&args.baseline, args.write_baseline) {
         if !is_complete {
             return Err(Error::usage("the baseline was not written: some lists could not be read"));
         }
-        fs::write(path, view::names(&unrecorded)).map_err(failed("writing", path))?;
+        let keys: BTreeSet<&ResourceKey> = unrecorded.iter().map(Unrecorded::key).collect();
+        let is_elsewhere = |key: &ResourceKey| !kinds.contains(&key.kind) || unselected.contains(key);
+        fs::write(path, before.with(&keys, is_elsewhere)).map_err(failed("writing", path))?;
         note(&format!("{} written to {}", super::text::count(unrecorded.len(), "resource"), path.display()));
         return Ok(Exit::Done);
     }
     print(&match args.output {
-        UnrecordedFormat::Table => view::table(&unrecorded, in_baseline, Timestamp::now()),
+        UnrecordedFormat::Table => view::table(&unrecorded, in_baseline, args.again().as_deref(), Timestamp::now()),
         UnrecordedFormat::Json => output::json(&view::json(&unrecorded))?,
         UnrecordedFormat::Yaml => output::yaml(&view::json(&unrecorded))?,
         UnrecordedFormat::Name => view::names(&unrecorded),
@@ -137,21 +141,26 @@ impl UnrecordedArgs {
         }
         self.target.check(&survey::kinds(&self.kind))
     }
-}
 
-/// The resources of a baseline. Lines that begin with `#` are comments.
-fn known(text: &str) -> BTreeSet<String> {
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    lines.map(str::to_owned).collect()
-}
+    /// The baseline; empty if none is given, or if it is to be written and does not exist yet.
+    fn baseline(&self) -> Result<Baseline, Error> {
+        let Some(path) = &self.baseline else { return Ok(Baseline::default()) };
+        if self.write_baseline && !path.try_exists().map_err(failed("reading", path))? {
+            return Ok(Baseline::default());
+        }
+        let contents = |why: String| Error::Contents { source_name: path.display().to_string(), why };
+        Baseline::parse(&text_at(path)?).map_err(contents)
+    }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_baseline_may_have_comments() {
-        let known = known("# of May\nDroplet/1\n\n  Volume/2 \n");
-        assert_eq!(known.into_iter().collect::<Vec<_>>(), ["Droplet/1", "Volume/2"]);
+    /// With a baseline, the same command with --import: `import` would record the known resources too.
+    fn again(&self) -> Option<String> {
+        self.baseline.as_ref()?;
+        let words: Vec<String> = env::args_os().skip(1).map(|word| quoted(&word.to_string_lossy())).collect();
+        let place = match self.paths.first() {
+            Some(path) if path.is_dir() => format!("--folder {}", quoted(&path.display().to_string())),
+            Some(_) => "--folder FOLDER".to_owned(),
+            None => "--apply".to_owned(),
+        };
+        Some(format!("kubectl arcadia {} --import {place}", words.join(" ")))
     }
 }

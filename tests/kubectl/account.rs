@@ -282,6 +282,60 @@ async fn new_unrecorded_resources_are_listed() {
     assert!(new.contains("new-1") && new.contains("1 resource not recorded: 1 Droplet."), "{new}");
     let names = account.arcadia.expect(1, &[&unrecorded[..], &["-o", "name"]].concat()).await;
     assert_eq!(names, "Droplet/7\n");
+    let suggested = format!("--baseline {baseline} --import --folder {records}");
+    assert!(new.contains(&suggested), "{new}");
+
+    // What was not listed now stays in the baseline.
+    let droplets = [&unrecorded[..], &["--kind", "Droplet", "--write-baseline"]].concat();
+    account.arcadia.expect(0, &droplets).await;
+    let none = account.arcadia.expect(0, &unrecorded).await;
+    assert!(none.contains("Every resource is recorded."), "{none}");
+    fs::write(&baseline, "# of May\nDroplet/7\njunk\n").unwrap();
+    let refused = account.arcadia.says(2, &unrecorded).await;
+    assert!(refused.contains("known.txt") && refused.contains("line 3"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_file_of_another_resource_is_not_taken_for_a_record() {
+    let account = Account::new().await;
+    let records = account.path("records");
+    let import = ["import", "--folder", &records, "--kind", "Domain"];
+    account.arcadia.expect(0, &import).await;
+    let path = format!("{records}/domain-example.com.yaml");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("id: example.com", "id: example.org")).unwrap();
+    let said = account.arcadia.says(2, &import).await;
+    assert!(said.contains("1 not recorded because another resource has the name"), "{said}");
+    assert!(said.contains("domain-example.com.yaml does not record it; rename or delete this file"), "{said}");
+}
+
+#[tokio::test]
+async fn a_sensitive_value_of_a_state_is_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let state = path("terraform.tfstate");
+    let attributes =
+        json!({ "id": "3d80cb72-342b-4aaa-b92e-4e4abb24a933", "name": "scratch", "description": "CANARY" });
+    let sensitive = json!([[{ "type": "get_attr", "value": "description" }]]);
+    let volume = json!({ "mode": "managed", "type": "digitalocean_volume",
+        "instances": [{ "attributes": attributes, "sensitive_attributes": sensitive }] });
+    let junk =
+        json!({ "mode": "managed", "type": "digitalocean_droplet", "instances": [{ "attributes": { "id": "web" } }] });
+    let write = |resources: &[&Value]| {
+        let text = json!({ "version": 4, "resources": resources }).to_string();
+        fs::write(&state, format!("\u{feff}{text}")).unwrap();
+    };
+    write(&[&volume]);
+    let ran = Arcadia::new().run(&["import", "--from-terraform", &state]).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(!ran.out.contains("CANARY") && ran.out.contains("name: scratch"), "{ran:?}");
+    assert!(ran.errors.contains("Volume description: Terraform marks it as sensitive (1 resource)"), "{ran:?}");
+    write(&[&volume, &junk]);
+    let refused = Arcadia::new().says(2, &["import", "--from-terraform", &state]).await;
+    assert!(refused.contains("Not recorded: digitalocean_droplet"), "{refused}");
+    fs::write(&state, r#"{"format_version":"1.0"}"#).unwrap();
+    let empty = Arcadia::new().says(0, &["import", "--from-terraform", &state]).await;
+    assert!(empty.contains("0 records written."), "{empty}");
 }
 
 #[tokio::test]
@@ -324,6 +378,9 @@ async fn the_token_comes_from_doctl_if_the_environment_has_none() {
     assert!(wrong.contains("DigitalOcean does not know the token"), "{wrong}");
     let none = doctl.says(2, &import[..3]).await;
     assert!(none.contains("doctl auth init") && !none.contains(TOKEN), "{none}");
+    // A flag wins over the environment.
+    let said = doctl.with("DIGITALOCEAN_ACCESS_TOKEN", "dop_v1_of_another_account").says(0, &import).await;
+    assert!(said.contains("1 record written"), "{said}");
 }
 
 #[tokio::test]

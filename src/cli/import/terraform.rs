@@ -14,10 +14,16 @@ use crate::{
     digitalocean::{Kind, ResourceKey},
 };
 
+/// The kind whose count an autoscaler may choose.
+const NODE_POOL: &str = "KubernetesNodePool";
 /// The start of the resource types of the provider.
 const PROVIDER: &str = "digitalocean_";
 /// The attribute with the id, by default.
 const ID: &str = "id";
+/// The keys of a shown state without resources. A plan has more.
+const EMPTY: [&str; 4] = ["format_version", "terraform_version", "values", "checks"];
+/// The reason why a field is left out.
+const SENSITIVE: &str = "Terraform marks it as sensitive";
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -51,8 +57,10 @@ pub(super) struct TerraformState {
     pub(super) resources: Vec<TerraformResource>,
     /// Types of the provider without a kind.
     pub(super) unmapped: BTreeSet<String>,
-    /// Resources that cannot be recorded, each with a message.
-    pub(super) refused: Vec<String>,
+    /// Resources that cannot be recorded, each with its kind and a message.
+    pub(super) refused: Vec<(Kind, String)>,
+    /// The resources so far: a state may contain one several times, in several modules.
+    seen: BTreeSet<ResourceKey>,
 }
 
 #[derive(Debug, PartialEq)]
@@ -60,7 +68,12 @@ pub(super) struct TerraformResource {
     pub(super) key: ResourceKey,
     pub(super) name: Option<String>,
     pub(super) desired: BTreeMap<String, Value>,
+    /// Fields that are not recorded, with the reason.
+    pub(super) left_out: Vec<(String, &'static str)>,
 }
+
+/// A sensitive place, as keys and positions. All below it is sensitive too.
+type SensitivePath = Vec<String>;
 
 /// Reads a state file of version 4, or the output of `terraform show -json` or `tofu show -json`.
 pub(super) fn read(state: &Value) -> Result<TerraformState, String> {
@@ -75,9 +88,17 @@ pub(super) fn read(state: &Value) -> Result<TerraformState, String> {
             let is_managed = text(resource, "/mode") == Some("managed");
             let kind = text(resource, "/type").unwrap_or_default();
             for instance in list(resource, "/instances").iter().filter(|_| is_managed) {
-                found.add(kind, instance.get("attributes").unwrap_or(&Value::Null));
+                // An object that Terraform will delete, because another one replaced it.
+                if text(instance, "/deposed").is_some() {
+                    continue;
+                }
+                let sensitive: Vec<SensitivePath> = list(instance, "/sensitive_attributes").iter().map(steps).collect();
+                found.add(kind, instance.get("attributes").unwrap_or(&Value::Null), &sensitive);
             }
         }
+        return Ok(found);
+    }
+    if is_empty(state) {
         return Ok(found);
     }
     let root = state.pointer("/values/root_module").ok_or(
@@ -87,6 +108,50 @@ pub(super) fn read(state: &Value) -> Result<TerraformState, String> {
     Ok(found)
 }
 
+/// Returns true for the output of `terraform show -json` without resources.
+fn is_empty(state: &Value) -> bool {
+    let has_format = text(state, "/format_version").is_some();
+    let has_no_more = state.as_object().is_some_and(|map| map.keys().all(|key| EMPTY.contains(&key.as_str())));
+    has_format && has_no_more && state.pointer("/values/root_module").is_none_or(Value::is_null)
+}
+
+/// A sensitive path of a state file: `[{"type": "get_attr", "value": "tags"}, {"type": "index", "value": {"value": 0}}]`.
+/// It ends at a step that is neither a key nor a position, such as an element of a set.
+fn steps(path: &Value) -> SensitivePath {
+    let step = |step: &Value| {
+        let value = step.get("value")?;
+        segment(value.get("value").unwrap_or(value))
+    };
+    path.as_array().into_iter().flatten().map_while(step).collect()
+}
+
+fn segment(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// Adds the sensitive paths of a shown state, which has `true` at each of them.
+fn add_marked(marks: &Value, place: &[String], found: &mut Vec<SensitivePath>) {
+    let below = |step: String| place.iter().cloned().chain([step]).collect::<SensitivePath>();
+    match marks {
+        Value::Bool(true) => found.push(place.to_vec()),
+        Value::Array(items) => {
+            for (position, item) in items.iter().enumerate() {
+                add_marked(item, &below(position.to_string()), found);
+            }
+        }
+        Value::Object(map) => {
+            for (key, value) in map {
+                add_marked(value, &below(key.clone()), found);
+            }
+        }
+        Value::Null | Value::Bool(false) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
 fn list<'v>(value: &'v Value, pointer: &str) -> &'v [Value] {
     value.pointer(pointer).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
@@ -94,8 +159,13 @@ fn list<'v>(value: &'v Value, pointer: &str) -> &'v [Value] {
 impl TerraformState {
     fn add_module(&mut self, module: &Value) {
         for resource in list(module, "/resources") {
-            if text(resource, "/mode") == Some("managed") {
-                self.add(text(resource, "/type").unwrap_or_default(), resource.get("values").unwrap_or(&Value::Null));
+            if text(resource, "/mode") == Some("managed") && text(resource, "/deposed_key").is_none() {
+                let mut sensitive = Vec::new();
+                if let Some(marks) = resource.get("sensitive_values") {
+                    add_marked(marks, &[], &mut sensitive);
+                }
+                let kind = text(resource, "/type").unwrap_or_default();
+                self.add(kind, resource.get("values").unwrap_or(&Value::Null), &sensitive);
             }
         }
         for child in list(module, "/child_modules") {
@@ -103,31 +173,80 @@ impl TerraformState {
         }
     }
 
-    fn add(&mut self, kind: &str, attributes: &Value) {
+    fn add(&mut self, kind: &str, attributes: &Value, sensitive: &[SensitivePath]) {
         let Some(row) = TABLE.get(kind) else {
             if kind.starts_with(PROVIDER) {
                 self.unmapped.insert(kind.to_owned());
             }
             return;
         };
+        let is_marked = |attribute: &str| sensitive.iter().any(|path| rest(path, attribute).is_some());
+        if row.id_attributes().into_iter().any(is_marked) {
+            self.refused.push((row.kind, format!("a {kind}: Terraform marks its id as sensitive")));
+            return;
+        }
         let id = row.id(attributes);
         let format = row.kind.id_format();
         if !format.admits(&id) {
-            self.refused.push(format!("{kind} with id {id:?}: the id of a {} {}", row.kind, format.says()));
+            let why = format!("{kind} with id {id:?}: the id of a {} {}", row.kind, format.says());
+            self.refused.push((row.kind, why));
             return;
         }
-        let desired: BTreeMap<String, Value> =
-            row.fields.iter().filter_map(|(attribute, target)| target.value(at(attributes, attribute)?)).collect();
+        let key = ResourceKey::new(row.kind, id.as_str());
+        if !self.seen.insert(key.clone()) {
+            return;
+        }
+        let mut desired = BTreeMap::new();
+        let mut left_out = Vec::new();
+        for (attribute, target) in &row.fields {
+            let Some((field, value)) = at(attributes, attribute).and_then(|value| target.value(value)) else {
+                continue;
+            };
+            if sensitive.iter().any(|path| rest(path, attribute).is_some_and(|rest| target.reads(rest))) {
+                left_out.push((field, SENSITIVE));
+            } else {
+                desired.insert(field, value);
+            }
+        }
+        // The autoscaler chooses the count.
+        if row.kind.name() == NODE_POOL && attributes.get("auto_scale") == Some(&Value::Bool(true)) {
+            desired.remove("count");
+        }
         if desired.is_empty() {
-            self.refused.push(format!("{kind} with id {id:?}: the state has none of its fields"));
+            let why =
+                if left_out.is_empty() { "the state has none of its fields" } else { "all its fields are sensitive" };
+            self.refused.push((row.kind, format!("{kind} with id {id:?}: {why}")));
             return;
         }
-        let name = text(attributes, "/name").map(str::to_owned);
-        self.resources.push(TerraformResource { key: ResourceKey::new(row.kind, id), name, desired });
+        let name = text(attributes, "/name").filter(|_| !is_marked("name")).map(str::to_owned);
+        self.resources.push(TerraformResource { key, name, desired, left_out });
     }
 }
 
+/// The part of a sensitive path below an attribute (or a dotted path to one); empty if the whole attribute is sensitive.
+/// None if the path leads elsewhere.
+fn rest<'p>(path: &'p [String], attribute: &str) -> Option<&'p [String]> {
+    let mut rest = path;
+    for part in attribute.split('.') {
+        let Some((first, others)) = rest.split_first() else { break };
+        if first != part {
+            return None;
+        }
+        rest = others;
+    }
+    Some(rest)
+}
+
 impl ResourceType {
+    /// The attributes in the id.
+    fn id_attributes(&self) -> Vec<&str> {
+        let template = self.id.as_deref().unwrap_or(ID);
+        if !template.contains('{') {
+            return vec![template];
+        }
+        template.split('{').filter_map(|part| Some(part.split_once('}')?.0)).collect()
+    }
+
     /// The id, from the attributes that the table names.
     fn id(&self, attributes: &Value) -> String {
         let of = |attribute: &str| match attributes.get(attribute) {
@@ -148,6 +267,17 @@ impl ResourceType {
 }
 
 impl FieldTarget {
+    /// Returns true if the recorded value contains this place below the attribute.
+    fn reads(&self, rest: &[String]) -> bool {
+        let keys = match self {
+            Self::Field(_) => return true,
+            Self::Each { each, .. } => each,
+            Self::One { one, .. } => one,
+        };
+        let is_key = |step: &&String| step.parse::<usize>().is_err();
+        rest.iter().find(is_key).is_none_or(|key| keys.contains_key(key))
+    }
+
     /// The recorded field and its value; none if the cloud sets it or it contains a credential.
     fn value(&self, value: &Value) -> Option<(String, Value)> {
         let (field, value) = match self {
@@ -320,11 +450,74 @@ mod tests {
     }
 
     #[test]
+    fn sensitive_values_are_left_out() {
+        let volume = json!({ "id": "506f78a4-e098-11e5-ad9f-000f53306ae1", "name": "hunter2", "size": 10, "description": "hunter2",
+            "tags": ["web", "hunter2"] });
+        let of_file = json!({ "version": 4, "resources": [{ "mode": "managed", "type": "digitalocean_volume", "instances": [
+            { "attributes": volume, "sensitive_attributes": [
+                [{ "type": "get_attr", "value": "name" }],
+                [{ "type": "get_attr", "value": "description" }],
+                [{ "type": "get_attr", "value": "tags" }, { "type": "index", "value": { "value": 1, "type": "number" } }],
+            ] }] }] });
+        let of_show = json!({ "format_version": "1.0", "values": { "root_module": { "resources": [
+            { "mode": "managed", "type": "digitalocean_volume", "values": volume,
+              "sensitive_values": { "name": true, "description": true, "tags": [false, true] } }] } } });
+        for state in [of_file, of_show] {
+            let state = read(&state).unwrap();
+            let found = &state.resources[0];
+            assert_eq!((json!(found.desired), &found.name), (json!({ "size_gigabytes": 10 }), &None));
+            let fields: Vec<&str> = found.left_out.iter().map(|(field, _)| field.as_str()).collect();
+            assert_eq!(fields, ["description", "name", "tags"]);
+        }
+    }
+
+    #[test]
+    fn a_sensitive_part_of_a_block_counts_if_it_is_recorded() {
+        let firewall = json!({ "id": "fb6045f1-cf1d-4ca3-bfac-18832663025b", "name": "web",
+            "inbound_rule": [{ "protocol": "tcp", "port_range": "22", "other": "hunter2" }] });
+        for (key, wanted) in [("other", 0), ("port_range", 1)] {
+            let state = json!({ "format_version": "1.0", "values": { "root_module": { "resources": [
+                { "mode": "managed", "type": "digitalocean_firewall", "values": firewall,
+                  "sensitive_values": { "inbound_rule": [{ key: true }] } }] } } });
+            assert_eq!(read(&state).unwrap().resources[0].left_out.len(), wanted, "{key}");
+        }
+        let domain = json!({ "format_version": "1.0", "values": { "root_module": { "resources": [
+            { "mode": "managed", "type": "digitalocean_domain", "values": { "name": "hunter2.com", "ttl": 60 },
+              "sensitive_values": { "name": true } }] } } });
+        let refused = read(&domain).unwrap().refused;
+        assert!(refused[0].1.contains("sensitive") && !refused[0].1.contains("hunter2"), "{refused:?}");
+    }
+
+    #[test]
+    fn one_resource_is_recorded_once_and_a_deposed_one_never() {
+        let mut other = droplet();
+        other["id"] = "5".into();
+        let state = json!({ "version": 4, "resources": [
+            { "mode": "managed", "type": "digitalocean_droplet", "instances": [
+                { "attributes": droplet() }, { "attributes": other, "deposed": "8f2c1a3b" }] },
+            { "mode": "managed", "type": "digitalocean_droplet", "module": "module.web", "instances": [{ "attributes": droplet() }] },
+        ] });
+        let ids: Vec<_> = read(&state).unwrap().resources.into_iter().map(|found| found.key.id).collect();
+        assert_eq!(ids.iter().map(|id| &**id).collect::<Vec<_>>(), ["3164444"]);
+    }
+
+    #[test]
+    fn a_shown_state_without_values_is_empty() {
+        for state in [
+            json!({ "format_version": "1.0" }),
+            json!({ "format_version": "1.0", "terraform_version": "1.9.0", "values": { "outputs": {} } }),
+        ] {
+            assert_eq!(read(&state), Ok(TerraformState::default()), "{state}");
+        }
+        assert!(read(&json!({ "format_version": "1.2", "planned_values": {} })).is_err());
+    }
+
+    #[test]
     fn what_cannot_be_recorded_is_listed() {
         let state = read(&state_file("digitalocean_spaces_bucket", &json!({ "id": "b" }))).unwrap();
         assert_eq!(state.unmapped.into_iter().collect::<Vec<_>>(), ["digitalocean_spaces_bucket"]);
         let state = read(&state_file("digitalocean_droplet", &json!({ "id": "web" }))).unwrap();
-        assert!(state.refused[0].contains("must be digits"), "{:?}", state.refused);
+        assert!(state.refused[0].1.contains("must be digits"), "{:?}", state.refused);
         assert_eq!(read(&state_file("aws_instance", &json!({ "id": "i" }))).unwrap(), TerraformState::default());
         for state in [json!({ "version": 3 }), json!({}), json!([])] {
             assert!(read(&state).is_err(), "{state}");

@@ -8,17 +8,22 @@ use std::{
 use futures::{StreamExt as _, stream};
 use serde_json::Value;
 
-use super::{folder::Folder, record, target::TargetArgs};
+use super::{
+    folder::{Folder, StoredFile},
+    record,
+    target::TargetArgs,
+};
 use crate::{
     cli::{
         Error,
-        cluster::{Noun, UserCluster},
+        cluster::{Noun, UserCluster, quoted},
+        drift::text,
         output,
         select::SIDE_BY_SIDE,
         survey::{Survey, SurveyedResource},
         text::{count, note},
     },
-    digitalocean::{Pinned, ResourceKey},
+    digitalocean::{Kind, Pinned, ResourceKey},
     drift::shown::first,
 };
 
@@ -31,6 +36,15 @@ enum Place {
     Folder(Folder),
     /// The cluster, and records that are not created yet.
     Cluster(Box<UserCluster>, Vec<Value>),
+}
+
+/// The result of storing a record.
+enum Stored {
+    New,
+    /// The resource is recorded already.
+    Known,
+    /// Another resource's record has the name; a message with the next command.
+    NameTaken(String),
 }
 
 /// Writes records one by one.
@@ -57,6 +71,8 @@ pub(super) struct Skipped {
     pub(super) unmapped: BTreeSet<String>,
     /// Resources of a state that cannot be recorded, with the reason.
     pub(super) refused: Vec<String>,
+    /// Resources whose record has the name of another resource's record, with the next command.
+    taken: Vec<String>,
 }
 
 impl<'a> Writer<'a> {
@@ -79,7 +95,7 @@ impl<'a> Writer<'a> {
         let kind = found.key.kind;
         let pinned = Pinned::of(kind, &found.live, self.target.fields_of(kind));
         for (field, why) in &pinned.left_out {
-            *self.skipped.fields.entry(format!("{kind} {field}: {why}")).or_default() += 1;
+            self.skipped.leave_out(kind, field, why);
         }
         if pinned.desired.is_empty() {
             self.skipped.empty.push(found.address());
@@ -97,18 +113,25 @@ impl<'a> Writer<'a> {
         print: impl Fn(&str) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let record = record::manifest(key, name, desired, self.namespace);
-        let is_new = match &mut self.place {
+        let stored = match &mut self.place {
             Place::Output => {
                 print(&format!("---\n{}", output::yaml(&record)?))?;
-                true
+                Stored::New
             }
-            Place::Folder(folder) => folder.write(&record)?,
+            Place::Folder(folder) => match folder.write(&record, key)? {
+                StoredFile::New => Stored::New,
+                StoredFile::Known => Stored::Known,
+                StoredFile::NameTaken(path) => {
+                    let path = path.display();
+                    Stored::NameTaken(format!("{key}: {path} does not record it; rename or delete this file"))
+                }
+            },
             Place::Cluster(_, waiting) => {
                 waiting.push(record);
                 return Ok(());
             }
         };
-        self.count(is_new);
+        self.count(stored);
         Ok(())
     }
 
@@ -117,35 +140,68 @@ impl<'a> Writer<'a> {
     pub(in crate::cli) async fn flush(&mut self) -> Result<(), Error> {
         let Place::Cluster(cluster, waiting) = &mut self.place else { return Ok(()) };
         let (cluster, records) = (cluster.clone(), std::mem::take(waiting));
-        let creations = records.iter().map(|record| cluster.create(Noun::Record, record));
+        let creations = records.iter().map(|record| create(&cluster, record));
         let mut creations = stream::iter(creations).buffered(SIDE_BY_SIDE);
-        while let Some(is_new) = creations.next().await {
-            self.count(is_new?);
+        while let Some(stored) = creations.next().await {
+            self.count(stored?);
         }
         Ok(())
     }
 
-    fn count(&mut self, is_new: bool) {
-        self.written += usize::from(is_new);
-        self.skipped.recorded += usize::from(!is_new);
+    fn count(&mut self, stored: Stored) {
+        match stored {
+            Stored::New => self.written += 1,
+            Stored::Known => self.skipped.recorded += 1,
+            Stored::NameTaken(why) => self.skipped.taken.push(why),
+        }
     }
 
-    /// Completes the folder, and prints what was written and left out.
-    pub(in crate::cli) fn end(self) -> Result<(), Error> {
-        if let Place::Folder(folder) = self.place {
+    /// Completes the folder, and prints what was written and left out. Returns false if a resource could not be recorded.
+    pub(in crate::cli) fn end(self) -> Result<bool, Error> {
+        if let Place::Folder(folder) = &self.place {
             folder.list()?;
         }
         note(&self.skipped.summary(self.written));
-        Ok(())
+        Ok(self.skipped.refused.is_empty() && self.skipped.taken.is_empty())
     }
 }
 
+/// Creates a record. One of its name may exist: of the same resource or of another one.
+async fn create(cluster: &UserCluster, record: &Value) -> Result<Stored, Error> {
+    if cluster.create(Noun::Record, record).await? {
+        return Ok(Stored::New);
+    }
+    let name = text(record, "/metadata/name").unwrap_or_default();
+    let namespace = cluster.namespace();
+    let Some(found) = cluster.find(Noun::Record, namespace, name).await? else { return Ok(Stored::Known) };
+    let resource = |record: &Value| {
+        let part = |pointer: &str| text(record, pointer).unwrap_or_default().to_owned();
+        format!("{} {}", part("/spec/resource/kind"), part("/spec/resource/id"))
+    };
+    let (wanted, other) = (resource(record), resource(&found.data));
+    if wanted == other {
+        return Ok(Stored::Known);
+    }
+    let flags = cluster.flag_for(namespace);
+    Ok(Stored::NameTaken(format!(
+        "{wanted}: the record of {other} has the name {name}; record {other} under another name, and delete that record \
+         with: kubectl delete provisionedresource {}{flags}",
+        quoted(name)
+    )))
+}
+
 impl Skipped {
+    /// Counts a field that could not be recorded.
+    pub(super) fn leave_out(&mut self, kind: Kind, field: &str, why: &str) {
+        *self.fields.entry(format!("{kind} {field}: {why}")).or_default() += 1;
+    }
+
     fn summary(&self, written: usize) -> String {
         let mut parts = vec![format!("{} written", count(written, "record"))];
         for (number, what) in [
             (self.recorded, "recorded already"),
             (self.by_kubernetes, "made by Kubernetes (--include-kubernetes records them too)"),
+            (self.taken.len(), "not recorded because another resource has the name"),
         ] {
             if number > 0 {
                 parts.push(format!("{number} {what}"));
@@ -162,7 +218,7 @@ impl Skipped {
             let types: Vec<&str> = self.unmapped.iter().map(String::as_str).collect();
             let _ = write!(text, "\nTypes without a kind: {}.", types.join(", "));
         }
-        for refused in &self.refused {
+        for refused in self.taken.iter().chain(&self.refused) {
             let _ = write!(text, "\nNot recorded: {refused}.");
         }
         if !self.fields.is_empty() {
@@ -202,5 +258,13 @@ mod tests {
         let unselected = Skipped { unselected: 4, ..Skipped::default() };
         expect!["0 records written, the flags match none of 4 resources."].assert_eq(&unselected.summary(0));
         expect!["1 record written."].assert_eq(&unselected.summary(1));
+        let taken = Skipped {
+            taken: vec!["Droplet 1: a.yaml does not record it; rename or delete this file".to_owned()],
+            ..Skipped::default()
+        };
+        expect![[r#"
+            1 record written, 1 not recorded because another resource has the name.
+            Not recorded: Droplet 1: a.yaml does not record it; rename or delete this file."#]]
+        .assert_eq(&taken.summary(1));
     }
 }

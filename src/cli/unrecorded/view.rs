@@ -43,12 +43,17 @@ impl Unrecorded {
         }
     }
 
+    pub(super) fn key(&self) -> &ResourceKey {
+        &self.key
+    }
+
     fn address(&self) -> String {
         address(&self.key)
     }
 }
 
-pub(super) fn table(unrecorded: &[Unrecorded], in_baseline: usize, now: Timestamp) -> String {
+/// The table. `again` is the command that records all of them, if it is not `import`.
+pub(super) fn table(unrecorded: &[Unrecorded], in_baseline: usize, again: Option<&str>, now: Timestamp) -> String {
     let baseline = if in_baseline == 0 { String::new() } else { format!(" {in_baseline} more are in the baseline.") };
     let Some(first) = unrecorded.first() else {
         return format!("Every resource is recorded.{baseline}\n");
@@ -68,13 +73,14 @@ pub(super) fn table(unrecorded: &[Unrecorded], in_baseline: usize, now: Timestam
         ]);
     }
     let counts: Vec<String> = counts.iter().map(|(kind, number)| format!("{number} {kind}")).collect();
+    let all = || format!("kubectl arcadia import --kind {} --apply", first.key.kind);
     format!(
-        "{}\n{} not recorded: {}.{baseline} Next:\n  kubectl arcadia import {}\n  kubectl arcadia import --kind {} --apply\n",
+        "{}\n{} not recorded: {}.{baseline} Next:\n  kubectl arcadia import {}\n  {}\n",
         table.render(),
         count(unrecorded.len(), "resource"),
         counts.join(", "),
         first.address(),
-        first.key.kind,
+        again.map_or_else(all, str::to_owned),
     )
 }
 
@@ -116,11 +122,14 @@ mod tests {
               kubectl arcadia import Droplet/3164444
               kubectl arcadia import --kind Droplet --apply
         "#]]
-        .assert_eq(&table(&all, 3, now));
+        .assert_eq(&table(&all, 3, None, now));
+        let again = "kubectl arcadia unrecorded --baseline known.txt --import --apply";
+        let table_again = table(&all, 3, Some(again), now);
+        assert!(table_again.ends_with(&format!("  {again}\n")) && !table_again.contains("--kind"), "{table_again}");
         expect![[r#"
             Every resource is recorded. 3 more are in the baseline.
         "#]]
-        .assert_eq(&table(&[], 3, now));
+        .assert_eq(&table(&[], 3, None, now));
         expect![[r#"
             Droplet/3164444
             Domain/example.com
