@@ -148,8 +148,8 @@ impl Planner<'_> {
         let accepted = Accepted { value: live.clone(), declared: self.hide(drift, &declared) };
         let mode = ownership::mode(recorded.accept, recorded.declared, &drift.field, until.is_some());
         // The record would show the credential to all its readers. On the drift, it is a fingerprint.
-        let leaks = recorded.accept != AcceptPolicy::InPlace
-            && adds_credential(adopted, &self.hide(drift, adopted), &declared);
+        let leaks =
+            recorded.accept != AcceptPolicy::InPlace && adds_credential(adopted, &self.hide(drift, adopted), &declared);
         match mode {
             Some(AcceptanceMode::InPlace) if !leaks => self.adoptions.push(Adoption {
                 drift: drift.name.clone(),

@@ -194,9 +194,10 @@ impl RevertParameters {
 
     /// Refuses a live value that is neither the earlier nor the desired one: another client changed it since.
     pub(super) fn check_live(&self, before: &Before, live: &Live) -> Result<(), Failure> {
+        let now = revert::value_before(live, &self.field);
         let is_same = match (&before.was, &before.digests) {
-            (Some(was), _) => self.is(live, was),
-            (None, Some(digests)) => digests.was == digest(&revert::value_before(live, &self.field)),
+            (Some(was), _) => *was == now || self.is(live, was),
+            (None, Some(digests)) => digests.was == digest(&now),
             (None, None) => true,
         };
         if is_same { Ok(()) } else { Err(self.changed_meanwhile()) }
