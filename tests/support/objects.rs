@@ -36,7 +36,8 @@ impl Objects {
     pub async fn create_or_replace(&self, resource: &str, name: &str, manifest: &str) {
         let is_conflict = |error: &kube::Error| matches!(error, kube::Error::Api(status) if status.code == 409);
         let create = format!("{}?fieldManager=kubectl-create&fieldValidation=Strict", self.path(resource));
-        match self.client.request::<Value>(http::Request::post(create).body(manifest.into()).unwrap()).await {
+        // The response is not parsed: a test may nest it deeper than serde_json does.
+        match self.client.request_text(http::Request::post(create).body(manifest.into()).unwrap()).await {
             Ok(_) => return,
             Err(error) => assert!(is_conflict(&error), "creating {resource}/{name}: {error}"),
         }
@@ -48,7 +49,7 @@ impl Objects {
             let mut object: Value = serde_json::from_str(manifest).unwrap();
             object["metadata"]["resourceVersion"] = json!(existing["metadata"]["resourceVersion"]);
             let replace = http::Request::put(&replace).body(object.to_string().into_bytes()).unwrap();
-            match self.client.request::<Value>(replace).await {
+            match self.client.request_text(replace).await {
                 Ok(_) => return,
                 Err(error) => assert!(is_conflict(&error), "replacing {resource}/{name}: {error}"),
             }

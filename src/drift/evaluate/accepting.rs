@@ -246,31 +246,6 @@ impl Planner<'_> {
     }
 }
 
-/// Returns true if a value contains a credential that another value, already written by a person, does not. `hidden` is
-/// the value with fingerprints in place of its credentials.
-fn adds_credential(value: &Value, hidden: &Value, declared: &Value) -> bool {
-    match (value, hidden) {
-        _ if value == hidden => false,
-        (Value::Object(entries), Value::Object(beside)) => {
-            let beside = |key: &String| beside.get(key).unwrap_or(&Value::Null);
-            entries.iter().any(|(key, entry)| adds_credential(entry, beside(key), declared))
-        }
-        (Value::Array(items), Value::Array(beside)) if items.len() == beside.len() => {
-            items.iter().zip(beside).any(|(item, beside)| adds_credential(item, beside, declared))
-        }
-        _ => !contains(declared, value),
-    }
-}
-
-fn contains(whole: &Value, part: &Value) -> bool {
-    match whole {
-        _ if whole == part => true,
-        Value::Object(entries) => entries.values().any(|entry| contains(entry, part)),
-        Value::Array(items) => items.iter().any(|item| contains(item, part)),
-        _ => false,
-    }
-}
-
 /// A text that a person or an earlier version wrote, in short form; hidden if the value beside it is.
 fn beside(text: &str, shown: &Value) -> String {
     if secret::is_hidden(shown) { secret::fingerprint(&text.into()) } else { brief(&secret::hide_text(text)) }
