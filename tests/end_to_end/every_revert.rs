@@ -237,6 +237,7 @@ async fn revert(world: &World, trials: &[Trial]) {
 }
 
 #[tokio::test]
+#[ignore = "takes minutes: cargo xtask test --thorough"]
 async fn every_field_that_can_be_reverted_is_and_nothing_else_changes() {
     let limits = RateLimits { per_minute: 1_000_000, per_hour: 10_000_000, ..RateLimits::default() };
     let mut world = World::without_operator("every-revert", limits).await;

@@ -35,7 +35,7 @@ struct Arguments {
 enum Command {
     /// Prepare the control plane, Helm and the GitOps engines, and run every test
     Test {
-        /// Run the tests that take many minutes instead: faults at every call of a revert, credentials in reverts
+        /// Run the tests that take many minutes instead: the revert of every field, faults at every call, credentials
         #[arg(long)]
         thorough: bool,
 

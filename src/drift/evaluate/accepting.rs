@@ -147,9 +147,9 @@ impl Planner<'_> {
         let adopted = &self.over_declared(drift, &declared).unwrap_or_else(|| adopted.clone());
         let accepted = Accepted { value: live.clone(), declared: self.hide(drift, &declared) };
         let mode = ownership::mode(recorded.accept, recorded.declared, &drift.field, until.is_some());
-        // The record would show the credential to all its readers. On the drift, it is a fingerprint.
-        let leaks =
-            recorded.accept != AcceptPolicy::InPlace && adds_credential(adopted, &self.hide(drift, adopted), &declared);
+        // The record would show a credential for the first time. On the drift, it is a fingerprint.
+        let has_credential = |value: &Value| self.hide(drift, value) != *value;
+        let leaks = recorded.accept != AcceptPolicy::InPlace && has_credential(adopted) && !has_credential(&declared);
         match mode {
             Some(AcceptanceMode::InPlace) if !leaks => self.adoptions.push(Adoption {
                 drift: drift.name.clone(),
