@@ -285,7 +285,7 @@ async fn new_unrecorded_resources_are_listed() {
     let suggested = format!("--baseline {baseline} --import --folder {records}");
     assert!(new.contains(&suggested), "{new}");
 
-    // What was not listed now stays in the baseline.
+    // Kinds that are not listed stay in the baseline.
     let droplets = [&unrecorded[..], &["--kind", "Droplet", "--write-baseline"]].concat();
     account.arcadia.expect(0, &droplets).await;
     let none = account.arcadia.expect(0, &unrecorded).await;
