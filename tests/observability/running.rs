@@ -197,7 +197,7 @@ async fn the_commands_of_the_runbook_run() {
     eventually("the help", || async {
         let help = "{.status.resolutions[0].what}: {.status.resolutions[0].why} {.spec.cancelRequested}";
         let help = running.world.value(&format!("saga/{STUCK}"), help).await;
-        if help == "retry: put right by hand true" { Ok(()) } else { Err(help) }
+        if help == "retry: fixed by hand true" { Ok(()) } else { Err(help) }
     })
     .await;
 }
