@@ -138,9 +138,14 @@ impl ShowArgs {
 
 /// The record of a drift; none if it is gone, or if the user may not read it.
 async fn record_of(cluster: &UserCluster, drift: &DriftView) -> Result<Option<DynamicObject>, Error> {
-    match cluster.find(Noun::Record, &drift.namespace, &drift.record).await {
-        Err(Error::Forbidden { .. }) => Ok(None),
-        found => found,
+    unless_forbidden(cluster.find(Noun::Record, &drift.namespace, &drift.record).await)
+}
+
+/// A part of a page that the user may not read is empty.
+fn unless_forbidden<T: Default>(read: Result<T, Error>) -> Result<T, Error> {
+    match read {
+        Err(Error::Forbidden { .. }) => Ok(T::default()),
+        read => read,
     }
 }
 
@@ -207,10 +212,7 @@ async fn events(cluster: &UserCluster, name: &str) -> Result<Vec<EventView>, Err
             message: one_line(&event.message.unwrap_or_default()),
         })
     };
-    let mut events = match cluster::list(&api, &format!("listing events of {name}"), params, view).await {
-        Err(Error::Forbidden { .. }) => return Ok(Vec::new()),
-        events => events?,
-    };
+    let mut events = unless_forbidden(cluster::list(&api, &format!("listing events of {name}"), params, view).await)?;
     events.sort_by_key(|event| event.at);
     Ok(events)
 }
@@ -224,10 +226,7 @@ async fn sagas(cluster: &UserCluster, kind: &str, id: &str) -> Result<Vec<SagaLi
         created: saga.creation_timestamp().map(|time| time.0),
     };
     let of_resource = |saga: DynamicObject| names(&saga, kind, id).then(|| view(&saga));
-    let mut sagas = match cluster.list(Noun::Saga, ListParams::default(), of_resource).await {
-        Err(Error::Forbidden { .. }) => return Ok(Vec::new()),
-        sagas => sagas?,
-    };
+    let mut sagas = unless_forbidden(cluster.list(Noun::Saga, ListParams::default(), of_resource).await)?;
     sagas.sort_by_key(|saga| saga.created);
     Ok(sagas)
 }

@@ -154,9 +154,9 @@ fn write(acceptance: &StandingDrift, files: &[File], texts: &mut [String]) -> Re
     let mut is_declared = false;
     // A refusal in one file leaves the others unchanged.
     let mut edits = Vec::new();
-    for (file, before) in files.iter().zip(texts.iter()) {
-        let mut text = before.clone();
-        let documents = documents(file, &text);
+    for (file, text) in files.iter().zip(texts) {
+        let mut edited_text = None;
+        let documents = documents(file, text);
         let declared: Vec<_> = records(&documents).into_iter().filter(|record| record.is_of(drift)).collect();
         for record in declared.iter().rev() {
             let Some(value) = record.value(field) else { continue };
@@ -172,16 +172,18 @@ fn write(acceptance: &StandingDrift, files: &[File], texts: &mut [String]) -> Re
             let document = text.get(record.range.clone()).unwrap_or_default().to_owned();
             let edited = Editor { text: &document, notation, map: &record.place }.set(field, &acceptance.value);
             let edited = edited.map_err(|error| SkipReason::Refused(file.path.clone(), error))?;
-            // The last record comes first: an edit moves the text after it.
-            text.replace_range(record.range.clone(), &edited);
+            // The last record comes first: an edit moves only the text after it.
+            edited_text.get_or_insert_with(|| text.clone()).replace_range(record.range.clone(), &edited);
         }
-        edits.push(text);
+        edits.extend(edited_text.map(|edited| (text, edited)));
     }
     if !is_declared {
         return Err(SkipReason::Undeclared);
     }
-    let has_changed = texts.iter().ne(edits.iter());
-    texts.clone_from_slice(&edits);
+    let has_changed = !edits.is_empty();
+    for (text, edited) in edits {
+        *text = edited;
+    }
     Ok(has_changed)
 }
 

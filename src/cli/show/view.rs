@@ -271,6 +271,7 @@ fn fields(page: &RecordPage, drifts: &[DriftView], paint: Paint) -> String {
         .filter_map(Value::as_str)
         .collect();
     let is_in_sync = condition(data, conditions::IN_SYNC).is_some_and(|condition| condition.status == "True");
+    let is_missing = in_cloud(page).is_some();
     let mut table = Table::with_headings(&["FIELD", "DECLARED", "DESIRED", "LIVE", "STATE"]);
     let desired = data.pointer("/spec/desired").and_then(Value::as_object);
     let mut declared: BTreeMap<&str, Option<&Value>> =
@@ -296,7 +297,7 @@ fn fields(page: &RecordPage, drifts: &[DriftView], paint: Paint) -> String {
         };
         let is_open = open.contains_key(field);
         let (live, state) = match now_of(page, field) {
-            None if page.now.is_some() && in_cloud(page).is_some() => (String::new(), "does not exist".to_owned()),
+            None if is_missing => (String::new(), "does not exist".to_owned()),
             None => (live, state),
             Some(NowInCloud::InSync) if is_open => (effective.clone(), state),
             Some(NowInCloud::InSync) => (effective.clone(), paint.good("in sync")),

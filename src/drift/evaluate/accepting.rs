@@ -160,7 +160,7 @@ impl Planner<'_> {
             }),
             Some(AcceptanceMode::InPlace | AcceptanceMode::Standing) => {
                 let patch = merge_patch::between(&declared, adopted);
-                let is_shown = self.hide(drift, &patch) == patch;
+                let is_shown = !has_credential(&patch);
                 let patch = json!({ "spec": { "desired": { drift.field.as_ref(): patch } } });
                 self.writes.push(PlannedWrite::Stand {
                     drift: drift.name.clone(),

@@ -109,9 +109,8 @@ impl RevertParameters {
         if let FieldState::Equal = self.compare(&live, &desired)? {
             return Ok((Before::default(), live));
         }
-        let now = revert::live_digest(&live, &self.field, &desired);
-        if let (Some(decided), Some(now)) = (&self.live, now)
-            && *decided != now
+        if let Some(decided) = &self.live
+            && revert::live_digest(&live, &self.field, &desired).is_some_and(|now| now != *decided)
         {
             return Err(self.changed_meanwhile());
         }
