@@ -139,6 +139,7 @@ pub(crate) fn each_text(value: &Value, each: &mut dyn FnMut(&str)) {
 }
 
 /// Calls this for each part of the value at a path that a pattern matches.
+#[cfg(feature = "cli")]
 pub(crate) fn each_at(value: &mut Value, at: &mut Vec<String>, pattern: &Pattern, each: &mut dyn FnMut(&mut Value)) {
     if pattern.matches(at) {
         return each(value);

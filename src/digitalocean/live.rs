@@ -127,6 +127,7 @@ impl Live {
     }
 
     /// A value of a field with the name of each certificate in place of its id, which a renewal replaces.
+    #[cfg(feature = "cli")]
     pub(crate) fn with_certificate_names(&self, field: &str, value: &Value) -> Value {
         let is_certificate = |how: &Equivalence| *how == Equivalence::Certificate;
         let patterns = self.key.kind.row().equivalences.iter().filter(|(_, how)| is_certificate(how));

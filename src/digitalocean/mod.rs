@@ -43,6 +43,7 @@ mod notes;
 mod observed;
 mod owners;
 mod pages;
+#[cfg(feature = "cli")]
 mod pins;
 mod read_owners;
 pub mod revert;
@@ -71,5 +72,6 @@ pub(crate) use kinds::FieldSet;
 pub(crate) use live::{FieldComparison, Live};
 pub(crate) use observed::{Certificates, Document};
 pub(crate) use owners::ResourceOwners;
+#[cfg(feature = "cli")]
 pub(crate) use pins::Pinned;
 pub(crate) use route::{ChangeMethod, Endpoint};

@@ -45,6 +45,7 @@ pub(crate) struct KindDefinition {
     pub(crate) pins: Vec<String>,
     /// Parts of those fields that the cloud chooses or changes.
     #[serde(default)]
+    #[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "only the command line makes records"))]
     pub(crate) unpinned: Vec<Pattern>,
     /// The list: its path, and the key of its rows in the response.
     pub(crate) list: ResponseShape,
