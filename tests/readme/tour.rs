@@ -29,7 +29,7 @@ const NOT_RUN: [(&str, &str, &str); 22] = [
     ("docs/benchmarks.md", "cargo bench-system cli", "takes minutes"),
     ("docs/benchmarks.md", "cargo bench-system reverts", "takes minutes"),
     ("docs/kubectl.md", "kubectl arcadia manifests", "tests/kubectl writes manifests"),
-    ("docs/install.md", "docker build", "needs a registry; tests/image.rs of xtask reads the image"),
+    ("docs/install.md", "docker build", "needs a registry; a test of a release reads the image"),
     ("docs/install.md", "kubectl create namespace arcadia-system", "tests/install installs with Helm"),
     ("docs/install.md", "export DIGITALOCEAN_ACCESS_TOKEN", "tests/kubectl imports; the tour imports a domain"),
     ("docs/install.md", "doctl compute", "needs a real account"),

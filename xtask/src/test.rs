@@ -24,7 +24,7 @@ const THREADS: &str = "RUST_TEST_THREADS";
 const PROGRAMS: usize = 2;
 
 /// The slowest test programs. They start first, so that the run does not end with one of them alone.
-const LONGEST: [&str; 4] = ["end_to_end", "sagas", "gitops", "image"];
+const LONGEST: [&str; 3] = ["end_to_end", "sagas", "gitops"];
 
 /// The test programs whose commands read all namespaces. The objects of other programs would change what they print, so
 /// each of them starts its own control plane.

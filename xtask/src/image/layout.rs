@@ -158,3 +158,30 @@ fn save(path: &Path, content: &[u8]) -> Result<(), Error> {
 fn sha256(content: &[u8]) -> String {
     format!("{:x}", Sha256::digest(content))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_program_gives_the_same_image() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = write(folder.path(), b"program").unwrap();
+        let again = write(folder.path(), b"program").unwrap();
+        let other = write(folder.path(), b"another").unwrap();
+
+        assert_eq!(first.digest, again.digest);
+        assert_ne!(first.digest, other.digest);
+    }
+
+    #[test]
+    fn a_folder_with_other_content_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("notes"), "mine").unwrap();
+
+        let refused = write(folder.path(), b"program").err().unwrap();
+
+        assert!(refused.to_string().contains("it holds something that is no image"), "{refused}");
+        assert_eq!(fs::read_to_string(folder.path().join("notes")).unwrap(), "mine");
+    }
+}

@@ -1,7 +1,7 @@
 //! A release: its artifacts belong together, and each can be installed.
 #![cfg(test)]
 
-#[path = "support/quick.rs"]
+mod image;
 mod quick;
 
 use std::{
@@ -108,13 +108,13 @@ async fn a_release_is_complete_and_each_part_installs() {
 
     has_right_sums(&release);
     has_the_changes_of_the_version(&release);
-    has_an_image(&release);
     has_a_krew_manifest(&release);
     if release.is_complete {
         for program in ["arcadia-operator", "kubectl-arcadia"] {
             has_a_list_of_dependencies(&release, program);
         }
     }
+    image::runs_as_nobody_on_a_read_only_root(&release).await;
     let operator =
         Command::new(release.unpacked("arcadia-operator").join("arcadia-operator")).arg("--version").output();
     assert_eq!(String::from_utf8(operator.unwrap().stdout).unwrap(), format!("arcadia-operator {VERSION}\n"));
@@ -165,15 +165,6 @@ fn has_the_changes_of_the_version(release: &Release) {
     let next = cargo.lines().find_map(|line| line.strip_prefix("version = ")).unwrap().trim_matches('"').to_owned();
     assert_ne!(next, VERSION);
     assert!(release.read("changes/Cargo.lock").contains(&format!("name = \"xtask\"\nversion = \"{next}\"")));
-}
-
-fn has_an_image(release: &Release) {
-    let archive = release.named(&format!("arcadia-operator-{VERSION}-image-linux-"), ".tar");
-    let mut archive = tar::Archive::new(File::open(archive).unwrap());
-    let names = archive.entries().unwrap().map(|entry| entry.unwrap().path().unwrap().display().to_string());
-    let names: Vec<_> = names.collect();
-    assert!(["index.json", "oci-layout"].iter().all(|name| names.iter().any(|found| found == name)), "{names:?}");
-    assert!(names.iter().filter(|name| name.starts_with("blobs/sha256/")).count() == 3, "{names:?}");
 }
 
 fn has_a_krew_manifest(release: &Release) {
