@@ -2,7 +2,12 @@
 
 use serde_json::Value;
 
-use super::{Client, Endpoint, Error, ResourceKey, ResourceOwners, document::str_at, revert, texts::text};
+use super::{
+    Client, Endpoint, Error, Live, ResourceOwners,
+    document::{at, str_at},
+    revert,
+    texts::text,
+};
 
 /// A kind of controller, and the list of its resources.
 struct Owner {
@@ -14,6 +19,8 @@ struct Owner {
     /// The key of its list, and of the id in each row.
     key: &'static str,
     id: &'static str,
+    /// The path of the controller's region, which is the region of its resources too.
+    region: &'static str,
 }
 
 const CLUSTER: Owner = Owner {
@@ -23,6 +30,7 @@ const CLUSTER: Owner = Owner {
     scope: "kubernetes:read",
     key: "load_balancers",
     id: "id",
+    region: "region",
 };
 
 /// The controllers that can own a resource of this kind.
@@ -37,6 +45,7 @@ fn owners(kind: &str) -> Option<Owner> {
             scope: "droplet:read",
             key: "droplets",
             id: "droplet_id",
+            region: "config.region",
         }),
         _ => None,
     }
@@ -47,8 +56,9 @@ impl Client {
     ///
     /// # Errors
     /// If a list or a document could not be read.
-    pub async fn owners(&self, key: &ResourceKey, fields: &[&str]) -> Result<ResourceOwners, Error> {
-        let mut owners = ResourceOwners { resource: self.owner(key).await?, ..ResourceOwners::default() };
+    pub async fn owners(&self, live: &Live, fields: &[&str]) -> Result<ResourceOwners, Error> {
+        let key = live.key();
+        let mut owners = ResourceOwners { resource: self.owner(live).await?, ..ResourceOwners::default() };
         for field in fields {
             for guard in revert::guards(key.kind, field) {
                 let path =
@@ -63,11 +73,13 @@ impl Client {
     }
 
     /// The controller that owns a resource, such as `Kubernetes cluster web`; none if there is none, or if the token
-    /// cannot list the controllers.
+    /// cannot list the controllers. The resources of each controller are a call of its own, so those of other regions are
+    /// not read.
     ///
     /// # Errors
     /// If a list could not be read.
-    pub async fn owner(&self, key: &ResourceKey) -> Result<Option<String>, Error> {
+    pub async fn owner(&self, live: &Live) -> Result<Option<String>, Error> {
+        let key = live.key();
         let Some(owner) = owners(key.kind.name()) else { return Ok(None) };
         let (route, name) = owner.list;
         let all = Endpoint { route, parent: None, id: None, scope: owner.scope };
@@ -75,7 +87,13 @@ impl Client {
             Err(Error::Forbidden { .. }) => return Ok(None),
             all => all?,
         };
-        for controller in all {
+        let document = live.document();
+        let region = at(document, "region.slug").or_else(|| at(document, "region")).and_then(Value::as_str);
+        let is_elsewhere = |controller: &Value| {
+            let other = at(controller, owner.region).and_then(Value::as_str);
+            region.zip(other).is_some_and(|(one, other)| !one.eq_ignore_ascii_case(other))
+        };
+        for controller in all.into_iter().filter(|controller| !is_elsewhere(controller)) {
             let id = str_at(&controller, "id");
             let path = Endpoint { route: owner.of_one, parent: None, id: Some(id), scope: owner.scope };
             let is_it = |row: &Value| row.get(owner.id).is_some_and(|id| text(id) == *key.id);
@@ -108,9 +126,13 @@ mod tests {
 
     use super::*;
     use crate::digitalocean::{
-        Kind,
+        Kind, ResourceKey,
         fake::{Fake, FakeResponse},
     };
+
+    fn live(kind: &str, id: &str, document: &Value) -> Live {
+        Live::parse(&ResourceKey::new(Kind::named(kind).unwrap(), id), &document.to_string()).unwrap()
+    }
 
     #[tokio::test]
     async fn a_field_that_the_cloud_sets_by_itself_is_named() {
@@ -122,7 +144,7 @@ mod tests {
                 other => FakeResponse::json(404, &json!({"id": "not_found", "message": other})),
             })
             .await;
-            let database = ResourceKey::new(Kind::named("Database").unwrap(), "9cc10173-e9ea-4176-9dbc-a4cee4c4ff30");
+            let database = live("Database", "9cc10173-e9ea-4176-9dbc-a4cee4c4ff30", &json!({}));
             let owners = server.client().owners(&database, &["storage_size_mib", "tags"]).await.unwrap();
             assert_eq!(owners.resource, None);
             let fields: Vec<_> = owners.fields.keys().map(String::as_str).collect();
@@ -135,8 +157,10 @@ mod tests {
     async fn the_cluster_or_the_pool_of_a_resource_is_named() {
         let server = Fake::start(|path| match path {
             "/v2/kubernetes/clusters?page=1&per_page=200" => {
-                let cluster = json!({"id": "c1", "name": "web"});
-                FakeResponse::json(200, &json!({"kubernetes_clusters": [cluster], "meta": {"total": 1}}))
+                // The resources of the other one are not read.
+                let other = json!({"id": "c0", "name": "far", "region": "ams3"});
+                let cluster = json!({"id": "c1", "name": "web", "region": "NYC3"});
+                FakeResponse::json(200, &json!({"kubernetes_clusters": [other, cluster], "meta": {"total": 2}}))
             }
             "/v2/kubernetes/clusters/c1/destroy_with_associated_resources" => {
                 let balancer = json!({"id": "lb-1", "name": "a"});
@@ -161,7 +185,7 @@ mod tests {
             ("Droplet", "8", None),
             ("Firewall", "lb-1", None),
         ] {
-            let owner = client.owner(&ResourceKey::new(Kind::named(kind).unwrap(), id)).await.unwrap();
+            let owner = client.owner(&live(kind, id, &json!({"region": {"slug": "nyc3"}}))).await.unwrap();
             assert_eq!(owner.as_deref(), wanted, "{kind} {id}");
         }
     }

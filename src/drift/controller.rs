@@ -146,7 +146,7 @@ async fn reconcile_record(key: &ObjectKey, context: &Arc<DriftContext>) -> Resul
                     let now = context.index().entry(key).filter(|now| now.is_of_same(&entry));
                     let Some(now) = now else { return Ok(Requeue::Again) };
                     let before = std::mem::replace(&mut entry, now).drifts;
-                    let owners = owners(&entry, context).await;
+                    let owners = owners(&entry, &fresh, context).await;
                     if matches!(fresh, LiveState::Unknown(_)) {
                         next = Requeue::After(context.fetches.failed(key));
                         plan = decide(key, &entry, &seen, ReadSource::Failed { is_confirmed }, context);

@@ -120,13 +120,18 @@ fn read(resource: &ResourceKey, observation: Observation) -> LiveState {
 }
 
 /// The controllers that own the resource or its fields, where a revert needs to know.
-pub(super) async fn owners(entry: &RecordEntry, context: &DriftContext) -> Result<ResourceOwners, String> {
+pub(super) async fn owners(
+    entry: &RecordEntry,
+    live: &LiveState,
+    context: &DriftContext,
+) -> Result<ResourceOwners, String> {
+    let LiveState::Present(found) = live else { return Ok(ResourceOwners::default()) };
     let decided =
         entry.drifts.iter().filter(|drift| drift.is_open() && drift.revert.is_some() && drift.reverting.is_none());
     let fields: Vec<&str> = decided.map(|drift| &*drift.field).collect();
     if fields.is_empty() {
         return Ok(ResourceOwners::default());
     }
-    let asked = tokio::time::timeout(LONGEST_READ, context.inventory.owners(&entry.record.resource, &fields)).await;
+    let asked = tokio::time::timeout(LONGEST_READ, context.inventory.owners(&found.live, &fields)).await;
     asked.map_err(|_| "no response in time".to_owned())?.map_err(|error| error.to_string())
 }

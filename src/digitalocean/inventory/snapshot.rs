@@ -20,7 +20,7 @@ use super::{
     text::Examples,
 };
 use crate::digitalocean::{
-    Client, Error, Kind, Priority, ResourceKey, ResourceOwners,
+    Client, Error, Kind, Live, Priority, ResourceKey, ResourceOwners,
     account::{Account, Accounts},
     certificates::{self, CertificateBook},
     kinds::FieldSet,
@@ -191,8 +191,8 @@ impl Inventory {
     ///
     /// # Errors
     /// If a list or a document could not be read.
-    pub async fn owners(&self, key: &ResourceKey, fields: &[&str]) -> Result<ResourceOwners, Error> {
-        self.0.client.owners(key, fields).await
+    pub async fn owners(&self, live: &Live, fields: &[&str]) -> Result<ResourceOwners, Error> {
+        self.0.client.owners(live, fields).await
     }
 
     /// The start of the last complete list of the kind.
