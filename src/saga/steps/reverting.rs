@@ -102,19 +102,29 @@ impl RevertParameters {
         revert::irreversible(self.kind, &self.field).or_else(credential)
     }
 
-    /// Reads the state before the step.
-    pub(super) async fn before(&self, context: &StepContext<'_>) -> Result<(Before, Live), Failure> {
+    /// Reads both values before the step. Refuses them if they are not the ones of the decision, or if its permission is not
+    /// enough for them.
+    pub(super) async fn both(&self, context: &StepContext<'_>) -> Result<(Value, Live, FieldState), Failure> {
         let desired = self.decided(context).await?;
         let live = self.live(context, &desired).await?;
-        if let FieldState::Equal = self.compare(&live, &desired)? {
+        let state = self.compare(&live, &desired)?;
+        if matches!(state, FieldState::Differs(_)) {
+            let is_other =
+                |decided: &String| revert::live_digest(&live, &self.field, &desired).is_some_and(|now| now != *decided);
+            if self.live.as_ref().is_some_and(is_other) {
+                return Err(self.changed_meanwhile());
+            }
+            self.check(&live, &desired)?;
+        }
+        Ok((desired, live, state))
+    }
+
+    /// Reads the state before the step.
+    pub(super) async fn before(&self, context: &StepContext<'_>) -> Result<(Before, Live), Failure> {
+        let (desired, live, state) = self.both(context).await?;
+        if let FieldState::Equal = state {
             return Ok((Before::default(), live));
         }
-        if let Some(decided) = &self.live
-            && revert::live_digest(&live, &self.field, &desired).is_some_and(|now| now != *decided)
-        {
-            return Err(self.changed_meanwhile());
-        }
-        self.check(&live, &desired)?;
         let was = revert::value_before(&live, &self.field);
         if self.irreversible().is_some() {
             let digests = Some(Digests { was: digest(&was), wrote: digest(&desired) });

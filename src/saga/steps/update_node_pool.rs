@@ -45,10 +45,7 @@ impl Step for UpdateNodePool {
     }
 
     async fn before(&self, context: &StepContext<'_>, Parameters(given): &Parameters) -> Result<Before, Failure> {
-        let desired = given.decided(context).await?;
-        let live = given.live(context, &desired).await?;
-        let FieldState::Differs(restored) = given.compare(&live, &desired)? else { return Ok(Before::default()) };
-        given.check(&live, &desired)?;
+        let (_, live, FieldState::Differs(restored)) = given.both(context).await? else { return Ok(Before::default()) };
         let (mut was, mut wrote) = (Vec::new(), Vec::new());
         for (now, wanted) in changed(live.document(), &restored) {
             was.push(part(now, wanted));

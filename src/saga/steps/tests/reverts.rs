@@ -442,6 +442,23 @@ async fn an_effect_that_is_not_allowed_is_refused_before_anything_is_done() {
 }
 
 #[tokio::test]
+#[tokio::test]
+async fn a_pool_that_somebody_changed_after_the_decision_stays() {
+    let world = StepWorld::start().await;
+    let pool = |count: u64| json!({ "name": "web", "size": "s-1vcpu-2gb", "count": count });
+    let cluster = json!({ "id": UUID, "node_pools": [pool(2)], "status": { "state": "running" }, "tags": [] });
+    let desired = json!([{ "name": "web", "count": 5 }]);
+    let case = case("KubernetesCluster", "kubernetes/clusters", UUID, cluster, "node_pools", desired);
+    let parameters = parameters(&world, &case).await;
+    world.control.change("kubernetes/clusters", UUID, json!({ "node_pools": [pool(3)] })).await.unwrap();
+    let Err(Failure::Permanent(why)) = Journey::new(&world, named("UpdateNodePool").unwrap(), &parameters).go().await
+    else {
+        panic!("it should be refused")
+    };
+    assert!(why.contains("was changed since the revert was decided"), "{why}");
+    assert_eq!(world.changes().await, 0);
+}
+
 async fn a_pool_gets_and_loses_its_nodes_again() {
     let world = StepWorld::start().await;
     let pool = json!({ "name": "web", "size": "s-1vcpu-2gb", "count": 2 });
