@@ -8,7 +8,7 @@ use kube::ResourceExt;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::shown;
+use super::{revert_saga::RevertSaga, shown};
 use crate::{
     api::{
         AcceptanceMode, Drift, DriftPhase, DriftStatus, annotations,
@@ -210,11 +210,13 @@ impl KnownDrift {
         self.accept.is_some() || self.revert.is_some()
     }
 
-    /// The revert that a saga carries out, or the one that is annotated.
+    /// The revert that this saga carries out, or the one that is annotated.
     #[must_use]
-    pub fn revert_decided(&self) -> Decided {
-        if self.decided.decision.is_some() {
-            return self.decided.clone();
+    pub fn revert_decided(&self, saga: Option<&RevertSaga>) -> Decided {
+        let of_saga = saga.map(|saga| &saga.decided);
+        let written = [Some(&self.decided), of_saga].into_iter().flatten().find(|decided| decided.decision.is_some());
+        if let Some(written) = written {
+            return written.clone();
         }
         let Self { revert, because, decided_by, .. } = self.clone();
         Decided { decision: revert, until: None, because, by: decided_by }

@@ -1,5 +1,6 @@
 //! A saga that reverts a drift, as an evaluation sees it.
 
+use super::known::Decided;
 use crate::api::SagaPhase;
 
 /// The cached part of a saga that reverts a drift.
@@ -13,4 +14,6 @@ pub struct RevertSaga {
     pub message: Box<str>,
     /// True if its cancellation was requested.
     pub is_cancelled: bool,
+    /// The decision that created it. Sagas of earlier versions hold none.
+    pub decided: Decided,
 }

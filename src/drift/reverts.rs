@@ -1,13 +1,13 @@
 //! The sagas that revert drifts, in the form that evaluations need. A watch and the operator's own writes update it.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Resource, ResourceExt};
 
-use super::revert_saga::RevertSaga;
+use super::{known::Decided, revert_saga::RevertSaga};
 use crate::{
-    api::{ProvisionedResource, Saga, conditions, labels},
+    api::{ProvisionedResource, Saga, annotations, conditions, labels},
     kube_ext::{
         cache::{Cache, Tombstones},
         key::ObjectKey,
@@ -87,6 +87,7 @@ impl Cache<Saga> for RevertSagas {
             phase: status.map(|status| status.phase).unwrap_or_default(),
             message: outcome.map(|outcome| outcome.message.as_str()).unwrap_or_default().into(),
             is_cancelled: object.spec.cancel_requested,
+            decided: decided(object),
         };
         let record =
             ObjectKey { namespace: object.namespace().unwrap_or_default().into(), name: owner.name.as_str().into() };
@@ -102,5 +103,23 @@ impl Cache<Saga> for RevertSagas {
 
     fn purge(&mut self, gone: &HashSet<Box<str>>) -> Vec<ObjectKey> {
         gone.iter().filter_map(|uid| self.remove(uid)).collect()
+    }
+}
+
+/// The annotations of a decision, which the saga that carries it out holds too: those of the drift may change before the
+/// drift names the saga.
+pub(super) fn marks(decided: &Decided) -> BTreeMap<String, String> {
+    let Decided { decision, because, by, .. } = decided;
+    let keys = [(annotations::REVERT, decision), (annotations::BECAUSE, because), (annotations::DECIDED_BY, by)];
+    keys.into_iter().filter_map(|(key, text)| Some((key.to_owned(), text.as_deref()?.to_owned()))).collect()
+}
+
+fn decided(saga: &Saga) -> Decided {
+    let mark = |key: &str| saga.annotations().get(key).map(|text| text.as_str().into());
+    Decided {
+        decision: mark(annotations::REVERT),
+        until: None,
+        because: mark(annotations::BECAUSE),
+        by: mark(annotations::DECIDED_BY),
     }
 }

@@ -46,7 +46,7 @@ impl Executor<'_> {
                 until: None,
             },
             DriftPhase::Reverted => {
-                let decided = drift.revert_decided();
+                let decided = drift.revert_decided(None);
                 Decided { decision: Some(decided.decision.unwrap_or_default()), ..decided }
             }
             DriftPhase::Open | DriftPhase::Stale => Decided::default(),

@@ -21,6 +21,7 @@ use crate::{
     drift::{
         known::Decided,
         plan::PlannedSaga,
+        reverts::marks,
         shown::{brief, named},
         standing::whole_seconds,
     },
@@ -39,6 +40,7 @@ impl Executor<'_> {
         let mut saga = Saga::new(&order.name, order.spec);
         saga.metadata.namespace = Some(self.key.namespace.to_string());
         saga.metadata.labels = Some([(labels::REVERT_OF.to_owned(), drift.uid.to_string())].into());
+        saga.metadata.annotations = Some(marks(&drift.revert_decided(None)));
         saga.metadata.owner_references = Some(vec![self.owner_reference()]);
         let doing = format!("creating Saga {}/{}", self.key.namespace, order.name);
         let params = PostParams { field_manager: Some(OPERATOR.to_owned()), ..PostParams::default() };
@@ -69,7 +71,9 @@ impl Executor<'_> {
         };
         let note = format!("{}: {message}", named(&drift.field));
         let claim = Claim { kind: conditions::RESOLVED, status: ConditionStatus::False, reason, message };
-        let Decided { decision, because, by, .. } = drift.revert_decided();
+        let known = self.context.reverts().of(self.key);
+        let of_drift = known.iter().find(|known| *known.name == *saga);
+        let Decided { decision, because, by, .. } = drift.revert_decided(of_drift);
         let mut status = open_status(&drift, claim);
         if let Some(status) = status.as_object_mut() {
             status.insert("sagaRef".to_owned(), json!({ "name": saga }));

@@ -476,3 +476,27 @@ fn a_decision_that_a_saga_carries_out_stays_as_it_was_until_the_saga_ends() {
         assert_eq!(world.settle(), []);
     }
 }
+
+#[test]
+fn the_decision_that_created_the_saga_is_the_one_that_the_drift_names() {
+    let mut world = decided("true");
+    let drift = world.drift("name-1");
+    (drift.because, drift.decided_by) = (Some("OPS-1".into()), Some("jane".into()));
+    world.touch("name-1");
+    let plan = world.pass();
+    // The process ended after the saga was created, and somebody decided again.
+    world.write(&plan.writes[0]);
+    let drift = world.drift("name-1");
+    (drift.revert, drift.because, drift.decided_by) =
+        (Some("allow-data-loss".into()), Some("OPS-2".into()), Some("mallory".into()));
+    world.touch("name-1");
+    let writes = world.settle();
+    let [PlannedWrite::Follow { .. }, PlannedWrite::Answer { .. }, PlannedWrite::RestoreDecision { .. }] = &writes[..]
+    else {
+        panic!("{writes:?}")
+    };
+    let drift = world.drift("name-1");
+    let Decided { decision, because, by, .. } = &drift.decided;
+    assert_eq!([decision, because, by].map(Option::as_deref), [Some("true"), Some("OPS-1"), Some("jane")]);
+    assert_eq!((drift.revert.as_deref(), drift.because.as_deref()), (Some("true"), Some("OPS-1")));
+}

@@ -232,7 +232,7 @@ impl RecordWorld {
                     drift.is_in_place = true;
                 }
                 if phase == DriftPhase::Reverted {
-                    drift.decided = drift.revert_decided();
+                    drift.decided = drift.revert_decided(None);
                     drift.reverted_at = Some(now);
                 }
             }
@@ -294,19 +294,21 @@ impl RecordWorld {
                 (drift.because, drift.decided_by) = (because, by);
             }
             PlannedWrite::Revert { drift, saga } => {
-                let drift = self.drift(&drift).uid.clone();
+                let known = self.drift(&drift).clone();
+                let (drift, decided) = (known.uid.clone(), known.revert_decided(None));
                 let saga: Box<str> = saga.name.into();
                 if !self.reverts.iter().any(|known| known.name == saga) {
                     let (phase, message) = (SagaPhase::Pending, "".into());
-                    self.reverts.push(RevertSaga { name: saga, drift, phase, message, is_cancelled: false });
+                    self.reverts.push(RevertSaga { name: saga, drift, phase, message, is_cancelled: false, decided });
                 }
             }
             PlannedWrite::Follow { drift, saga, stuck } => {
                 let drift = self.drift(&drift);
-                drift.decided = drift.revert_decided();
+                drift.decided = drift.revert_decided(known.as_ref());
                 drift.saga = Some(saga.clone());
                 drift.reverting = Some(Reverting { saga, is_stuck: stuck.is_some() });
             }
+                let known = self.reverts.iter().find(|known| known.name == saga).cloned();
             PlannedWrite::CancelRevert { saga, .. } => {
                 let saga = self.reverts.iter_mut().find(|known| known.name == saga).unwrap();
                 (saga.is_cancelled, saga.phase, saga.message) = (true, SagaPhase::Failed, "cancelled".into());
