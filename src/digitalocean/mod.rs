@@ -7,7 +7,7 @@
 //! - [`revert`] decides the steps that revert a drifted field.
 //! - [`actions`] waits for asynchronous actions of DigitalOcean.
 //! - [`inventory`] stores the documents of recorded resources with their ages; `merge` composes each from responses
-//!   that show a part of it, with `certificates`; `account` and `scopes` describe the token.
+//!   that show a part of it, with `certificates` and `sizes`; `account` and `scopes` describe the token.
 
 mod account;
 mod action_state;
@@ -50,6 +50,7 @@ pub mod revert;
 mod route;
 mod rules;
 mod scopes;
+mod sizes;
 mod texts;
 mod token;
 
@@ -75,3 +76,4 @@ pub(crate) use owners::ResourceOwners;
 #[cfg(feature = "cli")]
 pub(crate) use pins::Pinned;
 pub(crate) use route::{ChangeMethod, Endpoint};
+pub(crate) use sizes::SizeDisks;

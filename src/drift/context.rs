@@ -17,7 +17,7 @@ use crate::{
     api::labels,
     digitalocean::{
         Inventory, Kind, Live, Observation, ResourceKey,
-        revert::{SelectedTags, selected_by, selects_by_tags},
+        revert::{Surroundings, selected_by, selects_by_tags},
     },
     kube_ext::{key::ObjectKey, queue::Queue, watch::FirstLists},
     process::Process,
@@ -63,7 +63,7 @@ pub struct DriftContext {
     pub(super) fetches: FetchQueue,
     index: Mutex<RecordIndex>,
     reverts: Mutex<RevertSagas>,
-    selected: Mutex<Option<(Instant, Arc<SelectedTags>)>>,
+    around: Mutex<Option<(Instant, Arc<Surroundings>)>>,
     pub(super) records: FirstLists,
     pub(super) drifts: FirstLists,
     pub(super) sagas: FirstLists,
@@ -83,7 +83,7 @@ impl DriftContext {
             drifts: FirstLists::of(&settings.namespaces),
             sagas: FirstLists::of(&settings.namespaces).with_label(labels::REVERT_OF),
             reverts: Mutex::default(),
-            selected: Mutex::default(),
+            around: Mutex::default(),
             settings,
             metrics: DriftMetrics::default(),
             queue: Queue::default(),
@@ -104,30 +104,35 @@ impl DriftContext {
         self.reverts.lock()
     }
 
-    /// The tags by which recorded resources select others, as of a moment ago.
-    pub(super) fn selected_tags(&self) -> Arc<SelectedTags> {
-        let mut selected = self.selected.lock();
-        if let Some((at, tags)) = &*selected
+    /// The tags by which recorded resources select others as of a moment ago, and the sizes of droplets.
+    pub(super) fn surroundings(&self) -> Arc<Surroundings> {
+        let mut cached = self.around.lock();
+        let sizes = self.inventory.sizes();
+        if let Some((at, around)) = &*cached
             && at.elapsed() < SELECTED_FOR
+            && around.sizes == sizes
         {
-            return tags.clone();
+            return around.clone();
         }
         let kinds = Kind::all().filter(|kind| selects_by_tags(*kind));
         let recorded = kinds.flat_map(|kind| {
             let wanted = self.index().recorded(kind);
             wanted.into_iter().map(move |wanted| ResourceKey::new(kind, wanted.id))
         });
-        let mut tags = SelectedTags::new();
+        let mut around = Surroundings { has_all_tags: true, sizes, ..Surroundings::default() };
         for key in recorded {
-            if let Observation::Present(document) = self.inventory.get(&key, self.settings.max_age)
-                && let Ok(live) = Live::of(&key, &document)
-            {
-                selected_by(&live, &mut tags);
+            match self.inventory.get(&key, self.settings.max_age) {
+                Observation::Present(document) => match Live::of(&key, &document) {
+                    Ok(live) => selected_by(&live, &mut around.tags),
+                    Err(_) => around.has_all_tags = false,
+                },
+                Observation::Gone => {}
+                Observation::Unknown(_) => around.has_all_tags = false,
             }
         }
-        let tags = Arc::new(tags);
-        *selected = Some((Instant::now(), tags.clone()));
-        tags
+        let around = Arc::new(around);
+        *cached = Some((Instant::now(), around.clone()));
+        around
     }
 
     /// Returns true if every record and drift, and every saga that reverts one, is cached.

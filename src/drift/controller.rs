@@ -15,8 +15,8 @@ use super::{
     fetches::Confirmation,
     index::Orphans,
     known::KnownDrift,
-    observe::{Fetched, LiveState, fetch, observe, owners},
-    observed::{Inactive, NeedsFreshRead, Observed, ReadSource, Recorded, Seen, Selected},
+    observe::{Fetched, LiveState, fetch, learn_sizes, observe, owners},
+    observed::{Around, Inactive, NeedsFreshRead, Observed, ReadSource, Recorded, Seen},
     plan::{DriftPlan, PlannedWrite, Situation},
     records::RecordEntry,
     status::status,
@@ -124,6 +124,7 @@ async fn reconcile_record(key: &ObjectKey, context: &Arc<DriftContext>) -> Resul
     };
     let sync_request = request_sync(key, &entry, context);
     let Some(seen) = observe(key, &entry, context) else { return Ok(Requeue::Settled) };
+    learn_sizes(&entry, &seen, context).await;
     let is_confirmed = seen.is_confirmed();
     let mut plan = decide(key, &entry, &seen, ReadSource::Inventory { is_confirmed }, context);
     let mut next = Requeue::Settled;
@@ -146,6 +147,7 @@ async fn reconcile_record(key: &ObjectKey, context: &Arc<DriftContext>) -> Resul
                     let now = context.index().entry(key).filter(|now| now.is_of_same(&entry));
                     let Some(now) = now else { return Ok(Requeue::Again) };
                     let before = std::mem::replace(&mut entry, now).drifts;
+                    learn_sizes(&entry, &fresh, context).await;
                     let owners = owners(&entry, &fresh, context).await;
                     if matches!(fresh, LiveState::Unknown(_)) {
                         next = Requeue::After(context.fetches.failed(key));
@@ -294,7 +296,7 @@ fn decide_for(
 ) -> DriftPlan {
     let record = &entry.record;
     let reverts = context.reverts().of(key);
-    let selected = || context.selected_tags();
+    let around = || context.surroundings();
     let desired = record.desired_fields();
     let older = entry.older.as_ref().map(ToString::to_string);
     let rests = match &older {
@@ -306,7 +308,7 @@ fn decide_for(
         name: &key.name,
         reverts: &reverts,
         owners: owners.as_ref().map_err(String::as_str),
-        selected: Selected(&selected),
+        around: Around(&around),
         desired: &desired,
         ignore: record.ignore(),
         rests,

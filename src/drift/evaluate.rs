@@ -128,7 +128,7 @@ fn find<'a>(recorded: &Recorded<'a>, seen: Seen<'a>) -> Result<Findings<'a>, (Co
     let fields = recorded.desired.iter().filter(|(field, _)| !is_ignored(recorded, field) && *field != EXISTS);
     let mut findings: Findings<'a> = fields
         .map(|(field, expected)| {
-            let of_live = |live| assess(compare(live, field, expected), live, field, expected, recorded.selected.0);
+            let of_live = |live| assess(compare(live, field, expected), live, field, expected, recorded.around.0);
             (field.as_str(), compared.map_or(Finding::Moot, of_live))
         })
         .collect();

@@ -10,7 +10,7 @@ use crate::{
     comparison::{Comparison, Difference, Doubt},
     digitalocean::{
         FieldComparison, Live,
-        revert::{self, Revert, SelectedTags},
+        revert::{self, Revert, Surroundings},
     },
 };
 
@@ -101,10 +101,10 @@ pub(crate) fn assess(
     live: &Live,
     field: &str,
     expected: &Value,
-    selected: &dyn Fn() -> Arc<SelectedTags>,
+    around: &dyn Fn() -> Arc<Surroundings>,
 ) -> Finding {
     if let Finding::Differs { shown, .. } = &mut finding {
-        let revert = Revert { field, desired: expected, document: live, selected: &selected() };
+        let revert = Revert { field, desired: expected, document: live, around: &around() };
         shown.revert = Some(revert::assess(&revert));
     }
     finding

@@ -5,12 +5,15 @@ use std::{sync::Arc, time::Duration};
 use super::{context::DriftContext, observed::NeedsFreshRead, records::RecordEntry, sweep};
 use crate::{
     api::conditions::ConditionReason,
-    digitalocean::{Document, Live, Observation, ResourceKey, ResourceOwners, UnknownReason},
+    digitalocean::{Document, Live, Observation, ResourceKey, ResourceOwners, UnknownReason, revert},
     kube_ext::key::ObjectKey,
 };
 
 /// The longest wait of one decision for the provider's response.
 const LONGEST_READ: Duration = Duration::from_secs(20);
+
+/// The longest wait of one drift for the sizes of droplets.
+const LONGEST_LIST: Duration = Duration::from_secs(5);
 
 /// The outcome of fetching the live resource again.
 pub(super) enum Fetched {
@@ -116,6 +119,16 @@ fn read(resource: &ResourceKey, observation: Observation) -> LiveState {
         Observation::Unknown(UnknownReason::Failed { error }) => {
             LiveState::Unknown((ConditionReason::LiveUnknown, format!("{resource} could not be read: {error}")))
         }
+    }
+}
+
+/// Lists the sizes of droplets where the droplet has another size than its record: the class of the revert depends on
+/// the disk of the recorded size.
+pub(super) async fn learn_sizes(entry: &RecordEntry, live: &LiveState, context: &DriftContext) {
+    let LiveState::Present(found) = live else { return };
+    if revert::is_resize(&found.live, &entry.record.desired_fields()) {
+        // Without an answer in time the class may rise later.
+        let _ = tokio::time::timeout(LONGEST_LIST, context.inventory.list_sizes()).await;
     }
 }
 

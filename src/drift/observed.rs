@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     api::{AcceptPolicy, conditions::ConditionReason},
-    digitalocean::{Live, Observation, ResourceOwners, revert::SelectedTags},
+    digitalocean::{Live, Observation, ResourceOwners, revert::Surroundings},
 };
 
 /// The parts of a record that a verdict needs.
@@ -41,19 +41,19 @@ pub struct Recorded<'a> {
     pub reverts: &'a [RevertSaga],
     /// The controllers that own the resource or its fields, as far as reverts need them; or why they could not be read.
     pub owners: Result<&'a ResourceOwners, &'a str>,
-    /// The tags by which other resources select.
-    pub selected: Selected<'a>,
+    /// The parts of the account that the classes of reverts depend on.
+    pub around: Around<'a>,
     /// The time of this evaluation.
     pub now: Timestamp,
 }
 
-/// Reads the tags by which other resources select. Only a field that differs needs them.
+/// Reads the parts of the account that the classes of reverts depend on. Only a field that differs needs them.
 #[derive(Clone, Copy)]
-pub struct Selected<'a>(pub &'a dyn Fn() -> Arc<SelectedTags>);
+pub struct Around<'a>(pub &'a dyn Fn() -> Arc<Surroundings>);
 
-impl fmt::Debug for Selected<'_> {
+impl fmt::Debug for Around<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Selected")
+        formatter.write_str("Around")
     }
 }
 

@@ -20,11 +20,12 @@ use super::{
     text::Examples,
 };
 use crate::digitalocean::{
-    Client, Error, Kind, Live, Priority, ResourceKey, ResourceOwners,
+    Client, Error, Kind, Live, Priority, ResourceKey, ResourceOwners, SizeDisks,
     account::{Account, Accounts},
     certificates::{self, CertificateBook},
     kinds::FieldSet,
     scopes::Scopes,
+    sizes::SizeBook,
 };
 
 /// The message of a missing resource whose existence is not checked yet.
@@ -57,6 +58,7 @@ pub(super) struct InventoryState {
     pub(super) settings: InventorySettings,
     pub(super) accounts: Accounts,
     pub(super) certificates: CertificateBook,
+    pub(super) sizes: SizeBook,
     pub(super) scopes: Scopes,
     /// The allowance for calls besides the lists.
     pub(super) allowance: Mutex<Allowance>,
@@ -114,6 +116,7 @@ impl Inventory {
             settings,
             accounts: Accounts::default(),
             certificates: CertificateBook::default(),
+            sizes: SizeBook::default(),
             scopes: Scopes::default(),
             allowance,
             kinds: Mutex::default(),
@@ -193,6 +196,16 @@ impl Inventory {
     /// If a list or a document could not be read.
     pub async fn owners(&self, live: &Live, fields: &[&str]) -> Result<ResourceOwners, Error> {
         self.0.client.owners(live, fields).await
+    }
+
+    /// The sizes of droplets, as far as they were listed.
+    pub(crate) fn sizes(&self) -> Option<Arc<SizeDisks>> {
+        self.0.sizes.known()
+    }
+
+    /// Lists the sizes of droplets, unless they are known.
+    pub(crate) async fn list_sizes(&self) {
+        self.0.sizes.refresh(&self.0.client).await;
     }
 
     /// The start of the last complete list of the kind.

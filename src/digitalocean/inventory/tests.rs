@@ -17,6 +17,7 @@ use crate::digitalocean::{
     fake::{Fake, FakeResponse},
     kinds::FieldSet,
     scopes::Scopes,
+    sizes::SizeBook,
 };
 
 const DAY: Duration = Duration::from_hours(24);
@@ -343,6 +344,7 @@ async fn a_sync_that_is_given_up_changes_nothing() {
         settings: InventorySettings { absence_delay: DAY, ..InventorySettings::default() },
         accounts: Accounts::default(),
         certificates: CertificateBook::default(),
+        sizes: SizeBook::default(),
         scopes: Scopes::default(),
         allowance: parking_lot::Mutex::new(Allowance::of(1_000)),
         kinds: parking_lot::Mutex::new(std::mem::take(&mut *world.inventory.kinds())),

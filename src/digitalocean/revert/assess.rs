@@ -4,7 +4,12 @@ use serde_json::Value;
 
 use super::{Allow, Assessment, Revert, RevertClass};
 use crate::{
-    comparison::{Difference, scalar::text},
+    comparison::{
+        Difference,
+        scalar::text,
+        secret::is_hidden,
+        show::{escape, short_text},
+    },
     digitalocean::{
         FieldComparison, IdFormat, Kind,
         document::{Pattern, at, is_blank},
@@ -12,6 +17,9 @@ use crate::{
         live::Resolved,
     },
 };
+
+/// The maximum number of columns of a path in a reason.
+const PLACE: usize = 100;
 
 /// The reason for a deleted resource.
 const GONE: &str = "The resource was deleted, and DigitalOcean does not restore it under its id; create it again and \
@@ -21,14 +29,11 @@ const UNWANTED: &str = "Deleting a resource is not a revert; delete it in Digita
 /// The reason for a value that a saga would have to store.
 const CREDENTIAL: &str = "The recorded or the live value holds a credential, and a saga does not store credentials; \
                           change the field in DigitalOcean.";
+/// The reason for an accepted value that is not stored.
+const HIDDEN: &str =
+    "The accepted value holds a credential, which is kept as a fingerprint; commit it to the manifest first.";
 /// The reason for a field without a rule.
 const NO_RULE: &str = "The operator does not know how DigitalOcean changes this field; change it there.";
-
-/// The class of a revert, in its direction.
-#[must_use]
-pub fn assess(revert: &Revert<'_>) -> Assessment {
-    judge(revert).assessment
-}
 
 /// The assessment of a resource that was deleted, or that exists unexpectedly.
 #[must_use]
@@ -79,7 +84,7 @@ pub(super) struct Judged {
 
 impl Assessment {
     fn new(class: RevertClass, why: Option<String>) -> Self {
-        Self { class, why, warnings: Vec::new() }
+        Self { class, why, warnings: Vec::new(), may_rise: false }
     }
 
     /// The worse of two: the one that needs the higher permission.
@@ -90,8 +95,9 @@ impl Assessment {
         // The class alone is not enough: a revert with a one-way part and a part that loses data must not count as
         // one-way.
         let rank = |class: RevertClass| (Allow::needed(class).is_none(), Allow::needed(class), class);
+        let may_rise = self.may_rise || other.may_rise;
         let worse = if rank(other.class) > rank(self.class) { other } else { self };
-        Self { warnings, ..worse }
+        Self { warnings, may_rise, ..worse }
     }
 }
 
@@ -102,7 +108,7 @@ impl Judged {
 }
 
 pub(super) fn judge(revert: &Revert<'_>) -> Judged {
-    let Revert { field, desired, document, selected } = *revert;
+    let Revert { field, desired, document, around } = *revert;
     let kind = document.key().kind;
     let Some(reverts) = &kind.row().revert else {
         return Judged::never(format!("Reverting {kind} is not supported yet; change it in DigitalOcean."));
@@ -122,6 +128,9 @@ pub(super) fn judge(revert: &Revert<'_>) -> Judged {
         return Judged::never(why);
     }
     let Some(rule) = rule(reverts, &path).filter(|_| judged.how.is_some()) else { return judged };
+    if is_hidden(desired) {
+        return Judged::never(HIDDEN);
+    }
     let is_part = !rule.names.iter().any(|name| name.len() >= path.len() && name.covers(&path));
     if is_part && !takes_parts(reverts, judged.how) {
         let whole = rule.names.iter().find(|name| name.covers(&path)).map(ToString::to_string).unwrap_or_default();
@@ -133,14 +142,29 @@ pub(super) fn judge(revert: &Revert<'_>) -> Judged {
         return Judged::never(format!("The field cannot be reverted: {why}."));
     }
     if let FieldComparison::Done(comparison) = document.compare(field, desired) {
+        if matches!(judged.how, Some(How::UpdateResource(_)))
+            && let Some(difference) = comparison.differences.iter().find(|difference| is_never_blank(difference))
+        {
+            let place = short_text(&place(field, difference), PLACE);
+            let why =
+                format!("{place} is recorded as blank, and DigitalOcean always has a value there; correct the record.");
+            return Judged::never(why);
+        }
         if let Some(parts) = parts(reverts, &path, &comparison.differences, document.document()) {
             judged.assessment = parts;
         }
         if rule.selects {
             for difference in &comparison.differences {
-                judged.assessment = judged.assessment.or(selecting(difference, selected));
+                judged.assessment = judged.assessment.or(selecting(difference, &around.tags));
             }
+            judged.assessment.may_rise |= !around.has_all_tags;
         }
+    }
+    if judged.how == Some(&How::ResizeDroplet) {
+        if let Some(why) = size_refusal(revert) {
+            return Judged::never(why);
+        }
+        judged.assessment.may_rise |= around.sizes.is_none();
     }
     if judged.how == Some(&How::Features) {
         judged.assessment = features(revert, &live);
@@ -176,6 +200,18 @@ fn misshapen(how: Option<&How>, desired: &Value, live: &Value) -> Option<String>
     let is_right = is == wanted && (!is_set || are_scalars(desired));
     let wanted = if is_set { "a list of texts or numbers" } else { wanted };
     (!is_right).then(|| format!("The recorded value is not {wanted}, as DigitalOcean has it; correct the record."))
+}
+
+/// Returns true if a value is recorded as blank that is a number or a switch: it would be reset instead.
+fn is_never_blank(difference: &Difference) -> bool {
+    let is_scalar = matches!(difference.actual, Some(Value::Number(_) | Value::Bool(_)));
+    is_scalar && difference.item.is_none() && difference.expected.as_ref().is_some_and(is_blank)
+}
+
+/// The dotted path of a difference of a field.
+pub(super) fn place(field: &str, difference: &Difference) -> String {
+    let separator = if difference.path.is_empty() { "" } else { "." };
+    escape(&format!("{field}{separator}{}", difference.path)).into_owned()
 }
 
 /// Returns true if the recorded or the live value holds a credential, which no saga stores.
@@ -219,7 +255,8 @@ fn judge_at(
     let warnings = [case.and_then(|case| case.warning.clone()), rule.warning.clone()];
     let how = case.and_then(|case| case.how.as_ref()).or(rule.how.as_ref());
     let how = how.filter(|_| !matches!(class, RevertClass::NotRevertible | RevertClass::NotOurs));
-    Judged { assessment: Assessment { class, why: says, warnings: warnings.into_iter().flatten().collect() }, how }
+    let warnings = warnings.into_iter().flatten().collect();
+    Judged { assessment: Assessment { warnings, ..Assessment::new(class, says) }, how }
 }
 
 /// Returns true if a part of the rule's field can be reverted alone.
@@ -279,6 +316,23 @@ fn selecting(difference: &Difference, selected: &super::SelectedTags) -> Assessm
     }
 }
 
+/// The reason why a droplet cannot get the recorded size; none as long as the sizes are not known.
+fn size_refusal(revert: &Revert<'_>) -> Option<String> {
+    let sizes = revert.around.sizes.as_ref()?;
+    let wanted = text(revert.desired).filter(|wanted| !wanted.is_empty())?;
+    let shown = short_text(&wanted, PLACE);
+    let Some(has) = sizes.of(&wanted) else {
+        return Some(format!("DigitalOcean has no size `{shown}`; correct the record."));
+    };
+    let needs = at(revert.document.document(), "disk").and_then(Value::as_u64).unwrap_or_default();
+    (has < needs).then(|| {
+        format!(
+            "The disk of the droplet has {needs} GB and cannot be shrunk, and the size `{shown}` has only {has}; create a \
+             smaller droplet and copy the data."
+        )
+    })
+}
+
 /// The worst of the differing features.
 fn features(revert: &Revert<'_>, live: &Value) -> Assessment {
     let changes = feature_changes(revert.desired, live);
@@ -287,7 +341,7 @@ fn features(revert: &Revert<'_>, live: &Value) -> Assessment {
             let why = format!("The feature {feature} is chosen when a droplet is created.");
             return Assessment::new(RevertClass::NotRevertible, Some(why));
         }
-        assess(&Revert { field: feature, desired: &Value::Bool(*is_on), ..*revert })
+        judge(&Revert { field: feature, desired: &Value::Bool(*is_on), ..*revert }).assessment
     });
     each.reduce(Assessment::or).unwrap_or_else(|| Assessment::new(RevertClass::Safe, None))
 }

@@ -6,6 +6,7 @@
 
 mod assess;
 mod direction;
+mod limits;
 mod plan;
 mod planned;
 mod reference;
@@ -13,18 +14,19 @@ pub(crate) mod request;
 mod spelling;
 mod steps;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use strum::{Display, EnumIter, EnumString, IntoStaticStr};
 
-use super::{Kind, Live, ResourceKey, document::Pattern, kinds::How};
+use super::{Kind, Live, ResourceKey, SizeDisks, document::Pattern, kinds::How};
+use crate::comparison::scalar::text;
 
 pub use super::kinds::RevertClass;
-pub use assess::{assess, existence, irreversible};
-pub use plan::{RevertProposal, RevertRefusal, plan, proposal};
+pub use assess::{existence, irreversible};
+pub use plan::{RevertProposal, RevertRefusal, assess, plan, proposal};
 pub use planned::{ProposedCall, ProposedStep};
 pub use reference::reference;
 
@@ -42,12 +44,23 @@ pub struct Revert<'a> {
     pub desired: &'a Value,
     /// The live resource.
     pub document: &'a Live,
-    /// The tags by which other resources select, see [`selected_by`].
-    pub selected: &'a SelectedTags,
+    /// What the account has besides it.
+    pub around: &'a Surroundings,
 }
 
 /// Tags in lower case, each with the resource that selects by it, such as `Firewall 4de7ac8b`.
 pub type SelectedTags = BTreeMap<String, String>;
+
+/// Parts of the account that the class of a revert depends on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Surroundings {
+    /// The tags by which other resources select, see [`selected_by`].
+    pub tags: SelectedTags,
+    /// Every recorded resource that may select by tags is known.
+    pub has_all_tags: bool,
+    /// The sizes of droplets; none if they were not listed.
+    pub sizes: Option<Arc<SizeDisks>>,
+}
 
 /// The class of a revert, with its reasons.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +71,8 @@ pub struct Assessment {
     pub why: Option<String>,
     /// Side effects for people.
     pub warnings: Vec<String>,
+    /// A part of the account that may raise the class is not known.
+    pub may_rise: bool,
 }
 
 /// The effects that the user allowed. Each includes the milder ones.
@@ -118,6 +133,26 @@ impl Allow {
     }
 }
 
+/// Returns true if the class of a field depends on the tags by which others select.
+#[must_use]
+pub fn is_selected_by(kind: Kind, field: &str) -> bool {
+    let reverts = kind.row().revert.as_ref();
+    reverts.and_then(|reverts| assess::rule(reverts, &[field])).is_some_and(|rule| rule.selects)
+}
+
+/// Returns true if a revert of one of these recorded fields would resize the droplet.
+#[must_use]
+pub fn is_resize(document: &Live, desired: &BTreeMap<String, Value>) -> bool {
+    let Some(reverts) = &document.key().kind.row().revert else { return false };
+    let resizes =
+        |field: &str| assess::rule(reverts, &[field]).is_some_and(|rule| rule.how == Some(How::ResizeDroplet));
+    let differs = |field: &str, value: &Value| {
+        let texts = [&document.value(field), value].map(|value| text(value).map(|text| text.to_lowercase()));
+        texts[0] != texts[1]
+    };
+    desired.iter().any(|(field, value)| resizes(field) && differs(field, value))
+}
+
 /// Returns true if resources of a kind select others by tags.
 #[must_use]
 pub fn selects_by_tags(kind: Kind) -> bool {
@@ -140,6 +175,20 @@ pub(crate) fn revertible(kind: super::Kind) -> Vec<String> {
     let rules = kind.row().revert.iter().flat_map(|reverts| &reverts.fields);
     let names = rules.filter(|rule| rule.how.is_some()).flat_map(|rule| &rule.names);
     names.filter(|name| name.len() == 1).map(ToString::to_string).collect()
+}
+
+/// A live resource of a kind with every field that DigitalOcean documents.
+#[cfg(test)]
+pub(crate) fn documented(kind: super::Kind) -> Live {
+    let get = &kind.row().get;
+    let document = super::examples::full_document(&get.path, &get.key);
+    let id = match kind.row().id.format {
+        super::IdFormat::DomainRecord => "example.com/7",
+        super::IdFormat::Digits => "7",
+        super::IdFormat::Ipv4 => "192.0.2.1",
+        _ => "3d80cb72-342b-4aaa-b92e-4e4abb24a933",
+    };
+    Live::parse(&ResourceKey::new(kind, id), &document.to_string()).unwrap()
 }
 
 /// Adds the tags by which this resource selects others.

@@ -4,8 +4,9 @@ use super::{
     Allow, Assessment, Revert, RevertClass,
     assess::{Judged, judge},
     planned::{ProposedCall, ProposedStep},
-    steps::Permitted,
+    steps::{Permitted, Steps},
 };
+use crate::digitalocean::kinds::How;
 
 /// The maximum number of steps of a saga.
 const MAX_STEPS: usize = 64;
@@ -56,6 +57,21 @@ impl RevertRefusal {
             Self::Never { class, .. } | Self::NotAllowed { class, .. } => *class,
         }
     }
+
+    fn assessment(self) -> Assessment {
+        let (Self::Never { class, why, .. } | Self::NotAllowed { class, why, .. }) = self;
+        Assessment { class, why: Some(why), warnings: Vec::new(), may_rise: false }
+    }
+}
+
+/// The class of a revert, in its direction. It is the class that a decision finds: a revert whose steps cannot be
+/// planned is not revertible from the start.
+#[must_use]
+pub fn assess(revert: &Revert<'_>) -> Assessment {
+    match proposal(revert, "") {
+        Ok((proposal, _)) => proposal.assessment,
+        Err(refused) => refused.assessment(),
+    }
 }
 
 /// Plans the revert of a field of a record.
@@ -63,15 +79,27 @@ impl RevertRefusal {
 /// # Errors
 /// If the field cannot be reverted, or the user has to allow more.
 pub fn plan(revert: &Revert<'_>, record: &str, allow: Allow) -> Result<RevertProposal, RevertRefusal> {
-    let Judged { assessment, how } = permitted(revert, allow)?;
-    let never = |why: String| RevertRefusal::Never { what: what(revert), class: RevertClass::NotRevertible, why };
-    let how = how.ok_or_else(|| never("The operator has no step for it; change it in DigitalOcean.".to_owned()))?;
-    let permitted = Permitted { revert, record, allow, class: assessment.class };
-    let (steps, calls) = permitted.steps(how).map_err(never)?;
-    if steps.len() > MAX_STEPS {
-        return Err(never(format!("It needs {} steps, and a saga has at most {MAX_STEPS}.", steps.len())));
-    }
+    let Judged { assessment, how } = judge(revert);
+    let what = what(revert);
+    let never = |why: String| RevertRefusal::Never { what: what.clone(), class: RevertClass::NotRevertible, why };
+    let planned = match how {
+        // Before the permission, so that nobody is asked to allow a revert that is refused afterwards.
+        Some(how) => Some(compose(&Permitted { revert, record, allow, class: assessment.class }, how).map_err(never)?),
+        None => None,
+    };
+    permit(revert, &assessment, allow)?;
+    let (steps, calls) =
+        planned.ok_or_else(|| never("The operator has no step for it; change it in DigitalOcean.".to_owned()))?;
     Ok(RevertProposal { assessment, steps, calls })
+}
+
+/// The steps of a saga, and their calls.
+fn compose(permitted: &Permitted<'_>, how: &How) -> Result<Steps, String> {
+    let (steps, calls) = permitted.steps(how)?;
+    if steps.len() > MAX_STEPS {
+        return Err(format!("It needs {} steps, and a saga has at most {MAX_STEPS}.", steps.len()));
+    }
+    Ok((steps, calls))
 }
 
 /// Plans the revert of a field of a record with the permission that it needs and no more, as the user would allow it.
@@ -88,17 +116,16 @@ pub fn proposal(revert: &Revert<'_>, record: &str) -> Result<(RevertProposal, Al
 /// # Errors
 /// If the field cannot be reverted, or the user has to allow more.
 pub(crate) fn check(revert: &Revert<'_>, allow: Allow) -> Result<(), RevertRefusal> {
-    permitted(revert, allow).map(drop)
+    permit(revert, &judge(revert).assessment, allow)
 }
 
-fn permitted(revert: &Revert<'_>, allow: Allow) -> Result<Judged, RevertRefusal> {
-    let judged = judge(revert);
-    let Assessment { class, why, .. } = &judged.assessment;
+fn permit(revert: &Revert<'_>, assessment: &Assessment, allow: Allow) -> Result<(), RevertRefusal> {
+    let Assessment { class, why, .. } = assessment;
     let (what, class, why) = (what(revert), *class, why.clone().unwrap_or_default());
     match Allow::needed(class) {
         None => Err(RevertRefusal::Never { what, class, why }),
         Some(needs) if needs > allow => Err(RevertRefusal::NotAllowed { what, class, why, needs }),
-        Some(_) => Ok(judged),
+        Some(_) => Ok(()),
     }
 }
 

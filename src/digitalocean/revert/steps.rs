@@ -5,9 +5,10 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::{
-    Allow, Revert, RevertClass, assess,
-    assess::{feature_changes, holds_credential, text_at},
+    Allow, Revert, RevertClass,
+    assess::{feature_changes, holds_credential, judge, place, text_at},
     direction::is_true,
+    limits,
     planned::{ProposedCall, ProposedStep},
     request::live_digest,
 };
@@ -27,7 +28,7 @@ const COLUMNS: usize = 60;
 const VERIFICATION: Duration = Duration::from_mins(5);
 
 /// The steps and the calls of a plan.
-type Steps = (Vec<ProposedStep>, Vec<ProposedCall>);
+pub(super) type Steps = (Vec<ProposedStep>, Vec<ProposedCall>);
 
 pub(super) struct Permitted<'a> {
     pub(super) revert: &'a Revert<'a>,
@@ -67,12 +68,15 @@ impl Permitted<'_> {
             How::UpdateDomainRecord => self.domain_record(),
             How::AssignToProject(urn) => self.project(urn),
             How::Tags(resource) => Ok(self.tags(resource)),
-            How::RenameDroplet => Ok(self.droplet("RenameDroplet", json!({ "name": self.wanted()? }), "rename")),
+            How::RenameDroplet => {
+                let name = limits::droplet_name(self.wanted()?)?;
+                Ok(self.droplet("RenameDroplet", json!({ "name": name }), "rename"))
+            }
             How::ResizeDroplet => self.resize(),
             How::GrowDisk => self.grow_disk(),
             How::Power => self.power(),
             How::Backups => Ok(self.backups(is_true(self.revert.desired))),
-            How::Volumes => Ok(self.volumes()),
+            How::Volumes => self.volumes(),
             How::AttachedTo => self.attached_to(),
             How::ResizeVolume => self.resize_volume(),
             How::ReservedIP => self.reserved_ip(),
@@ -135,9 +139,12 @@ impl Permitted<'_> {
         let field = self.revert.field;
         let (domain, id) = self.revert.document.key().parts();
         let value = match field {
-            "name" | "data" => json!(self.wanted()?),
-            "tag" => json!(self.wanted()?.to_lowercase()),
-            _ => json!(self.number()?),
+            "name" => json!(limits::record_name(self.wanted()?)?),
+            "data" => json!(limits::record_data(self.wanted()?)?),
+            "tag" => json!(limits::caa_tag(&self.wanted()?)?),
+            "flags" => json!(limits::at_most(field, self.number()?, u8::MAX)?),
+            "priority" | "port" | "weight" => json!(limits::at_most(field, self.number()?, u16::MAX)?),
+            _ => json!(limits::at_most(field, self.number()?, u32::MAX)?),
         };
         let with = json!({ "domain": domain, "record_id": id, field: value });
         let path = format!("/v2/domains/{}/records/{id}", domain.unwrap_or_default());
@@ -146,7 +153,7 @@ impl Permitted<'_> {
     }
 
     fn project(&self, urn: &str) -> Result<Steps, String> {
-        let project = self.wanted()?;
+        let project = limits::id("Project", self.wanted()?)?;
         let with = json!({ "kind": self.revert.document.key().kind, "id": self.id(), "project_id": project });
         let call = ProposedCall {
             method: "POST",
@@ -194,7 +201,7 @@ impl Permitted<'_> {
     }
 
     fn resize(&self) -> Result<Steps, String> {
-        let size = self.wanted()?;
+        let size = limits::slug(self.wanted()?)?;
         let (mut steps, mut calls) = self.droplet("ResizeDroplet", json!({ "size": size, "disk": false }), "resize");
         self.with_power(&mut calls);
         if self.allow == Allow::DataLoss {
@@ -241,7 +248,10 @@ impl Permitted<'_> {
         match self.wanted()?.as_str() {
             "active" => Ok(self.droplet("PowerOnDroplet", json!({}), "power_on")),
             "off" => Ok(self.droplet("PowerOffDroplet", json!({}), "shutdown, and power_off after two minutes")),
-            other => Err(format!("A droplet is powered on or off by `active` or `off`, and not by `{other}`.")),
+            other => {
+                let other = show::short_text(other, COLUMNS);
+                Err(format!("A droplet is powered on or off by `active` or `off`, and not by `{other}`."))
+            }
         }
     }
 
@@ -258,15 +268,14 @@ impl Permitted<'_> {
         (steps, calls)
     }
 
-    fn volumes(&self) -> Steps {
-        let volumes: Vec<_> =
-            self.members().into_iter().map(|(is_added, volume)| (is_added, volume, self.id().to_owned())).collect();
-        Self::attachments(volumes)
+    fn volumes(&self) -> Result<Steps, String> {
+        let volume = |(is_added, volume)| Ok((is_added, limits::id("Volume", volume)?, self.id().to_owned()));
+        Ok(Self::attachments(self.members().into_iter().map(volume).collect::<Result<_, String>>()?))
     }
 
     fn attached_to(&self) -> Result<Steps, String> {
-        let droplets: Vec<_> =
-            self.members().into_iter().map(|(is_added, droplet)| (is_added, self.id().to_owned(), droplet)).collect();
+        let droplet = |(is_added, droplet)| Ok((is_added, self.id().to_owned(), limits::id("Droplet", droplet)?));
+        let droplets = self.members().into_iter().map(droplet).collect::<Result<Vec<_>, String>>()?;
         if droplets.iter().filter(|(is_added, ..)| *is_added).count() > 1 {
             return Err("A volume is attached to one droplet at most; record one.".to_owned());
         }
@@ -290,7 +299,8 @@ impl Permitted<'_> {
     }
 
     fn resize_volume(&self) -> Result<Steps, String> {
-        let with = json!({ "volume_id": self.id(), "size_gigabytes": self.number()? });
+        let size = limits::at_most(self.revert.field, self.number()?, limits::LARGEST_VOLUME)?;
+        let with = json!({ "volume_id": self.id(), "size_gigabytes": size });
         let step = ProposedStep { irreversible: true, ..step("resize", "ResizeVolume", with) };
         Ok((vec![step], vec![self.action("volumes", self.id(), "type: resize".to_owned())]))
     }
@@ -303,7 +313,8 @@ impl Permitted<'_> {
             let call = self.action("reserved_ips", self.id(), "type: unassign".to_owned());
             return Ok((vec![step("unassign", "UnassignReservedIP", with)], vec![call]));
         }
-        let with = json!({ "ip": self.id(), "droplet_provider_id": self.wanted()?, "reassign": live.is_some() });
+        let droplet = limits::id("Droplet", self.wanted()?)?;
+        let with = json!({ "ip": self.id(), "droplet_provider_id": droplet, "reassign": live.is_some() });
         let call = self.action("reserved_ips", self.id(), "type: assign".to_owned());
         Ok((vec![step("assign", "AssignReservedIP", with)], vec![call]))
     }
@@ -323,7 +334,7 @@ impl Permitted<'_> {
         for (feature, is_on) in feature_changes(self.revert.desired, live) {
             let desired = Value::Bool(is_on);
             let part = Revert { field: &feature, desired: &desired, ..*self.revert };
-            let part = Permitted { revert: &part, class: assess(&part).class, ..*self };
+            let part = Permitted { revert: &part, class: judge(&part).assessment.class, ..*self };
             let (more, of_feature) = if feature == "ipv6" { part.ipv6() } else { part.backups(is_on) };
             steps.extend(more.into_iter().map(|step| ProposedStep { name: feature.clone(), ..step }));
             calls.extend(of_feature);
@@ -373,8 +384,7 @@ impl Permitted<'_> {
     }
 
     fn line(&self, difference: &Difference) -> String {
-        let separator = if difference.path.is_empty() { "" } else { "." };
-        let path = show::escape(&format!("{}{separator}{}", self.revert.field, difference.path)).into_owned();
+        let path = place(self.revert.field, difference);
         let value = |value: &Option<Value>| {
             value.as_ref().map_or_else(|| "none".to_owned(), |value| show::short(value, COLUMNS))
         };

@@ -22,14 +22,15 @@ fn rules() -> impl Iterator<Item = (Kind, &'static RevertRule)> {
 }
 
 fn assessed(document: &Live, field: &str, desired: &Value) -> Assessment {
-    assess(&Revert { field, desired, document, selected: &SelectedTags::new() })
+    assess(&Revert { field, desired, document, around: &Surroundings::default() })
 }
 
 fn planned(document: &Live, field: &str, desired: &Value, allow: Allow) -> Result<RevertProposal, RevertRefusal> {
-    plan(&Revert { field, desired, document, selected: &SelectedTags::new() }, "web-1", allow)
+    plan(&Revert { field, desired, document, around: &Surroundings::default() }, "web-1", allow)
 }
 
 const UUID: &str = "4de7ac8b-495b-4884-9a69-1050c6793cd6";
+const OTHER: &str = "9cc10173-e9ea-4176-9dbc-a4cee4c4ff30";
 
 #[test]
 fn every_readable_field_has_exactly_one_rule() {
@@ -79,6 +80,8 @@ fn every_rule_says_what_a_user_needs_and_names_a_write_that_exists() {
                 assert!(sentence.ends_with('.') && sentence.len() < 220, "{name}: {sentence}");
             }
             assert!(how.is_some() || class >= RevertClass::NotRevertible, "{name} has no step");
+            // The other steps check the class without the tags by which others select.
+            assert!(!rule.selects || matches!(how, Some(How::Tags(_))), "{name}");
             if let Some(How::UpdateResource(write)) = how {
                 let write = reverts.writes.get(write).unwrap_or_else(|| panic!("{name} has no write {write}"));
                 assert_eq!(write.shape == BodyShape::Members, write.call.is_none(), "{name}");
@@ -140,6 +143,42 @@ fn the_class_is_that_of_the_direction() {
 }
 
 #[test]
+fn a_value_that_no_step_can_write_is_not_revertible_from_the_start() {
+    let srv =
+        json!({"id": 7, "type": "SRV", "name": "_sip", "data": "a", "priority": 1, "port": 2, "weight": 3, "ttl": 60});
+    let srv = live("DomainRecord", "example.com/7", &srv);
+    let caa = live("DomainRecord", "example.com/8", &json!({"id": 8, "type": "CAA", "flags": 0, "tag": "issue"}));
+    let policy = live("AlertPolicy", UUID, &json!({"uuid": UUID, "value": 80, "enabled": true, "description": "busy"}));
+    let volume = live("Volume", UUID, &json!({"id": UUID, "size_gigabytes": 10, "droplet_ids": []}));
+    let droplet = live("Droplet", "7", &json!({"id": 7, "name": "web", "status": "active", "size_slug": "s-1"}));
+    for (document, field, desired, why) in [
+        (&srv, "priority", json!(null), "is not one text or number"),
+        (&srv, "weight", json!(""), "is not one text or number"),
+        (&srv, "port", json!(70_000), "larger than 65535, the maximum"),
+        (&srv, "ttl", json!("soon"), "is not a whole number"),
+        (&caa, "flags", json!(null), "is not one text or number"),
+        (&caa, "flags", json!(256), "larger than 255, the maximum"),
+        (&caa, "tag", json!("all"), "`issue`, `issuewild` or `iodef`"),
+        (&policy, "value", json!(null), "value is recorded as blank"),
+        (&policy, "enabled", json!(""), "enabled is recorded as blank"),
+        (&volume, "size_gigabytes", json!(20_000), "larger than 16384, the maximum"),
+        (&volume, "droplet_ids", json!(["web"]), "must be digits"),
+        (&volume, "droplet_ids", json!([7, 8]), "attached to one droplet at most"),
+        (&droplet, "status", json!("paused"), "and not by `paused`"),
+        (&droplet, "name", json!("web 1"), "not a host name"),
+        (&droplet, "size", json!([]), "is not one text or number"),
+    ] {
+        let shown = assessed(document, field, &desired);
+        assert_eq!(shown.class, RevertClass::NotRevertible, "{field} {desired}");
+        assert!(shown.why.as_ref().is_some_and(|is| is.contains(why)), "{field} {desired}: {:?}", shown.why);
+        // Nobody is asked to allow more first.
+        let refused = planned(document, field, &desired, Allow::Safe).unwrap_err();
+        assert_eq!(refused.class(), RevertClass::NotRevertible, "{refused}");
+    }
+    assert_eq!(assessed(&policy, "description", &json!("")).class, RevertClass::Safe);
+}
+
+#[test]
 fn a_part_has_the_class_of_its_own_rule() {
     let pool = |count: u64, tags: Value| json!({"id": "p", "name": "web", "size": "s-1vcpu-2gb", "count": count, "tags": tags});
     let cluster = live("KubernetesCluster", UUID, &json!({"id": UUID, "node_pools": [pool(2, json!([]))]}));
@@ -168,11 +207,43 @@ fn a_tag_that_a_firewall_selects_by_disrupts() {
     selected_by(&firewall, &mut selected);
     assert_eq!(selected.keys().collect::<Vec<_>>(), ["db", "web"]);
     let droplet = live("Droplet", "7", &json!({"id": 7, "tags": ["web", "x"]}));
+    let around = Surroundings { tags: selected, ..Surroundings::default() };
     let class = |desired: Value| {
-        assess(&Revert { field: "tags", desired: &desired, document: &droplet, selected: &selected }).class
+        assess(&Revert { field: "tags", desired: &desired, document: &droplet, around: &around }).class
     };
     assert_eq!(class(json!(["web"])), RevertClass::Safe);
     assert_eq!(class(json!(["x"])), RevertClass::Disruptive);
+}
+
+#[test]
+fn a_droplet_is_not_resized_to_a_size_with_a_smaller_disk_or_to_none() {
+    let document = json!({"id": 7, "status": "active", "size_slug": "s-2vcpu-4gb", "disk": 80});
+    let droplet = live("Droplet", "7", &document);
+    let assessed = |sizes: Option<SizeDisks>, size: &str| {
+        let around = Surroundings { sizes: sizes.map(Arc::new), ..Surroundings::default() };
+        assess(&Revert { field: "size", desired: &json!(size), document: &droplet, around: &around })
+    };
+    let sizes = || Some([("s-1vcpu-1gb", 25), ("s-4vcpu-8gb", 160), ("c-2", 80)].into_iter().collect::<SizeDisks>());
+    for (size, class, why) in [
+        (
+            "s-1vcpu-1gb",
+            RevertClass::NotRevertible,
+            "has 80 GB and cannot be shrunk, and the size `s-1vcpu-1gb` has only 25",
+        ),
+        ("S-1VCPU-1GB", RevertClass::NotRevertible, "has only 25"),
+        ("s-9", RevertClass::NotRevertible, "has no size `s-9`"),
+        ("s-4vcpu-8gb", RevertClass::Disruptive, "shut down and resized"),
+        ("c-2", RevertClass::Disruptive, "shut down and resized"),
+    ] {
+        let known = assessed(sizes(), size);
+        assert_eq!((known.class, known.may_rise), (class, false), "{size}");
+        assert!(known.why.as_ref().is_some_and(|is| is.contains(why)), "{size}: {:?}", known.why);
+        // As long as the sizes are not listed, the step finds it.
+        let unknown = assessed(None, size);
+        assert_eq!((unknown.class, unknown.may_rise), (RevertClass::Disruptive, true), "{size}");
+    }
+    let desired = |size: &str| [("size".to_owned(), json!(size))].into();
+    assert!(is_resize(&droplet, &desired("s-1vcpu-1gb")) && !is_resize(&droplet, &desired("S-2vcpu-4gb")));
 }
 
 #[test]
@@ -203,7 +274,7 @@ fn what_the_user_did_not_allow_is_refused_with_the_effect_and_the_way() {
     let plan = planned(&droplet, "size", &json!("s-2vcpu-4gb"), Allow::DataLoss).unwrap();
     assert_eq!(plan.steps[0].step, "CreateDropletSnapshot");
     let desired = json!("s-2vcpu-4gb");
-    let revert = Revert { field: "size", desired: &desired, document: &droplet, selected: &SelectedTags::new() };
+    let revert = Revert { field: "size", desired: &desired, document: &droplet, around: &Surroundings::default() };
     let (plan, needs) = proposal(&revert, "web-1").unwrap();
     assert_eq!(needs, Allow::Disruption);
     assert_eq!(plan, planned(&droplet, "size", &desired, needs).unwrap(), "the plan shows the saga that would run");
@@ -215,7 +286,7 @@ fn what_the_user_did_not_allow_is_refused_with_the_effect_and_the_way() {
 #[test]
 fn sets_become_a_step_for_each_member() {
     let droplet =
-        live("Droplet", "7", &json!({"id": 7, "tags": ["a", "k8s:x"], "volume_ids": ["v1"], "status": "off"}));
+        live("Droplet", "7", &json!({"id": 7, "tags": ["a", "k8s:x"], "volume_ids": [UUID], "status": "off"}));
     let plan = planned(&droplet, "tags", &json!(["b", "c"]), Allow::Safe).unwrap();
     let last = plan.steps.last().unwrap();
     assert_eq!(
@@ -227,7 +298,7 @@ fn sets_become_a_step_for_each_member() {
     let mut unique: Vec<_> = plan.steps.iter().map(|step| &step.name).collect();
     unique.dedup();
     assert_eq!(unique.len(), 4);
-    let plan = planned(&droplet, "volume_ids", &json!(["v2"]), Allow::DataLoss).unwrap();
+    let plan = planned(&droplet, "volume_ids", &json!([OTHER]), Allow::DataLoss).unwrap();
     let names: Vec<_> = plan.steps.iter().map(|step| step.step).collect();
     assert_eq!(names, ["DetachVolume", "AttachVolume", "WaitForField"]);
 }

@@ -11,7 +11,7 @@ use crate::{
         drift::EXISTS,
         saga::{Retry, StepSpec},
     },
-    comparison::{reading::stands_for as shows, secret},
+    comparison::reading::stands_for as shows,
     digitalocean::revert::{self, Revert, RevertProposal},
     drift::{
         finding::{Finding, compare},
@@ -293,11 +293,6 @@ impl Planner<'_> {
             return self.refuse(drift, format!("reverting {EXISTS} is not possible: {why}"));
         };
         let desired = effective.desired.get(drift.field.as_ref()).unwrap_or(&Value::Null);
-        if self.accepted.contains_key(drift.field.as_ref()) && secret::is_hidden(desired) {
-            let message = "the accepted value holds a credential, which is kept as a fingerprint; commit it to the \
-                           manifest first";
-            return self.refuse(drift, message.to_owned());
-        }
         let owners = match effective.owners {
             Ok(owners) => owners,
             Err(why) => return self.wait(drift, &format!("its owner could not be read: {why}")),
@@ -308,7 +303,7 @@ impl Planner<'_> {
                 format!("{what}{} belongs to {owner}, which would change it back; change it there", document.key());
             return self.refuse(drift, message);
         }
-        let revert = Revert { field: &drift.field, desired, document, selected: &(effective.selected.0)() };
+        let revert = Revert { field: &drift.field, desired, document, around: &(effective.around.0)() };
         match asked {
             RevertRequest::Plan => match revert::proposal(&revert, effective.name) {
                 Ok((plan, needs)) => {

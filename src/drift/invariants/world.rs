@@ -17,6 +17,8 @@ pub(super) struct RecordWorld {
     pub(super) declared: DeclaredFields,
     /// The sagas that revert its drifts.
     pub(super) reverts: Vec<RevertSaga>,
+    /// The parts of the account that the classes of reverts depend on.
+    pub(super) around: Surroundings,
     /// Other controllers that own the resource or its fields.
     pub(super) owners: ResourceOwners,
     pub(super) now: Timestamp,
@@ -59,6 +61,7 @@ impl RecordWorld {
             accept: AcceptPolicy::Auto,
             declared: DeclaredFields::Nothing,
             reverts: Vec::new(),
+            around: Surroundings::default(),
             owners: ResourceOwners::default(),
             now: "2026-11-29T12:00:00Z".parse().unwrap(),
             was_seen: true,
@@ -123,7 +126,7 @@ impl RecordWorld {
             name: "web-1",
             reverts: &self.reverts,
             owners: Ok(&self.owners),
-            selected: Selected(&Arc::default),
+            around: Around(&|| Arc::new(self.around.clone())),
             desired: &self.desired,
             ignore: &self.ignore,
             rests,

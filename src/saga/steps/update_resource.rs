@@ -17,7 +17,7 @@ use crate::{
         Error, FieldSet, IdFormat, Live,
         kinds::RestState,
         revert::{
-            Revert, SelectedTags,
+            Revert, Surroundings,
             request::{FieldWrite, Request},
         },
     },
@@ -149,8 +149,8 @@ async fn put_back(
         }
     };
     given.check(&live, desired)?;
-    let selected = SelectedTags::new();
-    let revert = Revert { field: &given.field, desired, document: &live, selected: &selected };
+    let around = Surroundings::default();
+    let revert = Revert { field: &given.field, desired, document: &live, around: &around };
     let plan = FieldWrite::of(&revert).ok_or_else(|| no_call(given))?;
     if let RestState::Busy(why) = plan.rest(live.document()) {
         return Ok(Some(not_yet(why)));

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     digitalocean::{
         FieldSet, Kind, Live, ResourceKey,
-        revert::{Allow, Revert, RevertProposal, SelectedTags, plan, revertible},
+        revert::{Allow, Revert, RevertProposal, Surroundings, plan, revertible},
     },
     saga::{
         step::{Failure, Progress},
@@ -39,7 +39,8 @@ async fn set_up(world: &StepWorld, case: &Case) -> Result<RevertProposal, String
     cases::store(&world.control, case).await;
     world.record("web-1", case.kind, case.id, &json!({ case.field: case.desired }));
     let live = live(world, case).await;
-    let revert = Revert { field: case.field, desired: &case.desired, document: &live, selected: &SelectedTags::new() };
+    let revert =
+        Revert { field: case.field, desired: &case.desired, document: &live, around: &Surroundings::default() };
     plan(&revert, "web-1", Allow::Disruption).map_err(|error| error.to_string())
 }
 
@@ -442,7 +443,6 @@ async fn an_effect_that_is_not_allowed_is_refused_before_anything_is_done() {
 }
 
 #[tokio::test]
-#[tokio::test]
 async fn a_pool_that_somebody_changed_after_the_decision_stays() {
     let world = StepWorld::start().await;
     let pool = |count: u64| json!({ "name": "web", "size": "s-1vcpu-2gb", "count": count });
@@ -459,6 +459,7 @@ async fn a_pool_that_somebody_changed_after_the_decision_stays() {
     assert_eq!(world.changes().await, 0);
 }
 
+#[tokio::test]
 async fn a_pool_gets_and_loses_its_nodes_again() {
     let world = StepWorld::start().await;
     let pool = json!({ "name": "web", "size": "s-1vcpu-2gb", "count": 2 });

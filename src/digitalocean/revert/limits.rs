@@ -1,0 +1,63 @@
+//! Values that the steps of a revert, or DigitalOcean, refuse in any account: a revert to one of them never succeeds.
+
+use crate::digitalocean::Kind;
+
+/// The largest size of a volume, in GiB.
+pub(super) const LARGEST_VOLUME: u64 = 16_384;
+
+/// A number, if it is not larger than this.
+pub(super) fn at_most(field: &str, number: u64, largest: impl Into<u64>) -> Result<u64, String> {
+    let largest = largest.into();
+    if number <= largest {
+        return Ok(number);
+    }
+    Err(format!("The recorded value of {field} is larger than {largest}, the maximum; correct the record."))
+}
+
+/// The id of a resource of this kind.
+pub(super) fn id(kind: &str, id: String) -> Result<String, String> {
+    match Kind::named(kind).map(|kind| kind.row().id.format).filter(|format| !format.admits(&id)) {
+        Some(format) => Err(format!("The recorded id of a {kind} {}; correct the record.", format.says())),
+        None => Ok(id),
+    }
+}
+
+/// The name of a droplet, which is a host name.
+pub(super) fn droplet_name(name: String) -> Result<String, String> {
+    let is_valid = name.len() <= 255
+        && name.chars().all(|letter| letter.is_ascii_alphanumeric() || ".-".contains(letter))
+        && name.ends_with(|letter: char| letter.is_ascii_alphanumeric());
+    let why = "The recorded name is not a host name of letters, digits, dots and dashes; correct the record.";
+    if is_valid { Ok(name) } else { Err(why.to_owned()) }
+}
+
+/// The slug of a size.
+pub(super) fn slug(slug: String) -> Result<String, String> {
+    let is_valid = slug.len() <= 100;
+    if is_valid {
+        Ok(slug)
+    } else {
+        Err("The recorded value is not the slug of a size; correct the record.".to_owned())
+    }
+}
+
+/// The name of a DNS record.
+pub(super) fn record_name(name: String) -> Result<String, String> {
+    let is_valid = name.len() <= 255;
+    let why = "The recorded name is longer than 255 characters, the maximum; correct the record.";
+    if is_valid { Ok(name) } else { Err(why.to_owned()) }
+}
+
+/// The data of a DNS record.
+pub(super) fn record_data(data: String) -> Result<String, String> {
+    let is_valid = data.chars().count() <= 4096;
+    let why = "The recorded data is longer than 4096 characters, the maximum; correct the record.";
+    if is_valid { Ok(data) } else { Err(why.to_owned()) }
+}
+
+/// The tag of a CAA record.
+pub(super) fn caa_tag(tag: &str) -> Result<String, String> {
+    let tag = tag.to_lowercase();
+    let why = "The tag of a CAA record is `issue`, `issuewild` or `iodef`; correct the record.";
+    if ["issue", "issuewild", "iodef"].contains(&tag.as_str()) { Ok(tag) } else { Err(why.to_owned()) }
+}
