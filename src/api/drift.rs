@@ -63,7 +63,7 @@ pub const EXISTS: &str = "exists";
         name = "Revert",
         type_ = "string",
         json_path = ".spec.revert",
-        description = "The effect of reverting the field when the drift was found"
+        description = "The effect of reverting the field"
     ),
     printcolumn(
         name = "Difference",
@@ -133,7 +133,8 @@ pub struct DriftSpec {
     #[schemars(length(max = 1024))]
     pub note: Option<String>,
 
-    /// The effect of reverting the field, from the live value to the desired one, when the drift was found.
+    /// The effect of reverting the field, from the live value to the desired one. While the drift is open, it follows the
+    /// live value and the resources that select by the tags.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revert: Option<RevertClass>,
 
@@ -409,10 +410,10 @@ pub(super) fn crd() -> CustomResourceDefinition {
     // The status is not atomic: the answer to a decision applies one condition beside the others.
     schema::amend(&mut crd, &["spec"], |spec| {
         schema::atomic(spec);
-        spec.x_kubernetes_validations.get_or_insert_default().push(schema::immutable(
-            "the spec of a Drift must not change: it says what the operator found. \
-             Decide it with the annotation arcadia.cloud/accept or arcadia.cloud/revert",
-        ));
+        let message = "the spec of a Drift must not change: it says what the operator found. \
+                       Decide it with the annotation arcadia.cloud/accept or arcadia.cloud/revert";
+        let rule = schema::immutable_except(spec, &["revert", "revertNote"], message);
+        spec.x_kubernetes_validations.get_or_insert_default().push(rule);
     });
     crd
 }

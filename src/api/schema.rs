@@ -164,6 +164,20 @@ pub(super) fn join_lines(schema: &mut JSONSchemaProps) {
     }
 }
 
+/// A rule that makes a map immutable, except these keys.
+pub(super) fn immutable_except(schema: &JSONSchemaProps, keys: &[&str], message: &str) -> ValidationRule {
+    let required = schema.required.as_deref().unwrap_or_default();
+    let others = schema.properties.iter().flat_map(|properties| properties.keys());
+    let is_same = others.filter(|key| !keys.contains(&key.as_str())).map(|key| {
+        if required.contains(key) {
+            format!("self.{key} == oldSelf.{key}")
+        } else {
+            format!("has(self.{key}) == has(oldSelf.{key}) && (!has(self.{key}) || self.{key} == oldSelf.{key})")
+        }
+    });
+    ValidationRule { rule: is_same.collect::<Vec<_>>().join(" && "), ..immutable(message) }
+}
+
 /// A rule that makes a value immutable.
 pub(super) fn immutable(message: &str) -> ValidationRule {
     ValidationRule {

@@ -105,6 +105,7 @@ impl Executor<'_> {
             PlannedWrite::Open { field, episode, shown } => self.open(field, episode, *shown).await?,
             PlannedWrite::Relabel { drift, change } => self.relabel(&drift, &change).await?,
             PlannedWrite::Refresh { drift, shown } => self.refresh(&drift, *shown).await?,
+            PlannedWrite::Reassess { drift, revert } => self.reassess(&drift, *revert).await?,
             PlannedWrite::Close { drift, why, accepted } => {
                 self.close(&drift, why, accepted.map(|accepted| *accepted)).await?;
             }

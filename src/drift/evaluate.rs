@@ -288,11 +288,14 @@ impl Planner<'_> {
                 if self.is_confirmed() {
                     self.relabel(drift, &shown.actual);
                     self.writes.push(PlannedWrite::Refresh { drift: drift.name.clone(), shown: shown.clone() });
+                    self.reassess(drift, shown);
                 }
             }
-            Some(Finding::Differs { .. } | Finding::Unknown(_) | Finding::Invalid(_)) => {
+            Some(Finding::Differs { shown, .. }) => {
                 self.relabel(drift, &drift.actual);
+                self.reassess(drift, shown);
             }
+            Some(Finding::Unknown(_) | Finding::Invalid(_)) => self.relabel(drift, &drift.actual),
         }
     }
 

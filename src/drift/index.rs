@@ -204,6 +204,15 @@ impl RecordIndex {
         self.records.iter().filter(|record| record.resource.kind == kind).map(|record| record.key.clone()).collect()
     }
 
+    /// The records of a kind with an open drift on a field that is wanted.
+    #[must_use]
+    pub fn keys_with_open(&self, kind: Kind, is_wanted: impl Fn(&str) -> bool) -> Vec<ObjectKey> {
+        let has_one = |drifts: &Drifts| drifts.all.iter().any(|drift| drift.is_open() && is_wanted(&drift.field));
+        let owners = self.drifts.iter().filter(|(_, drifts)| has_one(drifts));
+        let records = owners.filter_map(|(owner, _)| self.records.of_uid(owner));
+        records.filter(|record| record.resource.kind == kind).map(|record| record.key.clone()).collect()
+    }
+
     /// The open drifts, by kind and field.
     #[must_use]
     pub fn open_drifts(&self) -> Vec<OpenDrifts> {

@@ -30,7 +30,10 @@ use super::{
 use crate::{
     api::{AcceptPolicy, DriftPhase, SagaPhase, conditions::ConditionReason, labels},
     comparison::{reading::stands_for as shows, show::full as shown_text},
-    digitalocean::{Kind, Live, ResourceKey, ResourceOwners, revert::Surroundings},
+    digitalocean::{
+        Kind, Live, ResourceKey, ResourceOwners,
+        revert::{RevertClass, Surroundings},
+    },
 };
 use world::*;
 

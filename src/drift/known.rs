@@ -15,7 +15,7 @@ use crate::{
         conditions::{self, ConditionReason, ConditionStatus},
         labels,
     },
-    digitalocean::Kind,
+    digitalocean::{Kind, revert::RevertClass},
     kube_ext::version::Version,
 };
 
@@ -44,6 +44,8 @@ pub struct KnownDrift {
     pub actual: Box<str>,
     /// The difference, in one line; empty once it is resolved.
     pub difference: Box<str>,
+    /// The class of its revert that it shows.
+    pub class: Option<RevertClass>,
     /// Its label [`labels::CHANGE`].
     pub change: Option<Box<str>>,
     /// The decision to accept, as annotated.
@@ -111,6 +113,7 @@ impl KnownDrift {
             expected: unless_over(&drift.spec.expected),
             actual: unless_over(drift.actual_now()),
             difference: difference.unwrap_or_default().into(),
+            class: drift.spec.revert,
             change: drift.labels().get(labels::CHANGE).filter(|_| !is_over).map(|text| text.as_str().into()),
             decided_by: accept.as_ref().or(revert.as_ref()).and_then(|_| {
                 let decision = if accept.is_some() { annotations::ACCEPT } else { annotations::REVERT };

@@ -160,6 +160,13 @@ pub enum PlannedWrite {
         /// Both values and their differences.
         shown: Box<Shown>,
     },
+    /// The class of the revert of an open drift changed, by what hangs on the field or with the live value.
+    Reassess {
+        /// The drift's name.
+        drift: Box<str>,
+        /// The effect of reverting it.
+        revert: Box<revert::Assessment>,
+    },
     /// The first write of all accepts: the live values become the desired ones, and the record marks their drifts. Also
     /// the first write of acceptances that move from their drifts into the record. It is one write, unless the API
     /// server refuses a value: then the others are written without it.
@@ -301,6 +308,7 @@ impl PlannedWrite {
             Self::Open { .. } | Self::Adopt { .. } => None,
             Self::Relabel { drift, .. }
             | Self::Refresh { drift, .. }
+            | Self::Reassess { drift, .. }
             | Self::Close { drift, .. }
             | Self::Stand { drift, .. }
             | Self::End { drift, .. }

@@ -23,7 +23,10 @@ use super::{
     sweeps::{STILL_WAITING, SweepFailure},
 };
 use crate::{
-    digitalocean::{Changes, FieldSet, Kind, Observation, ResourceKey, SyncError, UnknownReason},
+    digitalocean::{
+        Changes, FieldSet, Kind, Observation, ResourceKey, SyncError, UnknownReason,
+        revert::{Surroundings, is_selected_by},
+    },
     kube_ext::key::ObjectKey,
 };
 
@@ -67,6 +70,8 @@ struct Sweep {
     /// Changed, and waiting for the detection schedule.
     changed: HashSet<Arc<str>>,
     first_reads: FirstReads,
+    /// The parts of the account with which the classes of reverts were shown.
+    around: Option<Arc<Surroundings>>,
 }
 
 /// The work for which the task waits while it is busy.
@@ -95,7 +100,7 @@ impl Sweep {
             expires: now + context.settings.max_age.min(NEVER),
             pause: Duration::ZERO,
         };
-        Self { context, kind, past, changed: HashSet::new(), first_reads: FirstReads::default() }
+        Self { context, kind, past, changed: HashSet::new(), first_reads: FirstReads::default(), around: None }
     }
 
     async fn run(mut self, mut asks: UnboundedReceiver<ObjectKey>) {
@@ -284,6 +289,21 @@ impl Sweep {
         }
         if self.context.settings.detect.is_none() {
             self.detect();
+        }
+        self.queue_selected();
+    }
+
+    /// Queues the records with an open drift on tags, if other tags select resources than at the last sweep: the classes
+    /// of their reverts may change.
+    fn queue_selected(&mut self) {
+        let keys = self.context.index().keys_with_open(self.kind, |field| is_selected_by(self.kind, field));
+        if keys.is_empty() {
+            self.around = None;
+            return;
+        }
+        let around = self.context.surroundings();
+        if self.around.replace(around.clone()).is_none_or(|before| before != around) {
+            self.context.queue.extend(keys);
         }
     }
 

@@ -214,6 +214,42 @@ async fn a_firewall_rule_is_reverted_and_other_fields_are_kept() {
 }
 
 #[tokio::test]
+async fn the_class_follows_the_firewalls_that_select_by_a_tag() {
+    let world = World::new("class").await;
+    firewall(&world).await;
+    world.record("web-1", json!({"tags": []})).await;
+    let drift = format!("drift/{}", world.open_drift().await);
+    world.shows(&drift, "{.spec.revert}", "Safe").await;
+    world.cloud.change("firewalls", FIREWALL, json!({"tags": ["web"]})).await.unwrap();
+    world.shows(&drift, "{.spec.revert}", "Disruptive").await;
+    let note = world.value(&drift, "{.spec.revertNote}").await;
+    assert!(note.contains("selects resources by the tag web"), "{note}");
+    let table = world.run(&["get", "drifts"]).await;
+    assert!(table.contains("Disruptive"), "{table}");
+    // Nothing is written as long as nothing changes.
+    let version = world.value(&drift, "{.metadata.resourceVersion}").await;
+    world.sync("web-1").await;
+    world.sync("fw").await;
+    assert_eq!(world.value(&drift, "{.metadata.resourceVersion}").await, version);
+    world.cloud.change("firewalls", FIREWALL, json!({"tags": []})).await.unwrap();
+    world.shows(&drift, "{.spec.revert} {.spec.revertNote}", "Safe ").await;
+    // A class that somebody else wrote does not stay.
+    let forged = r#"{"spec":{"revert":"Lossy"}}"#;
+    world.run(&["patch", &drift, "--type=merge", "-p", forged]).await;
+    world.shows(&drift, "{.spec.revert}", "Safe").await;
+}
+
+#[tokio::test]
+async fn a_resize_to_a_smaller_disk_is_not_revertible_from_the_start() {
+    let world = World::new("smaller").await;
+    world.record("web-1", json!({"size_slug": "s-1vcpu-1gb"})).await;
+    let drift = format!("drift/{}", world.open_drift().await);
+    world.shows(&drift, "{.spec.revert}", "NotRevertible").await;
+    let note = world.value(&drift, "{.spec.revertNote}").await;
+    assert!(note.contains("cannot be shrunk, and the size `s-1vcpu-1gb` has only 25"), "{note}");
+}
+
+#[tokio::test]
 async fn a_slow_api_delays_reverts_and_stalls_none() {
     let world = World::new("slow").await;
     firewall(&world).await;

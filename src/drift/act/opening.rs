@@ -9,6 +9,7 @@ use tracing::{debug, info};
 use super::executor::{Executor, params, written};
 use crate::{
     api::{CloudResource, Drift, DriftSpec, OPERATOR, RecordRef, drift::EXISTS, events, labels},
+    digitalocean::revert::Assessment,
     drift::{
         known::{KnownDrift, drift_name},
         shown::{Shown, brief},
@@ -94,6 +95,20 @@ impl Executor<'_> {
             "lastChangedAt": Time(Timestamp::now()),
         });
         self.patch_drift_status(&drift, "refreshing", status).await
+    }
+
+    pub(super) async fn reassess(&mut self, name: &str, revert: Assessment) -> Result<(), Error> {
+        let Some(drift) = self.known(name) else { return Ok(()) };
+        let Assessment { class, why, .. } = revert;
+        info!(record = %self.key, drift = name, %class, "the class of the revert of an open drift changed");
+        let patch = json!({
+            "metadata": { "resourceVersion": drift.resource_version },
+            "spec": { "revert": class, "revertNote": why },
+        });
+        let doing = format!("changing the class of Drift {}/{name}", self.key.namespace);
+        let written = written(&doing, self.drifts().patch(name, &params(), &Patch::Merge(patch))).await;
+        self.learn(&self.response(&drift, written)?);
+        Ok(())
     }
 
     pub(super) async fn prune(&self, name: &str) -> Result<(), Error> {

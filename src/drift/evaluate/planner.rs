@@ -13,6 +13,7 @@ use crate::{
         known::{KnownDrift, LastAccepted},
         observed::{NeedsFreshRead, Observed, ReadSource, Seen},
         plan::{Adoption, Closing, DriftPlan, Ending, PlannedWrite, Situation, waiting},
+        shown::Shown,
     },
 };
 
@@ -66,6 +67,18 @@ impl<'a> Planner<'a> {
         let change = drift.change_to(actual);
         if drift.change.as_deref() != Some(change.as_str()) {
             self.writes.push(PlannedWrite::Relabel { drift: drift.name.clone(), change });
+        }
+    }
+
+    /// Shows another class of the revert. A class falls only if all that may raise it is known.
+    pub(super) fn reassess(&mut self, drift: &KnownDrift, shown: &Shown) {
+        let Some(revert) = &shown.revert else { return };
+        // Earlier versions did not write it, and the definition of an earlier version would drop it each time.
+        let Some(class) = drift.class else { return };
+        let is_other = revert.class != class && !(revert.may_rise && revert.class < class);
+        if is_other && self.is_confirmed() {
+            let revert = Box::new(revert.clone());
+            self.writes.push(PlannedWrite::Reassess { drift: drift.name.clone(), revert });
         }
     }
 

@@ -293,6 +293,7 @@ impl Watched {
                 }
                 PlannedWrite::Await { drift } => assert!(self.world.drift(drift).accept.is_none(), "a decision waits"),
                 PlannedWrite::Relabel { .. }
+                | PlannedWrite::Reassess { .. }
                 | PlannedWrite::Revert { .. }
                 | PlannedWrite::Follow { .. }
                 | PlannedWrite::CancelRevert { .. }

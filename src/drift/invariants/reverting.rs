@@ -500,3 +500,82 @@ fn the_decision_that_created_the_saga_is_the_one_that_the_drift_names() {
     assert_eq!([decision, because, by].map(Option::as_deref), [Some("true"), Some("OPS-1"), Some("jane")]);
     assert_eq!((drift.revert.as_deref(), drift.because.as_deref()), (Some("true"), Some("OPS-1")));
 }
+
+/// A drift on the tags, and the parts of the account that are known.
+fn tagged(around: Surroundings) -> RecordWorld {
+    let mut world = RecordWorld::new(json!({"tags": []}), droplet());
+    (world.around, world.confirms) = (around, true);
+    assert_eq!(world.settle(), [opened("tags", 1, "[]", r#"["web"]"#)]);
+    world
+}
+
+/// Firewalls that select by these tags.
+fn selecting(tags: &[&str], has_all_tags: bool) -> Surroundings {
+    let tags = tags.iter().map(|tag| ((*tag).to_owned(), "Firewall 1".to_owned())).collect();
+    Surroundings { tags, has_all_tags, sizes: None }
+}
+
+/// The classes that the writes show.
+fn classes(writes: &[PlannedWrite]) -> Vec<RevertClass> {
+    let class = |write: &PlannedWrite| match write {
+        PlannedWrite::Reassess { revert, .. } => revert.class,
+        other => panic!("{other:?}"),
+    };
+    writes.iter().map(class).collect()
+}
+
+#[test]
+fn the_class_rises_and_falls_with_the_firewalls_that_select_by_a_tag() {
+    let mut world = tagged(selecting(&[], true));
+    assert_eq!(world.drift("tags-1").class, Some(RevertClass::Safe));
+    for (around, shown) in [
+        (selecting(&["other"], true), &[][..]),
+        (selecting(&["web"], true), &[RevertClass::Disruptive]),
+        (selecting(&["web", "other"], true), &[]),
+        // Some firewalls could not be read.
+        (selecting(&[], false), &[]),
+        (selecting(&[], true), &[RevertClass::Safe]),
+        (selecting(&["web"], false), &[RevertClass::Disruptive]),
+    ] {
+        world.around = around;
+        assert_eq!(classes(&world.settle()), shown, "{:?}", world.around);
+    }
+    // A decision is not written over, and it finds the same class.
+    world.revert("tags-1", "true");
+    let writes = world.settle();
+    assert!(refusal(&writes).contains("is Disruptive: Firewall 1 selects resources by the tag web"), "{writes:?}");
+    assert_eq!(world.settle(), []);
+}
+
+#[test]
+fn the_class_follows_the_live_value() {
+    let mut document = droplet();
+    document["backup_ids"] = json!([]);
+    document["features"] = json!(["backups"]);
+    let mut world = RecordWorld::new(json!({"backups": false}), document);
+    world.confirms = true;
+    world.settle();
+    assert_eq!(world.drift("backups-1").class, Some(RevertClass::Safe));
+    world.set_live("backup_ids", json!([7]));
+    world.sweep();
+    assert_eq!(classes(&world.settle()), [RevertClass::Lossy]);
+    assert_eq!(world.settle(), []);
+    // A drift of an earlier version shows none.
+    world.drift("backups-1").class = None;
+    assert_eq!(world.settle(), []);
+}
+
+#[test]
+fn a_class_changes_only_with_a_confirmed_value() {
+    let mut document = droplet();
+    document["backup_ids"] = json!([]);
+    document["features"] = json!(["backups"]);
+    let mut world = RecordWorld::new(json!({"backups": false}), document);
+    world.settle();
+    world.swept = Swept::Live(world.live.clone().map(|mut live| {
+        live["backup_ids"] = json!([7]);
+        live
+    }));
+    let plan = world.plan();
+    assert_eq!((plan.writes, plan.needs_fresh_read), (vec![], Some(NeedsFreshRead::Change)));
+}

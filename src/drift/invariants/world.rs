@@ -180,12 +180,13 @@ impl RecordWorld {
             PlannedWrite::Open { field, episode, shown, .. } => {
                 self.uids += 1;
                 let kind = Kind::named("Droplet").unwrap();
-                let Shown { expected, actual, difference, .. } = *shown;
+                let Shown { expected, actual, difference, revert, .. } = *shown;
                 self.drifts.push(KnownDrift {
                     kind,
                     deleting: false,
                     change: Some(labels::change(kind.name(), &field, &expected, &actual).into()),
                     difference: difference.into(),
+                    class: revert.map(|revert| revert.class),
                     decided: Decided::default(),
                     is_in_place: false,
                     is_answered: false,
@@ -214,6 +215,7 @@ impl RecordWorld {
             }
             PlannedWrite::Relabel { drift, change } => self.drift(&drift).change = Some(change.into()),
             PlannedWrite::Refresh { drift, shown } => self.drift(&drift).actual = shown.actual.into(),
+            PlannedWrite::Reassess { drift, revert } => self.drift(&drift).class = Some(revert.class),
             PlannedWrite::Adopt { adoptions, in_doubt } => {
                 self.last_accepted = in_doubt;
                 self.version += 1;
@@ -306,12 +308,12 @@ impl RecordWorld {
                 }
             }
             PlannedWrite::Follow { drift, saga, stuck } => {
+                let known = self.reverts.iter().find(|known| known.name == saga).cloned();
                 let drift = self.drift(&drift);
                 drift.decided = drift.revert_decided(known.as_ref());
                 drift.saga = Some(saga.clone());
                 drift.reverting = Some(Reverting { saga, is_stuck: stuck.is_some() });
             }
-                let known = self.reverts.iter().find(|known| known.name == saga).cloned();
             PlannedWrite::CancelRevert { saga, .. } => {
                 let saga = self.reverts.iter_mut().find(|known| known.name == saga).unwrap();
                 (saga.is_cancelled, saga.phase, saga.message) = (true, SagaPhase::Failed, "cancelled".into());
