@@ -11,6 +11,12 @@ use crate::digitalocean::kinds::How;
 /// The maximum number of steps of a saga.
 const MAX_STEPS: usize = 64;
 
+/// The maximum length of a field in the parameters of a step, in bytes.
+const LONGEST_FIELD: usize = 253;
+
+/// The maximum number of changes of a call that a Drift shows.
+const MAX_CHANGES: usize = 64;
+
 /// The plan to revert a field.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RevertProposal {
@@ -95,7 +101,15 @@ pub fn plan(revert: &Revert<'_>, record: &str, allow: Allow) -> Result<RevertPro
 
 /// The steps of a saga, and their calls.
 fn compose(permitted: &Permitted<'_>, how: &How) -> Result<Steps, String> {
-    let (steps, calls) = permitted.steps(how)?;
+    if permitted.revert.field.len() > LONGEST_FIELD {
+        return Err(format!(
+            "Its path is longer than {LONGEST_FIELD} bytes, the maximum of a step; record a map instead."
+        ));
+    }
+    let (steps, mut calls) = permitted.steps(how)?;
+    for call in &mut calls {
+        shorten(&mut call.changes);
+    }
     if steps.len() > MAX_STEPS {
         return Err(format!("It needs {} steps, and a saga has at most {MAX_STEPS}.", steps.len()));
     }
@@ -117,6 +131,15 @@ pub fn proposal(revert: &Revert<'_>, record: &str) -> Result<(RevertProposal, Al
 /// If the field cannot be reverted, or the user has to allow more.
 pub(crate) fn check(revert: &Revert<'_>, allow: Allow) -> Result<(), RevertRefusal> {
     permit(revert, &judge(revert).assessment, allow)
+}
+
+/// Replaces the last changes by their number, if there are too many.
+fn shorten(changes: &mut Vec<String>) {
+    if changes.len() > MAX_CHANGES {
+        let more = changes.len() - (MAX_CHANGES - 1);
+        changes.truncate(MAX_CHANGES - 1);
+        changes.push(format!("and {more} more"));
+    }
 }
 
 fn permit(revert: &Revert<'_>, assessment: &Assessment, allow: Allow) -> Result<(), RevertRefusal> {

@@ -143,6 +143,23 @@ fn the_class_is_that_of_the_direction() {
 }
 
 #[test]
+fn a_plan_fits_into_a_drift_and_a_saga() {
+    let droplets = |count: u64| (1..=count).collect::<Vec<_>>();
+    let firewall = live("Firewall", UUID, &json!({"id": UUID, "name": "web", "droplet_ids": []}));
+    let plan = planned(&firewall, "droplet_ids", &json!(droplets(70)), Allow::Disruption).unwrap();
+    assert_eq!((plan.calls[0].changes.len(), plan.calls[0].changes[63].as_str()), (64, "and 7 more"));
+    let key = "k".repeat(250);
+    let cluster = live(
+        "KubernetesCluster",
+        UUID,
+        &json!({"id": UUID, "tags": [], "node_pools": [{"name": "a", "labels": {&key: "x"}}]}),
+    );
+    let shown = assessed(&cluster, &format!("node_pools.0.labels.{key}"), &json!("y"));
+    assert_eq!(shown.class, RevertClass::NotRevertible);
+    assert!(shown.why.as_ref().is_some_and(|why| why.contains("longer than 253 bytes")), "{:?}", shown.why);
+}
+
+#[test]
 fn a_value_that_no_step_can_write_is_not_revertible_from_the_start() {
     let srv =
         json!({"id": 7, "type": "SRV", "name": "_sip", "data": "a", "priority": 1, "port": 2, "weight": 3, "ttl": 60});

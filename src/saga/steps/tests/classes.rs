@@ -121,6 +121,9 @@ fn disagreements(live: &Live, field: &str, desired: &Value, schemas: &mut Schema
                 wrong.push(format!("{} is planned as {}", allow.annotation(), plan.assessment.class));
             }
             Ok(plan) => {
+                if plan.calls.iter().any(|call| call.changes.len() > 64) {
+                    wrong.push("its plan does not fit into a Drift".to_owned());
+                }
                 let refused = |step: ProposedStep| {
                     let name = step.step;
                     schemas.refusal(step).map(|why| format!("its saga is refused: {name}: {why}"))
