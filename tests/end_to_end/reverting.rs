@@ -232,8 +232,8 @@ async fn the_class_follows_the_firewalls_that_select_by_a_tag() {
     world.sync("fw").await;
     assert_eq!(world.value(&drift, "{.metadata.resourceVersion}").await, version);
     world.cloud.change("firewalls", FIREWALL, json!({"tags": []})).await.unwrap();
-    world.shows(&drift, "{.spec.revert} {.spec.revertNote}", "Safe ").await;
-    // A class that somebody else wrote does not stay.
+    world.shows(&drift, "{.spec.revert} {.spec.revertNote}", "Safe").await;
+    // A class that a user wrote does not stay.
     let forged = r#"{"spec":{"revert":"Lossy"}}"#;
     world.run(&["patch", &drift, "--type=merge", "-p", forged]).await;
     world.shows(&drift, "{.spec.revert}", "Safe").await;
@@ -290,11 +290,13 @@ async fn a_desired_value_that_changes_during_a_revert_ends_it_and_is_compared() 
     hold_actions(&world).await;
     world.run(&["annotate", &drift, "arcadia.cloud/revert=true"]).await;
     world.reaches(&drift, "Resolved", "False Reverting").await;
+    // A saga that is Pending would be cancelled.
+    let saga = world.value(&drift, "{.status.sagaRef.name}").await;
+    world.shows(&format!("saga/{saga}"), "{.status.phase}", "Running").await;
     world.record("web-1", json!({"name": "web-2"})).await;
     world.cloud.clear_faults().await.unwrap();
     world.has_drifts(&[["name", "web-1", "odd", "Stale"], ["name", "web-2", "web-1", "Open"]]).await;
     world.reaches(&drift, "Resolved", "True DesiredChanged").await;
-    let saga = world.value(&drift, "{.status.sagaRef.name}").await;
     world.shows(&format!("saga/{saga}"), "{.status.phase}", "Succeeded").await;
     world.has_event("web-1", "RevertFailed").await;
 }

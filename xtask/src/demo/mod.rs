@@ -96,7 +96,7 @@ async fn tell(stage: &mut Stage, pace: &mut Pace) -> Result<Pipeline, Error> {
     stage.show(&["get", "provisionedresources"]).await?;
 
     pace.part("A colleague resizes the droplet in the cloud console. The change is in the inbox:").await;
-    stage.change_droplet(DROPLET, json!({"size_slug": "s-4vcpu-8gb"})).await?;
+    stage.change_droplet(DROPLET, json!({"size_slug": "s-4vcpu-8gb", "disk": 80})).await?;
     let drift = stage.open_drift(PATIENCE).await?;
     stage.show(&["arcadia"]).await?;
 
@@ -147,7 +147,7 @@ fn invite(stage: &Stage) {
     story::say("Three things to try there:");
     println!("1. Take the tour, before the others: docs/tour.md");
     println!("2. Change the droplet again, and decide with the keyboard:");
-    for line in Stage::console_command(DROPLET, &json!({"size_slug": "s-8vcpu-16gb"})) {
+    for line in Stage::console_command(DROPLET, &json!({"size_slug": "s-8vcpu-16gb", "disk": 80})) {
         println!("   {line}");
     }
     println!("   kubectl arcadia inbox -i");
