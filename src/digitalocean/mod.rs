@@ -71,9 +71,8 @@ pub(crate) use host_names::full_name;
 pub(crate) use inventory::{Changes, Observation, SyncError, UnknownReason, Wanted};
 pub(crate) use kinds::FieldSet;
 pub(crate) use live::{FieldComparison, Live};
-pub(crate) use observed::{Certificates, Document};
+pub(crate) use observed::{Certificates, Document, SizeDisks};
 pub(crate) use owners::ResourceOwners;
 #[cfg(feature = "cli")]
 pub(crate) use pins::Pinned;
 pub(crate) use route::{ChangeMethod, Endpoint};
-pub(crate) use sizes::SizeDisks;

@@ -1,6 +1,9 @@
 //! The document of one live resource, merged from every response that shows a part of it.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use super::document::Pattern;
 
@@ -77,5 +80,23 @@ impl Certificates {
 impl<I: Into<Arc<str>>, N: Into<Arc<str>>> FromIterator<(I, N)> for Certificates {
     fn from_iter<T: IntoIterator<Item = (I, N)>>(names: T) -> Self {
         Self { names: names.into_iter().map(|(id, name)| (id.into(), name.into())).collect() }
+    }
+}
+
+/// The disks of all sizes in GB, by slug in lower case.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SizeDisks(BTreeMap<Box<str>, u64>);
+
+impl SizeDisks {
+    /// The disk of a size in GB; none if there is no such size.
+    #[must_use]
+    pub fn of(&self, slug: &str) -> Option<u64> {
+        self.0.get(slug.to_lowercase().as_str()).copied()
+    }
+}
+
+impl<S: AsRef<str>> FromIterator<(S, u64)> for SizeDisks {
+    fn from_iter<T: IntoIterator<Item = (S, u64)>>(sizes: T) -> Self {
+        Self(sizes.into_iter().map(|(slug, disk)| (slug.as_ref().to_lowercase().into(), disk)).collect())
     }
 }

@@ -73,7 +73,7 @@ impl Client {
     }
 
     /// The controller that owns a resource, such as `Kubernetes cluster web`; none if there is none, or if the token
-    /// cannot list the controllers. The resources of each controller are a call of its own, so those of other regions are
+    /// cannot list the controllers. The resources of each controller need a separate call, so those of other regions are
     /// not read.
     ///
     /// # Errors

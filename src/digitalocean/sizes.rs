@@ -1,35 +1,17 @@
 //! The sizes of droplets and their disks. A disk cannot be shrunk, so a droplet never gets a size with a smaller one.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::{Client, Endpoint, document::str_at};
+use super::{Client, Endpoint, document::str_at, observed::SizeDisks};
 
 /// The maximum age of a list. DigitalOcean adds a size now and then.
 const AGE: Duration = Duration::from_hours(24);
 /// The pause after a failed list.
 const PAUSE: Duration = Duration::from_mins(1);
-
-/// The disks of all sizes in GB, by slug in lower case.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SizeDisks(BTreeMap<Box<str>, u64>);
-
-impl SizeDisks {
-    /// The disk of a size in GB; none if there is no such size.
-    #[must_use]
-    pub fn of(&self, slug: &str) -> Option<u64> {
-        self.0.get(slug.to_lowercase().as_str()).copied()
-    }
-}
-
-impl<S: AsRef<str>> FromIterator<(S, u64)> for SizeDisks {
-    fn from_iter<T: IntoIterator<Item = (S, u64)>>(sizes: T) -> Self {
-        Self(sizes.into_iter().map(|(slug, disk)| (slug.as_ref().to_lowercase().into(), disk)).collect())
-    }
-}
 
 /// The sizes, listed on demand.
 #[derive(Default)]
@@ -69,7 +51,7 @@ impl SizeBook {
                 state.until = Some(Instant::now() + AGE);
             }
             Err(error) => {
-                tracing::debug!(%error, "cannot list the sizes of droplets yet");
+                tracing::debug!(call = "GET /v2/sizes", %error, "cannot list the sizes of droplets yet");
                 state.until = Some(Instant::now() + PAUSE);
             }
         }

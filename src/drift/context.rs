@@ -17,7 +17,7 @@ use crate::{
     api::labels,
     digitalocean::{
         Inventory, Kind, Live, Observation, ResourceKey,
-        revert::{Surroundings, selected_by, selects_by_tags},
+        revert::{AccountFacts, selected_by, selects_by_tags},
     },
     kube_ext::{key::ObjectKey, queue::Queue, watch::FirstLists},
     process::Process,
@@ -63,7 +63,7 @@ pub struct DriftContext {
     pub(super) fetches: FetchQueue,
     index: Mutex<RecordIndex>,
     reverts: Mutex<RevertSagas>,
-    around: Mutex<Option<(Instant, Arc<Surroundings>)>>,
+    around: Mutex<Option<(Instant, Arc<AccountFacts>)>>,
     pub(super) records: FirstLists,
     pub(super) drifts: FirstLists,
     pub(super) sagas: FirstLists,
@@ -105,7 +105,7 @@ impl DriftContext {
     }
 
     /// The tags by which recorded resources select others as of a moment ago, and the sizes of droplets.
-    pub(super) fn surroundings(&self) -> Arc<Surroundings> {
+    pub(super) fn account_facts(&self) -> Arc<AccountFacts> {
         let mut cached = self.around.lock();
         let sizes = self.inventory.sizes();
         if let Some((at, around)) = &*cached
@@ -119,7 +119,7 @@ impl DriftContext {
             let wanted = self.index().recorded(kind);
             wanted.into_iter().map(move |wanted| ResourceKey::new(kind, wanted.id))
         });
-        let mut around = Surroundings { has_all_tags: true, sizes, ..Surroundings::default() };
+        let mut around = AccountFacts { has_all_tags: true, sizes, ..AccountFacts::default() };
         for key in recorded {
             match self.inventory.get(&key, self.settings.max_age) {
                 Observation::Present(document) => match Live::of(&key, &document) {

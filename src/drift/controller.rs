@@ -296,7 +296,7 @@ fn decide_for(
 ) -> DriftPlan {
     let record = &entry.record;
     let reverts = context.reverts().of(key);
-    let around = || context.surroundings();
+    let around = || context.account_facts();
     let desired = record.desired_fields();
     let older = entry.older.as_ref().map(ToString::to_string);
     let rests = match &older {

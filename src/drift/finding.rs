@@ -10,7 +10,7 @@ use crate::{
     comparison::{Comparison, Difference, Doubt},
     digitalocean::{
         FieldComparison, Live,
-        revert::{self, Revert, Surroundings},
+        revert::{self, AccountFacts, Revert},
     },
 };
 
@@ -101,7 +101,7 @@ pub(crate) fn assess(
     live: &Live,
     field: &str,
     expected: &Value,
-    around: &dyn Fn() -> Arc<Surroundings>,
+    around: &dyn Fn() -> Arc<AccountFacts>,
 ) -> Finding {
     if let Finding::Differs { shown, .. } = &mut finding {
         let revert = Revert { field, desired: expected, document: live, around: &around() };

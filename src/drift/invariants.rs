@@ -32,7 +32,7 @@ use crate::{
     comparison::{reading::stands_for as shows, show::full as shown_text},
     digitalocean::{
         Kind, Live, ResourceKey, ResourceOwners,
-        revert::{RevertClass, Surroundings},
+        revert::{AccountFacts, RevertClass},
     },
 };
 use world::*;

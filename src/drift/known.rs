@@ -8,7 +8,7 @@ use kube::ResourceExt;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::{revert_saga::RevertSaga, shown};
+use super::shown;
 use crate::{
     api::{
         AcceptanceMode, Drift, DriftPhase, DriftStatus, annotations,
@@ -213,10 +213,9 @@ impl KnownDrift {
         self.accept.is_some() || self.revert.is_some()
     }
 
-    /// The revert that this saga carries out, or the one that is annotated.
+    /// The revert that a saga carries out: as the drift or the saga says, or as it is annotated.
     #[must_use]
-    pub fn revert_decided(&self, saga: Option<&RevertSaga>) -> Decided {
-        let of_saga = saga.map(|saga| &saga.decided);
+    pub fn revert_decided(&self, of_saga: Option<&Decided>) -> Decided {
         let written = [Some(&self.decided), of_saga].into_iter().flatten().find(|decided| decided.decision.is_some());
         if let Some(written) = written {
             return written.clone();

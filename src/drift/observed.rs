@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     api::{AcceptPolicy, conditions::ConditionReason},
-    digitalocean::{Live, Observation, ResourceOwners, revert::Surroundings},
+    digitalocean::{Live, Observation, ResourceOwners, revert::AccountFacts},
 };
 
 /// The parts of a record that a verdict needs.
@@ -49,7 +49,7 @@ pub struct Recorded<'a> {
 
 /// Reads the parts of the account that the classes of reverts depend on. Only a field that differs needs them.
 #[derive(Clone, Copy)]
-pub struct Around<'a>(pub &'a dyn Fn() -> Arc<Surroundings>);
+pub struct Around<'a>(pub &'a dyn Fn() -> Arc<AccountFacts>);
 
 impl fmt::Debug for Around<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

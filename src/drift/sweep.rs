@@ -25,7 +25,7 @@ use super::{
 use crate::{
     digitalocean::{
         Changes, FieldSet, Kind, Observation, ResourceKey, SyncError, UnknownReason,
-        revert::{Surroundings, is_selected_by},
+        revert::{AccountFacts, is_selected_by},
     },
     kube_ext::key::ObjectKey,
 };
@@ -71,7 +71,7 @@ struct Sweep {
     changed: HashSet<Arc<str>>,
     first_reads: FirstReads,
     /// The parts of the account with which the classes of reverts were shown.
-    around: Option<Arc<Surroundings>>,
+    around: Option<Arc<AccountFacts>>,
 }
 
 /// The work for which the task waits while it is busy.
@@ -301,7 +301,7 @@ impl Sweep {
             self.around = None;
             return;
         }
-        let around = self.context.surroundings();
+        let around = self.context.account_facts();
         if self.around.replace(around.clone()).is_none_or(|before| before != around) {
             self.context.queue.extend(keys);
         }

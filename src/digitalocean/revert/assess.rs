@@ -1,5 +1,7 @@
 //! The class of a revert in its direction.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::{Allow, Assessment, Revert, RevertClass};
@@ -11,7 +13,7 @@ use crate::{
         show::{escape, short_text},
     },
     digitalocean::{
-        FieldComparison, IdFormat, Kind,
+        FieldComparison, IdFormat, Kind, Live,
         document::{Pattern, at, is_blank},
         kinds::{BodyShape, Guard, How, RevertCase, RevertRule, RevertRules},
         live::Resolved,
@@ -60,6 +62,25 @@ pub fn irreversible(kind: Kind, field: &str) -> Option<&'static str> {
     let root = path.first().copied().unwrap_or_default();
     let has_credentials = row.credentials.iter().any(|pattern| pattern.root() == root || pattern.root() == "**");
     has_credentials.then_some("the earlier value holds credentials, which a saga does not store")
+}
+
+/// Returns true if the class of a field depends on the tags by which others select.
+#[must_use]
+pub fn is_selected_by(kind: Kind, field: &str) -> bool {
+    let reverts = kind.row().revert.as_ref();
+    reverts.and_then(|reverts| rule(reverts, &[field])).is_some_and(|rule| rule.selects)
+}
+
+/// Returns true if a revert of one of these recorded fields would resize the droplet.
+#[must_use]
+pub fn is_resize(document: &Live, desired: &BTreeMap<String, Value>) -> bool {
+    let Some(reverts) = &document.key().kind.row().revert else { return false };
+    let resizes = |field: &str| rule(reverts, &[field]).is_some_and(|rule| rule.how == Some(How::ResizeDroplet));
+    let differs = |field: &str, value: &Value| {
+        let texts = [&document.value(field), value].map(|value| text(value).map(|text| text.to_lowercase()));
+        texts[0] != texts[1]
+    };
+    desired.iter().any(|(field, value)| resizes(field) && differs(field, value))
 }
 
 /// The conditions, on other paths, under which another controller sets a field.

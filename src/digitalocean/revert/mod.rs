@@ -22,10 +22,9 @@ use serde_json::Value;
 use strum::{Display, EnumIter, EnumString, IntoStaticStr};
 
 use super::{Kind, Live, ResourceKey, SizeDisks, document::Pattern, kinds::How};
-use crate::comparison::scalar::text;
 
 pub use super::kinds::RevertClass;
-pub use assess::{existence, irreversible};
+pub use assess::{existence, irreversible, is_resize, is_selected_by};
 pub use plan::{RevertProposal, RevertRefusal, assess, plan, proposal};
 pub use planned::{ProposedCall, ProposedStep};
 pub use reference::reference;
@@ -44,8 +43,8 @@ pub struct Revert<'a> {
     pub desired: &'a Value,
     /// The live resource.
     pub document: &'a Live,
-    /// What the account has besides it.
-    pub around: &'a Surroundings,
+    /// The rest of the account.
+    pub around: &'a AccountFacts,
 }
 
 /// Tags in lower case, each with the resource that selects by it, such as `Firewall 4de7ac8b`.
@@ -53,7 +52,7 @@ pub type SelectedTags = BTreeMap<String, String>;
 
 /// Parts of the account that the class of a revert depends on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Surroundings {
+pub struct AccountFacts {
     /// The tags by which other resources select, see [`selected_by`].
     pub tags: SelectedTags,
     /// Every recorded resource that may select by tags is known.
@@ -131,26 +130,6 @@ impl Allow {
             RevertClass::NotRevertible | RevertClass::NotOurs => None,
         }
     }
-}
-
-/// Returns true if the class of a field depends on the tags by which others select.
-#[must_use]
-pub fn is_selected_by(kind: Kind, field: &str) -> bool {
-    let reverts = kind.row().revert.as_ref();
-    reverts.and_then(|reverts| assess::rule(reverts, &[field])).is_some_and(|rule| rule.selects)
-}
-
-/// Returns true if a revert of one of these recorded fields would resize the droplet.
-#[must_use]
-pub fn is_resize(document: &Live, desired: &BTreeMap<String, Value>) -> bool {
-    let Some(reverts) = &document.key().kind.row().revert else { return false };
-    let resizes =
-        |field: &str| assess::rule(reverts, &[field]).is_some_and(|rule| rule.how == Some(How::ResizeDroplet));
-    let differs = |field: &str, value: &Value| {
-        let texts = [&document.value(field), value].map(|value| text(value).map(|text| text.to_lowercase()));
-        texts[0] != texts[1]
-    };
-    desired.iter().any(|(field, value)| resizes(field) && differs(field, value))
 }
 
 /// Returns true if resources of a kind select others by tags.

@@ -89,7 +89,7 @@ pub fn plan(revert: &Revert<'_>, record: &str, allow: Allow) -> Result<RevertPro
     let what = what(revert);
     let never = |why: String| RevertRefusal::Never { what: what.clone(), class: RevertClass::NotRevertible, why };
     let planned = match how {
-        // Before the permission, so that nobody is asked to allow a revert that is refused afterwards.
+        // Before the permission: the refusal of an impossible revert must not name one.
         Some(how) => Some(compose(&Permitted { revert, record, allow, class: assessment.class }, how).map_err(never)?),
         None => None,
     };

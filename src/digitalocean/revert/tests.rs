@@ -22,11 +22,11 @@ fn rules() -> impl Iterator<Item = (Kind, &'static RevertRule)> {
 }
 
 fn assessed(document: &Live, field: &str, desired: &Value) -> Assessment {
-    assess(&Revert { field, desired, document, around: &Surroundings::default() })
+    assess(&Revert { field, desired, document, around: &AccountFacts::default() })
 }
 
 fn planned(document: &Live, field: &str, desired: &Value, allow: Allow) -> Result<RevertProposal, RevertRefusal> {
-    plan(&Revert { field, desired, document, around: &Surroundings::default() }, "web-1", allow)
+    plan(&Revert { field, desired, document, around: &AccountFacts::default() }, "web-1", allow)
 }
 
 const UUID: &str = "4de7ac8b-495b-4884-9a69-1050c6793cd6";
@@ -188,7 +188,7 @@ fn a_value_that_no_step_can_write_is_not_revertible_from_the_start() {
         let shown = assessed(document, field, &desired);
         assert_eq!(shown.class, RevertClass::NotRevertible, "{field} {desired}");
         assert!(shown.why.as_ref().is_some_and(|is| is.contains(why)), "{field} {desired}: {:?}", shown.why);
-        // Nobody is asked to allow more first.
+        // The refusal does not name a permission first.
         let refused = planned(document, field, &desired, Allow::Safe).unwrap_err();
         assert_eq!(refused.class(), RevertClass::NotRevertible, "{refused}");
     }
@@ -224,7 +224,7 @@ fn a_tag_that_a_firewall_selects_by_disrupts() {
     selected_by(&firewall, &mut selected);
     assert_eq!(selected.keys().collect::<Vec<_>>(), ["db", "web"]);
     let droplet = live("Droplet", "7", &json!({"id": 7, "tags": ["web", "x"]}));
-    let around = Surroundings { tags: selected, ..Surroundings::default() };
+    let around = AccountFacts { tags: selected, ..AccountFacts::default() };
     let class = |desired: Value| {
         assess(&Revert { field: "tags", desired: &desired, document: &droplet, around: &around }).class
     };
@@ -237,7 +237,7 @@ fn a_droplet_is_not_resized_to_a_size_with_a_smaller_disk_or_to_none() {
     let document = json!({"id": 7, "status": "active", "size_slug": "s-2vcpu-4gb", "disk": 80});
     let droplet = live("Droplet", "7", &document);
     let assessed = |sizes: Option<SizeDisks>, size: &str| {
-        let around = Surroundings { sizes: sizes.map(Arc::new), ..Surroundings::default() };
+        let around = AccountFacts { sizes: sizes.map(Arc::new), ..AccountFacts::default() };
         assess(&Revert { field: "size", desired: &json!(size), document: &droplet, around: &around })
     };
     let sizes = || Some([("s-1vcpu-1gb", 25), ("s-4vcpu-8gb", 160), ("c-2", 80)].into_iter().collect::<SizeDisks>());
@@ -291,7 +291,7 @@ fn what_the_user_did_not_allow_is_refused_with_the_effect_and_the_way() {
     let plan = planned(&droplet, "size", &json!("s-2vcpu-4gb"), Allow::DataLoss).unwrap();
     assert_eq!(plan.steps[0].step, "CreateDropletSnapshot");
     let desired = json!("s-2vcpu-4gb");
-    let revert = Revert { field: "size", desired: &desired, document: &droplet, around: &Surroundings::default() };
+    let revert = Revert { field: "size", desired: &desired, document: &droplet, around: &AccountFacts::default() };
     let (plan, needs) = proposal(&revert, "web-1").unwrap();
     assert_eq!(needs, Allow::Disruption);
     assert_eq!(plan, planned(&droplet, "size", &desired, needs).unwrap(), "the plan shows the saga that would run");

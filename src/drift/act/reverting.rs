@@ -72,8 +72,8 @@ impl Executor<'_> {
         let note = format!("{}: {message}", named(&drift.field));
         let claim = Claim { kind: conditions::RESOLVED, status: ConditionStatus::False, reason, message };
         let known = self.context.reverts().of(self.key);
-        let of_drift = known.iter().find(|known| *known.name == *saga);
-        let Decided { decision, because, by, .. } = drift.revert_decided(of_drift);
+        let of_saga = known.iter().find(|known| *known.name == *saga).map(|saga| &saga.decided);
+        let Decided { decision, because, by, .. } = drift.revert_decided(of_saga);
         let mut status = open_status(&drift, claim);
         if let Some(status) = status.as_object_mut() {
             status.insert("sagaRef".to_owned(), json!({ "name": saga }));

@@ -484,7 +484,7 @@ fn the_decision_that_created_the_saga_is_the_one_that_the_drift_names() {
     (drift.because, drift.decided_by) = (Some("OPS-1".into()), Some("jane".into()));
     world.touch("name-1");
     let plan = world.pass();
-    // The process ended after the saga was created, and somebody decided again.
+    // The process ended after the saga was created, and another user decided again.
     world.write(&plan.writes[0]);
     let drift = world.drift("name-1");
     (drift.revert, drift.because, drift.decided_by) =
@@ -502,7 +502,7 @@ fn the_decision_that_created_the_saga_is_the_one_that_the_drift_names() {
 }
 
 /// A drift on the tags, and the parts of the account that are known.
-fn tagged(around: Surroundings) -> RecordWorld {
+fn tagged(around: AccountFacts) -> RecordWorld {
     let mut world = RecordWorld::new(json!({"tags": []}), droplet());
     (world.around, world.confirms) = (around, true);
     assert_eq!(world.settle(), [opened("tags", 1, "[]", r#"["web"]"#)]);
@@ -510,9 +510,9 @@ fn tagged(around: Surroundings) -> RecordWorld {
 }
 
 /// Firewalls that select by these tags.
-fn selecting(tags: &[&str], has_all_tags: bool) -> Surroundings {
+fn selecting(tags: &[&str], has_all_tags: bool) -> AccountFacts {
     let tags = tags.iter().map(|tag| ((*tag).to_owned(), "Firewall 1".to_owned())).collect();
-    Surroundings { tags, has_all_tags, sizes: None }
+    AccountFacts { tags, has_all_tags, sizes: None }
 }
 
 /// The classes that the writes show.

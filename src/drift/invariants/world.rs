@@ -18,7 +18,7 @@ pub(super) struct RecordWorld {
     /// The sagas that revert its drifts.
     pub(super) reverts: Vec<RevertSaga>,
     /// The parts of the account that the classes of reverts depend on.
-    pub(super) around: Surroundings,
+    pub(super) around: AccountFacts,
     /// Other controllers that own the resource or its fields.
     pub(super) owners: ResourceOwners,
     pub(super) now: Timestamp,
@@ -61,7 +61,7 @@ impl RecordWorld {
             accept: AcceptPolicy::Auto,
             declared: DeclaredFields::Nothing,
             reverts: Vec::new(),
-            around: Surroundings::default(),
+            around: AccountFacts::default(),
             owners: ResourceOwners::default(),
             now: "2026-11-29T12:00:00Z".parse().unwrap(),
             was_seen: true,
@@ -308,7 +308,7 @@ impl RecordWorld {
                 }
             }
             PlannedWrite::Follow { drift, saga, stuck } => {
-                let known = self.reverts.iter().find(|known| known.name == saga).cloned();
+                let known = self.reverts.iter().find(|known| known.name == saga).map(|saga| saga.decided.clone());
                 let drift = self.drift(&drift);
                 drift.decided = drift.revert_decided(known.as_ref());
                 drift.saga = Some(saga.clone());

@@ -14,7 +14,7 @@ use crate::{
     comparison::secret::digest,
     digitalocean::{
         FieldComparison, FieldSet, Kind, Live, ResourceKey,
-        revert::{self, Allow, Revert, Surroundings},
+        revert::{self, AccountFacts, Allow, Revert},
     },
     saga::step::{Failure, StepContext},
 };
@@ -187,7 +187,7 @@ impl RevertParameters {
     /// Refuses effects that are not allowed: the live value may have changed since the revert was planned.
     pub(super) fn check(&self, live: &Live, desired: &Value) -> Result<(), Failure> {
         // The steps that read the value from a record write no tags by which others select, and no sizes of droplets.
-        let around = Surroundings::default();
+        let around = AccountFacts::default();
         let revert = Revert { field: &self.field, desired, document: live, around: &around };
         revert::check(&revert, self.allow).map_err(Failure::permanent)
     }

@@ -17,7 +17,7 @@ use crate::{
         Error, FieldSet, IdFormat, Live,
         kinds::RestState,
         revert::{
-            Revert, Surroundings,
+            AccountFacts, Revert,
             request::{FieldWrite, Request},
         },
     },
@@ -149,7 +149,7 @@ async fn put_back(
         }
     };
     given.check(&live, desired)?;
-    let around = Surroundings::default();
+    let around = AccountFacts::default();
     let revert = Revert { field: &given.field, desired, document: &live, around: &around };
     let plan = FieldWrite::of(&revert).ok_or_else(|| no_call(given))?;
     if let RestState::Busy(why) = plan.rest(live.document()) {

@@ -9,7 +9,7 @@ use crate::{
     comparison::show::short,
     digitalocean::{
         FieldComparison, Kind, Live,
-        revert::{Allow, ProposedStep, Revert, RevertClass, Surroundings, assess, documented, plan, revertible},
+        revert::{AccountFacts, Allow, ProposedStep, Revert, RevertClass, assess, documented, plan, revertible},
     },
     saga::steps::named,
 };
@@ -104,7 +104,7 @@ impl Schemas {
 
 /// The reasons why a class and the decisions on it disagree; none if nothing differs.
 fn disagreements(live: &Live, field: &str, desired: &Value, schemas: &mut Schemas) -> Option<Vec<String>> {
-    let around = Surroundings::default();
+    let around = AccountFacts::default();
     let revert = Revert { field, desired, document: live, around: &around };
     if !matches!(live.compare(field, desired), FieldComparison::Done(found) if !found.differences.is_empty()) {
         return None;

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     digitalocean::{
         FieldSet, Kind, Live, ResourceKey,
-        revert::{Allow, Revert, RevertProposal, Surroundings, plan, revertible},
+        revert::{AccountFacts, Allow, Revert, RevertProposal, plan, revertible},
     },
     saga::{
         step::{Failure, Progress},
@@ -40,7 +40,7 @@ async fn set_up(world: &StepWorld, case: &Case) -> Result<RevertProposal, String
     world.record("web-1", case.kind, case.id, &json!({ case.field: case.desired }));
     let live = live(world, case).await;
     let revert =
-        Revert { field: case.field, desired: &case.desired, document: &live, around: &Surroundings::default() };
+        Revert { field: case.field, desired: &case.desired, document: &live, around: &AccountFacts::default() };
     plan(&revert, "web-1", Allow::Disruption).map_err(|error| error.to_string())
 }
 
