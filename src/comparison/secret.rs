@@ -1,6 +1,6 @@
 //! Credentials in documents: detected by path or by appearance, and shown as fingerprints.
 
-use std::fmt::Write as _;
+use std::{borrow::Cow, fmt::Write as _};
 
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::{
     identity::identity,
     rules::{NoRules, Rules},
-    scalar::is_blank,
+    scalar::{is_blank, text},
     show,
 };
 
@@ -51,26 +51,19 @@ pub fn hide_text(text: &str) -> String {
 pub fn hide_echoes(message: &str, sent: &Value) -> String {
     let (hidden, mut echoes) = (hide_unknown(sent), Vec::new());
     echoes_of(sent, &hidden, &mut echoes);
-    hide_text(&echoes.iter().fold(message.to_owned(), |text, (plain, hidden)| text.replace(plain, hidden)))
+    hide_text(&echoes.iter().fold(message.to_owned(), |text, (plain, hidden)| text.replace(&**plain, hidden)))
 }
 
-/// The texts of a value that are hidden, and the texts that replace them.
-fn echoes_of<'v>(value: &'v Value, hidden: &'v Value, echoes: &mut Vec<(&'v str, &'v str)>) {
+/// The texts and numbers of a value, and the texts that replace them: their fingerprints if they are hidden.
+fn echoes_of<'v>(value: &'v Value, hidden: &'v Value, echoes: &mut Vec<(Cow<'v, str>, &'v str)>) {
     match (value, hidden) {
-        (Value::String(plain), Value::String(hidden)) if plain != hidden && !plain.is_empty() => {
-            echoes.push((plain, hidden));
-        }
+        (plain, Value::String(hidden)) => echoes.extend(text(plain).map(|plain| (plain, hidden.as_str()))),
         (Value::Object(entries), Value::Object(hidden)) => {
             entries.iter().zip(hidden.values()).for_each(|((_, value), hidden)| echoes_of(value, hidden, echoes));
         }
         (Value::Array(items), Value::Array(hidden)) => {
             items.iter().zip(hidden).for_each(|(item, hidden)| echoes_of(item, hidden, echoes));
         }
-        // The whole part is a credential.
-        (Value::Object(entries), Value::String(_)) => {
-            entries.values().for_each(|value| echoes_of(value, hidden, echoes));
-        }
-        (Value::Array(items), Value::String(_)) => items.iter().for_each(|item| echoes_of(item, hidden, echoes)),
         _ => {}
     }
 }
@@ -340,10 +333,14 @@ mod tests {
     #[test]
     fn a_message_that_quotes_a_credential_shows_its_fingerprint() {
         let url = "https://user:CANARY@example.com/x";
-        let sent = json!({"rules": [{"type": url}], "db": {"password": "CANARY"}, "name": "web"});
+        let sent = json!({
+            "rules": [{"type": url}], "db": {"password": "CANARY", "passphrase": 71_718}, "tokens": ["SECOND"], "name": "web",
+        });
         for (message, wanted) in [
             ("the name \"web\" is taken", "the name \"web\" is taken".to_owned()),
             ("CANARY is too short", format!("{} is too short", fingerprint(&json!("CANARY")))),
+            ("SECOND is too short", format!("{} is too short", fingerprint(&json!("SECOND")))),
+            ("71718 is too short", format!("{} is too short", fingerprint(&json!(71_718)))),
         ] {
             assert_eq!(hide_echoes(message, &sent), wanted);
         }
@@ -383,6 +380,11 @@ mod tests {
             json!({"x": "EV[1:CANARY]"}),
             json!({"x": "dop_v1_CANARY"}),
             json!({"x": "-----BEGIN RSA PRIVATE KEY-----\nCANARY"}),
+            json!({"x": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.CANARY"}),
+            json!({"x": format!("{}token=CANARY", "a".repeat(59))}),
+            json!({"url": "https://example.com/in?page=1&sig=CANARY"}),
+            json!({"body": "{\"tokens\": [ \"CANARY\", \"b\" ]}"}),
+            json!({"root_password": 71_718}),
             json!("postgresql://doadmin:CANARY@db.example.com:25060/defaultdb"),
         ] {
             let hidden = hide_unknown(&secret).to_string();
@@ -399,6 +401,8 @@ mod tests {
             json!({"error": "authorization: the token is not valid", "run_command": "npm start -- --port=80 --verbose"}),
             json!({"note": "compass=1 bypass=2 key=3", "url": "https://example.com/?page=2#top", "pass_count": 3}),
             json!({"ssh": "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQDkey== me@host", "max_tokens": 100}),
+            json!({"url": "https://example.com/@jane", "query": "https://example.com/?page=2&sig=&key=", "body": "{\"size\": 1}"}),
+            json!({"digest": format!("{}token=x", "a".repeat(60)), "version": "eyJ.1.2", "host": "eyJ-is-no-token.of-a-web-service.but-a-name.example.com"}),
             json!({"monkey": 1, "private_network_uuid": "0-1", "ssh_keys": ["ssh-ed25519 AAAA"], "author": "jane"}),
             json!(["web", "prod"]),
         ] {
