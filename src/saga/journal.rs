@@ -427,7 +427,7 @@ mod tests {
     use crate::{
         api::{
             conditions,
-            saga::{ErrorKind, Values},
+            saga::{ErrorKind, MAX_STATUS_BYTES, Values},
         },
         saga::{event::Why, state::condition},
     };
@@ -572,8 +572,8 @@ mod tests {
     fn an_illegal_event_changes_nothing_and_says_so() {
         let mut status = after([start()]);
         let before = status.clone();
-        let illegal = apply(&mut status, StepEvent::Complete { output: Values::new() }.of(1), now()).unwrap_err();
-        assert_eq!(illegal.to_string(), "recording Complete of step Some(1): it is not legal in phase Running");
+        let illegal = apply(&mut status, StepEvent::Complete { output: Values::new() }.of(7), now()).unwrap_err();
+        assert_eq!(illegal.to_string(), "recording Complete of step Some(7): it is not legal in phase Running");
         assert_eq!(status, before);
     }
 
@@ -638,6 +638,118 @@ mod tests {
         apply(&mut status, Event::Finish { is_rollback_kind: false }, now()).unwrap();
         let said = &condition(&status, conditions::SUCCEEDED).unwrap().message;
         assert!(said.starts_with("all steps are undone, except those left as they are: step-0"), "{said}");
+    }
+
+    fn resolve(status: &mut SagaStatus, what: &str, choice: Choice) -> Result<(), Illegal> {
+        let [step, what, by] = ["a", what, "jane"].map(str::to_owned);
+        let resolution = Resolution { at: Time(now()), step, what, by, why: None };
+        apply(status, Event::Resolve { resolution, choice }, now())
+    }
+
+    fn stick(status: &mut SagaStatus) {
+        apply(status, Event::Stick { why: why(), stop: None }, now()).unwrap();
+    }
+
+    #[test]
+    fn the_ids_of_a_step_are_kept_once_each_up_to_a_limit() {
+        let mut status = after([start(), StepEvent::Begin { before: json!(null) }.of(0)]);
+        let mut ids = |numbers: &[usize]| {
+            let ids = numbers.iter().map(|number| format!("droplets/{number}")).collect();
+            apply(&mut status, StepEvent::Await { action: action(7), ids }.of(0), now()).unwrap();
+            status.steps[0].external_ids.clone()
+        };
+        assert_eq!(ids(&[1]), ["droplets/1"]);
+        assert_eq!(ids(&[1, 2]), ["droplets/1", "droplets/2"]);
+        let many: Vec<usize> = (1..=MOST_IDS + 1).collect();
+        assert_eq!(ids(&many).len(), MOST_IDS);
+    }
+
+    #[test]
+    fn an_undo_counts_its_first_call_and_those_that_are_attempts() {
+        let mut status =
+            after([start(), StepEvent::Begin { before: json!(null) }.of(0), Event::RollBack { why: why() }]);
+        for (counts, attempts) in [(false, 1), (false, 1), (true, 2)] {
+            apply(&mut status, StepEvent::Undo { counts }.of(0), now()).unwrap();
+            assert_eq!(status.steps[0].undo.as_ref().unwrap().attempts, attempts);
+        }
+    }
+
+    #[test]
+    fn a_person_who_retries_a_step_renews_its_attempts_if_it_was_started() {
+        let begin = StepEvent::Begin { before: json!(null) }.of(0);
+        let retry = StepEvent::Retry { error: error(), retry_at: now(), of: 5, latest: None }.of(0);
+        let delay = StepEvent::Delay { error: error(), retry_at: now(), of: 5 }.of(0);
+        for (events, state, attempts) in [
+            (vec![begin.clone(), StepEvent::Fail { error: error() }.of(0)], StepState::Running, 0),
+            (vec![begin, retry], StepState::Running, 0),
+            (vec![StepEvent::Fail { error: error() }.of(0)], StepState::Pending, 0),
+            (vec![delay], StepState::Pending, 1),
+        ] {
+            let mut status = after([vec![start()], events].concat());
+            stick(&mut status);
+            resolve(&mut status, "retry", Choice::Retry).unwrap();
+            let entry = &status.steps[0];
+            assert_eq!((entry.state, entry.attempts), (state, attempts));
+            assert_eq!(entry.error.is_none() && entry.retry_at.is_none() && entry.finished_at.is_none(), attempts == 0);
+        }
+    }
+
+    #[test]
+    fn only_a_step_that_is_not_being_undone_adopts_a_resource() {
+        let begun = [start(), StepEvent::Begin { before: json!(null) }.of(0)];
+        let mut forward = after(begun.clone());
+        stick(&mut forward);
+        resolve(&mut forward, "adopt 1", Choice::Adopt).unwrap();
+        let mut back = after([begun.to_vec(), vec![Event::RollBack { why: why() }]].concat());
+        stick(&mut back);
+        resolve(&mut back, "adopt 1", Choice::Adopt).unwrap_err();
+        resolve(&mut back, "retry", Choice::Retry).unwrap();
+        assert_eq!(back.phase, SagaPhase::RollingBack);
+    }
+
+    #[test]
+    fn the_last_resolutions_are_kept_and_only_one_if_the_journal_is_full() {
+        let kept = |bytes: usize| {
+            let mut status = after([start(), StepEvent::Begin { before: json!(null) }.of(0)]);
+            status.steps[0].output.insert("large".to_owned(), "x".repeat(bytes).into());
+            let names: Vec<String> = (0..MOST_RESOLUTIONS + 2).map(|number| format!("no. {number}")).collect();
+            for name in &names {
+                stick(&mut status);
+                resolve(&mut status, name, Choice::Retry).unwrap();
+            }
+            let kept: Vec<_> = status.resolutions.into_iter().map(|one| one.what).collect();
+            assert!(names.ends_with(&kept), "{kept:?}");
+            kept.len()
+        };
+        assert_eq!(kept(0), MOST_RESOLUTIONS);
+        assert_eq!(kept(MAX_STATUS_BYTES), 1);
+    }
+
+    #[test]
+    fn an_abandoned_saga_names_the_steps_that_are_not_undone() {
+        let said = |events: &[Event]| {
+            let mut status = after([&[start()], events].concat());
+            stick(&mut status);
+            resolve(&mut status, "abandon", Choice::Abandon).unwrap();
+            condition(&status, conditions::SUCCEEDED).unwrap().message.clone()
+        };
+        assert_eq!(said(&[]), "abandon of \"a\" by jane");
+        let begun = said(&[StepEvent::Begin { before: json!(null) }.of(0)]);
+        assert_eq!(begun, "abandon of \"a\" by jane; not undone: step-0");
+    }
+
+    #[test]
+    fn the_column_of_the_step_shows_the_last_one_of_a_saga_that_succeeded() {
+        let done = |step| {
+            let complete = StepEvent::Complete { output: Values::new() };
+            [StepEvent::Begin { before: json!(null) }.of(step), complete.of(step)]
+        };
+        let finish = Event::Finish { is_rollback_kind: false };
+        let succeeded = after([vec![start()], done(0).to_vec(), done(1).to_vec(), vec![finish.clone()]].concat());
+        assert_eq!((succeeded.progress.as_deref(), succeeded.step.as_deref()), (Some("2/2"), Some("step-1")));
+        let undone = vec![Event::RollBack { why: why() }, StepEvent::CompleteUndo.of(0), finish];
+        let rolled_back = after([vec![start()], done(0).to_vec(), undone].concat());
+        assert_eq!((rolled_back.progress.as_deref(), rolled_back.step.as_deref()), (Some("0/2"), Some("step-0")));
     }
 
     #[test]

@@ -20,10 +20,11 @@ pub(super) const LONGEST_REFUSAL: usize = 6000;
 /// The maximum length of the text that a step waits for, in bytes.
 pub const LONGEST_WAIT: usize = 400;
 
-/// The size reserved for undoing one step, as JSON, and for the end of the saga: the messages of two conditions, the
-/// cause of the rollback, and the wait of the last step.
+/// The size reserved for undoing one step, as JSON.
 const UNDO_BYTES: usize = 66;
 
+/// The size reserved for the end of the saga, as JSON: the messages of two conditions, the cause of the rollback, and the
+/// wait of the last step.
 const END_BYTES: usize = 3 * LONGEST_MESSAGE + LONGEST_WAIT + 300;
 
 /// The size of an empty map, always reserved.
@@ -41,8 +42,11 @@ pub enum Direction {
 #[must_use]
 pub fn direction(status: &SagaStatus) -> Direction {
     let undoes = |entry: &StepStatus| matches!(entry.state, StepState::Undoing | StepState::Undone | StepState::Left);
-    let is_back =
-        status.phase == SagaPhase::RollingBack || status.rollback_of_uid.is_some() || status.steps.iter().any(undoes);
+    // A saga can become stuck between its rollback and the first undone step.
+    let is_back = status.phase == SagaPhase::RollingBack
+        || status.rolled_back_by.is_some()
+        || status.rollback_of_uid.is_some()
+        || status.steps.iter().any(undoes);
     if is_back { Direction::Back } else { Direction::Forward }
 }
 
@@ -83,4 +87,24 @@ pub fn short(mut text: String, bytes: usize) -> String {
 /// The size of a value as JSON, in bytes.
 pub(crate) fn json_size(value: &impl Serialize) -> usize {
     serde_json::to_vec(value).map_or(usize::MAX, |text| text.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_journal_takes_an_output_up_to_its_own_limit_and_that_of_the_journal() {
+        let empty = SagaStatus::default();
+        assert!(has_room(&empty, MAX_OUTPUT_BYTES) && !has_room(&empty, MAX_OUTPUT_BYTES + 1));
+        let full = SagaStatus { spec_digest: Some("x".repeat(MAX_STATUS_BYTES)), ..SagaStatus::default() };
+        assert!(has_room(&full, NOTHING_BYTES) && !has_room(&full, NOTHING_BYTES + 1));
+        // The undoing of each step has its reserve.
+        let room = |steps: usize| {
+            let status = SagaStatus { steps: vec![StepStatus::default(); steps], ..SagaStatus::default() };
+            let text = MAX_STATUS_BYTES.saturating_sub(json_size(&status) + END_BYTES + NOTHING_BYTES + 100);
+            has_room(&SagaStatus { spec_digest: Some("x".repeat(text)), ..status }, NOTHING_BYTES + 1)
+        };
+        assert_eq!([room(0), room(1), room(3)], [true, true, false]);
+    }
 }
