@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     api::saga::*,
+    digitalocean::ActionState,
     saga::{
         event::*,
         journal::apply,
@@ -354,5 +355,146 @@ fn only_what_was_carried_out_as_it_stands_is_undone_and_once() {
     ] {
         let said = undone(undoes);
         assert!(said.contains(says), "{said}");
+    }
+}
+
+#[test]
+fn a_request_to_resolve_a_saga_that_is_not_stuck_is_removed_and_refused_unless_it_was_handled() {
+    let mut story = Story::started(&deletes(&["a"]));
+    story.begin(0);
+    let resolution = Resolution {
+        at: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(story.now),
+        step: "a".to_owned(),
+        what: "retry".to_owned(),
+        by: "jane".to_owned(),
+        why: None,
+    };
+    story.intervention = Some(Intervention::Choose(Choice::Retry, resolution.clone()));
+    let Command::Forget { refusal: Some(refusal) } = story.next() else { panic!("{:?}", story.next()) };
+    assert!(refusal.contains("its phase is not Stuck"), "{refusal}");
+    // The process ended after the resolution was written, and before its annotation was removed.
+    story.status.resolutions.push(resolution);
+    assert_eq!(story.next(), Command::Forget { refusal: None });
+}
+
+#[test]
+fn a_saga_waits_for_the_one_before_it_with_one_write() {
+    let mut story = Story::ordered(json!({"kind": "test", "concurrencyKey": "dep-1", "steps": deletes(&["a"])}));
+    let next = |story: &Story| decide(&SagaView { waits_for: Some("first"), ..story.view() });
+    let hold = Event::Hold { other: "first".to_owned(), key: "dep-1".to_owned() };
+    assert_eq!(next(&story), Command::Note(hold.clone()));
+    story.write(hold);
+    assert_eq!(next(&story), Command::Rest(None));
+    assert!(matches!(story.next(), Command::Note(Event::Start { .. })), "{:?}", story.next());
+}
+
+#[test]
+fn a_saga_that_changes_the_cloud_gets_its_finalizer_before_it_starts() {
+    let next = |steps: Value| {
+        let story = Story::ordered(json!({"kind": "test", "steps": steps}));
+        decide(&SagaView { has_finalizer: false, ..story.view() }).name()
+    };
+    let nap = json!({"name": "nap", "step": "Sleep", "with": {"seconds": 1}});
+    assert_eq!(next(json!([nap])), "Start");
+    assert_eq!(next(deletes(&["a"])), "Hold");
+    assert_eq!(next(json!([nap, deletes(&["a"])[0]])), "Hold");
+}
+
+#[test]
+fn a_started_saga_whose_spec_changed_is_stuck() {
+    let mut story = Story::started(&deletes(&["a"]));
+    story.begin(0);
+    let stuck = |view: SagaView<'_>| match decide(&view) {
+        Command::Note(Event::Stick { why, stop: None }) => (why.reason, why.message),
+        next => panic!("{next:?}"),
+    };
+    let (reason, message) = stuck(SagaView { digest: "other", ..story.view() });
+    assert_eq!(reason, ConditionReason::OrderChanged);
+    assert!(message.contains("restore `steps` and `inputs`"), "{message}");
+    let longer = Story::started(&deletes(&["a", "b"]));
+    for (order, says) in [
+        (Ok(&longer.order), "the number of steps differs from the journal"),
+        (Err("there is no step \"Slep\""), "there is no step \"Slep\""),
+    ] {
+        let (reason, message) = stuck(SagaView { order, ..story.view() });
+        assert_eq!(reason, ConditionReason::InvalidOrder);
+        assert!(message.starts_with(says), "{message}");
+    }
+}
+
+fn label() -> Value {
+    json!([{"name": "label", "step": "TagResource", "timeoutSeconds": 100, "with": {"tag": "a", "droplet_provider_id": "1"}}])
+}
+
+fn roll_back() -> Event {
+    Event::RollBack { why: Why { reason: ConditionReason::Cancelled, message: "cancelled".to_owned() } }
+}
+
+#[test]
+fn a_cancelled_saga_turns_back_and_undoes_its_steps() {
+    let mut story = Story::started(&label());
+    story.begin(0);
+    story.spec.cancel_requested = true;
+    // A step that can be undone need not be looked up first.
+    let Command::Note(back @ Event::RollBack { .. }) = story.next() else { panic!("{:?}", story.next()) };
+    story.write(back);
+    assert_eq!(story.next(), Command::Intend(StepEvent::Undo { counts: true }.of(0)));
+    story.write(StepEvent::CompleteUndo.of(0));
+    assert_eq!(story.next(), Command::Note(Event::Finish { is_rollback_kind: false }));
+    story.spec.kind = SagaKind::Rollback;
+    assert_eq!(story.next(), Command::Note(Event::Finish { is_rollback_kind: true }));
+}
+
+#[test]
+fn a_cloud_action_ends_before_its_step_is_undone_unless_it_never_ends() {
+    let mut story = Story::started(&label());
+    story.begin(0);
+    story.write(StepEvent::Await { action: ActionId::new(7).unwrap(), ids: Vec::new() }.of(0));
+    story.write(roll_back());
+    let undo = Command::Intend(StepEvent::Undo { counts: true }.of(0));
+    let Command::Rest(Some(left)) = story.next() else { panic!("{:?}", story.next()) };
+    assert!((200..205).contains(&left.as_secs()), "{left:?}");
+    assert_eq!(decide(&SagaView { action: Some(ActionState::Completed), ..story.view() }), undo);
+    story.pass(left);
+    assert_eq!(story.next(), undo);
+}
+
+#[test]
+fn an_attempt_that_failed_is_repeated_after_its_pause() {
+    let nap = json!([{"name": "nap", "step": "Sleep", "with": {"seconds": 1}}]);
+    for (steps, wanted) in [
+        (label(), Command::Intend(StepEvent::Renew { counts: true }.of(0))),
+        (nap, Command::Note(StepEvent::Renew { counts: true }.of(0))),
+    ] {
+        let mut story = Story::started(&steps);
+        story.begin(0);
+        let retry_at = story.now + Duration::from_secs(5);
+        story
+            .write(StepEvent::Retry { error: error(ErrorKind::Transient, "503"), retry_at, of: 5, latest: None }.of(0));
+        assert_eq!(story.next(), Command::Rest(Some(Duration::from_secs(5))));
+        story.pass(Duration::from_secs(5));
+        assert_eq!(story.next(), wanted);
+    }
+}
+
+#[test]
+fn a_step_that_failed_turns_the_saga_back_unless_it_may_be_done_and_cannot_be_undone() {
+    let after = |steps: &Value, kind| {
+        let mut story = Story::started(steps);
+        story.begin(0);
+        story.write(StepEvent::Fail { error: error(kind, "no") }.of(0));
+        match story.next() {
+            Command::Note(Event::RollBack { why }) => ("RollBack", why.reason),
+            Command::Note(Event::Stick { why, .. }) => ("Stick", why.reason),
+            next => panic!("{next:?}"),
+        }
+    };
+    for (steps, kind, wanted) in [
+        (label(), ErrorKind::Permanent, ("RollBack", ConditionReason::StepFailed)),
+        (label(), ErrorKind::Timeout, ("RollBack", ConditionReason::TimedOut)),
+        (deletes(&["a"]), ErrorKind::Permanent, ("RollBack", ConditionReason::StepFailed)),
+        (deletes(&["a"]), ErrorKind::Timeout, ("Stick", ConditionReason::Irreversible)),
+    ] {
+        assert_eq!(after(&steps, kind), wanted, "{kind:?}");
     }
 }
