@@ -336,3 +336,42 @@ fn a_decision_on_a_suspended_or_younger_record_says_why_it_waits() {
         assert_eq!(world.desired["name"], "web-2");
     }
 }
+
+#[test]
+fn a_refusal_names_the_value_of_the_decision_and_the_present_one() {
+    let refused = |desired: &str, live: &str, decision: &str| {
+        let mut world = RecordWorld::new(json!({"name": "web-2"}), droplet());
+        world.settle();
+        world.desired.insert("name".into(), json!(desired));
+        world.set_live("name", json!(live));
+        world.annotate("name-1", decision);
+        let writes = world.settle();
+        let [PlannedWrite::Refuse { message, .. }, ..] = &writes[..] else { panic!("{writes:?}") };
+        message.split(';').next().unwrap().to_owned()
+    };
+    assert_eq!(refused("web-9", "web-1", "true"), "the desired value is now web-9, no longer web-2");
+    assert_eq!(refused("web-2", "web-3", "true"), "the live value is web-3, not web-1");
+    assert_eq!(refused("web-2", "web-2", "web-7"), "the live value is web-2 as desired, not web-7");
+}
+
+#[test]
+fn an_accepted_credential_stays_out_of_a_record_that_holds_none() {
+    let (one, other) = ("postgres://app:CANARY@db/app", "postgres://app:SECOND@db/app");
+    for (desired, live, policy, is_in_place) in [
+        ("web-2", one, AcceptPolicy::Auto, false),
+        ("web-2", one, AcceptPolicy::InPlace, true),
+        (other, one, AcceptPolicy::Auto, true),
+        (other, "web-2", AcceptPolicy::Auto, true),
+    ] {
+        let mut world = RecordWorld::new(json!({"name": desired}), droplet());
+        world.accept = policy;
+        world.set_live("name", json!(live));
+        world.sweep();
+        world.settle();
+        world.annotate("name-1", "true");
+        let writes = world.settle();
+        let adopts = writes.iter().any(|write| matches!(write, PlannedWrite::Adopt { .. }));
+        let stands = writes.iter().any(|write| matches!(write, PlannedWrite::Stand { .. }));
+        assert_eq!((adopts, stands), (is_in_place, !is_in_place), "{desired} {live}: {writes:?}");
+    }
+}

@@ -579,3 +579,32 @@ fn a_class_changes_only_with_a_confirmed_value() {
     let plan = world.plan();
     assert_eq!((plan.writes, plan.needs_fresh_read), (vec![], Some(NeedsFreshRead::Change)));
 }
+
+#[test]
+fn an_acceptance_of_a_drift_that_a_saga_reverts_is_taken_back() {
+    for (accept, until) in [(Some("true"), None), (None, Some("1h"))] {
+        let mut world = reverting();
+        world.saga_is(SagaPhase::Running);
+        let drift = world.drift("name-1");
+        (drift.accept, drift.accept_until) = (accept.map(Into::into), until.map(Into::into));
+        world.touch("name-1");
+        let writes = world.settle();
+        let [PlannedWrite::Answer { message, .. }, PlannedWrite::RestoreDecision { .. }] = &writes[..] else {
+            panic!("{writes:?}")
+        };
+        assert!(message.contains("cancel the saga first"), "{message}");
+    }
+}
+
+#[test]
+fn a_revert_whose_saga_ended_otherwise_says_how() {
+    for (phase, says) in [(SagaPhase::Failed, "failed"), (SagaPhase::RolledBack, "was rolled back")] {
+        let mut world = reverting();
+        world.saga_is(phase);
+        let writes = world.settle();
+        let [PlannedWrite::DropDecision { .. }, PlannedWrite::FailRevert { message, .. }, ..] = &writes[..] else {
+            panic!("{writes:?}")
+        };
+        assert!(message.contains(&format!(" {says}: ")), "{message}");
+    }
+}

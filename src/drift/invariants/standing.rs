@@ -562,3 +562,20 @@ fn an_ignored_field_ends_it_and_does_not_count_as_accepted() {
     world.ignore.clear();
     assert_eq!(world.settle(), [opened("name", 2, "web-2", "web-1")]);
 }
+
+#[test]
+fn a_decision_on_a_resolved_drift_names_the_acceptance_that_stands() {
+    let mut world = declared();
+    world.desired.insert("name".into(), json!("web-1"));
+    world.settle();
+    world.desired.insert("name".into(), json!("web-2"));
+    world.settle();
+    world.annotate("name-2", "true");
+    world.settle();
+    world.annotate("name-1", "web-9");
+    let writes = world.settle();
+    let [PlannedWrite::Answer { message, .. }, PlannedWrite::DropDecision { .. }] = &writes[..] else {
+        panic!("{writes:?}")
+    };
+    assert!(message.ends_with("the acceptance of Drift name-2 stands"), "{message}");
+}
