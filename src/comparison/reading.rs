@@ -35,6 +35,7 @@ mod tests {
     fn a_shown_list_matches_its_value_in_any_order() {
         assert!(stands_for(r#"["web","prod"]"#, &json!(["prod", "web"])));
         assert!(!stands_for("1.10", &json!("1.1")));
+        assert!(stands_for("", &json!(null)) && !stands_for("web", &json!(null)) && !stands_for("", &json!("web")));
         assert!(!stands_for(r#"{"a":1}"#, &json!({"a": 1, "b": 2})));
     }
 }

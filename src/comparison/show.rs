@@ -139,6 +139,7 @@ mod tests {
     fn values_are_shown_as_kubectl_prints_them() {
         assert_eq!(full(&json!("s-2vcpu-4gb")), "s-2vcpu-4gb");
         assert_eq!(full(&json!(2.0)), "2");
+        assert_eq!(full(&json!(0.5)), "0.5");
         assert_eq!(full(&json!(["web", "prod"])), r#"["web","prod"]"#);
         assert_eq!(full(&json!(null)), "null");
     }
@@ -160,6 +161,9 @@ mod tests {
         ] {
             assert_eq!(short(&value, 40), wanted, "{value}");
         }
+        // Two characters for each column.
+        let accents = |count| "e\u{301}".repeat(count);
+        assert_eq!(short(&json!(accents(60)), 40), format!("{}…", accents(39)));
     }
 
     #[test]

@@ -39,7 +39,8 @@ fn equal_values_in_other_clothes_match() {
     ];
     for (expected, live) in cases {
         assert!(matches(&expected, &live), "{expected} should match {live}");
-        assert_eq!(compared(&expected, &live).adopted, expected, "{live}");
+        let found = compared(&expected, &live);
+        assert_eq!((found.adopted, found.doubts, found.restored), (expected, vec![], None), "{live}");
     }
 }
 
@@ -48,6 +49,8 @@ fn other_values_do_not_match() {
     let cases = [
         (json!(2), json!(3)),
         (json!("1.10"), json!("1.1")),
+        (json!(1.5), json!(2)),
+        (json!(9_007_199_254_740_993_i64), json!(9_007_199_254_740_992_i64)),
         (json!(0), json!(null)),
         (json!(false), json!(null)),
         (json!("a"), json!("A")),
@@ -57,6 +60,7 @@ fn other_values_do_not_match() {
         (json!({}), json!({"a": 1})),
         (json!({"a": 1}), json!({})),
         (json!({"a": 1}), json!("a")),
+        (json!({"a": null}), json!("a")),
         (json!("a"), json!({"a": 1})),
         (json!("a"), json!(["a"])),
         (json!([{"port": 22}]), json!([{"port": 22}, {"port": 80}])),
@@ -70,6 +74,19 @@ fn other_values_do_not_match() {
         assert!(!found.differences.is_empty(), "{expected} should not match {live}");
         assert!(matches(&found.adopted, &live), "{expected} and {live}: {}", found.adopted);
     }
+}
+
+#[test]
+fn very_long_lists_are_compared_by_position() {
+    let list = |numbers: &mut dyn Iterator<Item = i64>| -> Value { numbers.map(|n| json!({"a": n, "b": n})).collect() };
+    let differences = |live: &Value| {
+        let found = compared(&list(&mut (0..501)), live);
+        found.differences.iter().map(|found| found.short(100)).collect::<Vec<_>>()
+    };
+    assert_eq!(differences(&list(&mut (0..501))), [""; 0]);
+    assert_eq!(differences(&list(&mut (0..502))), [r#"+1 {"a":501,"b":501}"#]);
+    assert_eq!(differences(&list(&mut (0..500))), [r#"-1 {"a":500,"b":500}"#]);
+    assert_eq!(differences(&list(&mut [1, 0].into_iter().chain(2..501))).len(), 4);
 }
 
 #[test]
@@ -90,6 +107,15 @@ fn differences_name_the_path_and_the_item() {
             vec![r#"+1 {"count":1,"size":"s"}"#],
         ),
         (json!({"a": 1}), json!(null), vec![r#"{"a":1} -> null"#]),
+        (json!(["a"]), json!(null), vec!["-1 a"]),
+        (json!(null), json!(["a"]), vec!["+1 a"]),
+        (json!([{"a": 1}]), json!(["x"]), vec![r#"-1 {"a":1}"#, "+1 x"]),
+        // An item with one key has nothing else that could be the same.
+        (
+            json!([{"a": 1}, {"a": 2}]),
+            json!([{"a": 3}, {"a": 4}]),
+            vec![r#"-1 {"a":1}"#, r#"-1 {"a":2}"#, r#"+1 {"a":3}"#, r#"+1 {"a":4}"#],
+        ),
         (
             json!({"password": "a"}),
             json!({"password": "b"}),
@@ -111,9 +137,76 @@ fn accepting_keeps_the_recorded_spelling_of_what_is_the_same() {
             json!([{"name": "y", "size": 1, "id": 7}, {"name": "x", "size": 2, "id": 8}]),
             json!([{"name": "y", "size": 1}, {"name": "x", "size": "2"}]),
         ),
+        (json!(["a"]), json!(null), json!(null)),
+        (json!(["a"]), json!([""]), json!([])),
     ] {
         assert_eq!(compared(&expected, &live).adopted, wanted, "{expected} and {live}");
     }
+}
+
+#[test]
+fn reverting_writes_the_recorded_value_in_the_type_of_the_live_one() {
+    for (expected, live, wanted) in [
+        (json!("2"), json!(3), json!(2)),
+        (json!("true"), json!(false), json!(true)),
+        (json!(2), json!("3"), json!("2")),
+        (json!("two"), json!(3), json!("two")),
+        (json!("true"), json!(3), json!("true")),
+        (json!(["1"]), json!([2]), json!([1])),
+        (json!(null), json!("x"), json!("")),
+        (json!(null), json!(3), json!(null)),
+        (json!(null), json!({"a": 1}), json!({})),
+        (json!(null), json!(["a"]), json!([])),
+    ] {
+        assert_eq!(compared(&expected, &live).restored, Some(wanted), "{expected} and {live}");
+    }
+}
+
+#[test]
+fn the_two_sides_of_a_difference_have_their_own_short_forms() {
+    for (expected, live, wanted) in [
+        (json!({"a": {"c": 2}}), json!({"a": {"c": 3}}), ("a.c: 2", "a.c: 3")),
+        (json!({"a": ["x"]}), json!({"a": ["x", "y"]}), ("", "a: +1 y")),
+        (json!(["x", "y"]), json!(["x"]), ("-1 y", "")),
+    ] {
+        let found = &compared(&expected, &live).differences[0];
+        assert_eq!((&*found.short_expected(20), &*found.short_actual(20)), wanted, "{expected} and {live}");
+    }
+}
+
+/// Rules in which keys have defaults in every map.
+struct Defaults([(&'static str, Value); 3]);
+
+impl Rules for Defaults {
+    fn defaults(&self, _: &[String]) -> Vec<(&str, &Value)> {
+        self.0.iter().map(|(key, default)| (*key, default)).collect()
+    }
+}
+
+#[test]
+fn a_key_that_nobody_recorded_is_compared_with_its_default() {
+    let rules = Defaults([("open", json!(false)), ("port", json!(0)), ("mode", json!("slow"))]);
+    for (live, wanted) in [
+        (json!({"a": 1, "mode": "slow"}), vec![]),
+        (json!({"a": 1, "mode": "slow", "open": false, "port": 0}), vec![]),
+        (json!({"a": 1, "mode": "slow", "open": true, "port": 22}), vec!["open: false -> true", "port: 0 -> 22"]),
+        (json!({"a": 1, "mode": "fast"}), vec!["mode: slow -> fast"]),
+        // The API omits zero values only, so the key may be hidden.
+        (json!({"a": 1}), vec!["mode: slow -> null"]),
+    ] {
+        let found = compare(&rules, &[], &json!({"a": 1}), &live);
+        let shown: Vec<_> = found.differences.iter().map(|found| found.short(100)).collect();
+        assert_eq!(shown, wanted, "{live}");
+    }
+    // An added item is accepted with the keys that the recorded ones use, and with those that are not as by default.
+    let item = |rest: Value| {
+        let mut item = json!({"a": 2, "b": 3, "mode": "slow"});
+        item.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+        let live = json!([{"a": 1, "mode": "slow"}, item]);
+        compare(&rules, &[], &json!([{"a": 1}]), &live).adopted[1].clone()
+    };
+    assert_eq!(item(json!({"open": false, "port": null})), json!({"a": 2}));
+    assert_eq!(item(json!({"open": true, "port": 22})), json!({"a": 2, "open": true, "port": 22}));
 }
 
 fn value(leaf: BoxedStrategy<Value>, maps: bool) -> BoxedStrategy<Value> {
@@ -204,6 +297,13 @@ impl Rules for Sealed {
     fn is_encrypted(&self, live: &Value) -> bool {
         live.as_str().is_some_and(|text| text.starts_with("EV["))
     }
+}
+
+#[test]
+fn an_item_that_is_the_same_is_preferred_to_one_in_doubt() {
+    let live = json!([{"token": "EV[a]"}, {"token": "plain a"}]);
+    let found = compare(&Sealed, &[], &json!([{"token": "plain a"}]), &live);
+    assert_eq!((found.differences.len(), found.doubts), (1, vec![]));
 }
 
 #[test]
