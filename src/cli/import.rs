@@ -4,6 +4,7 @@ mod filter;
 mod folder;
 mod project;
 mod record;
+mod stored;
 mod target;
 mod terraform;
 mod writer;

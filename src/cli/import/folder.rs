@@ -8,6 +8,7 @@ use std::{
 
 use serde_json::{Value, json};
 
+use super::stored::Stored;
 use crate::{
     cli::{
         Error,
@@ -37,16 +38,6 @@ pub(super) struct Folder {
     written: BTreeSet<String>,
 }
 
-/// The result of writing a record.
-#[derive(Debug, PartialEq)]
-pub(super) enum StoredFile {
-    New,
-    /// The file exists and records the resource.
-    Known,
-    /// This file has the name, and does not record the resource.
-    NameTaken(PathBuf),
-}
-
 impl Folder {
     /// Creates the folder, if it does not exist.
     pub(super) fn open(path: &Path) -> Result<Self, Error> {
@@ -56,19 +47,21 @@ impl Folder {
 
     /// Writes the record of a resource. An existing file is never changed. A file is complete or does not exist, so that
     /// an interrupted import can be repeated.
-    pub(super) fn write(&mut self, record: &Value, key: &ResourceKey) -> Result<StoredFile, Error> {
+    pub(super) fn write(&mut self, record: &Value, key: &ResourceKey) -> Result<Stored, Error> {
         let name = text(record, "/metadata/name").unwrap_or_default();
         let file = format!("{name}.yaml");
         let path = self.path.join(&file);
         if path.try_exists().map_err(failed("reading", &path))? {
             let is_known = records_of(&path).iter().any(|record| record.key() == *key);
-            return Ok(if is_known { StoredFile::Known } else { StoredFile::NameTaken(path) });
+            let path = path.display();
+            let taken = || Stored::NameTaken(format!("{key}: {path} does not record it; rename or delete this file"));
+            return Ok(if is_known { Stored::Known } else { taken() });
         }
         let partial = self.path.join(format!("{PARTIAL}{name}"));
         fs::write(&partial, output::yaml(record)?).map_err(failed("writing", &partial))?;
         fs::rename(&partial, &path).map_err(failed("writing", &path))?;
         self.written.insert(file);
-        Ok(StoredFile::New)
+        Ok(Stored::New)
     }
 
     /// Lists the files with records in the kustomization, unless a user maintains it.
@@ -133,7 +126,7 @@ mod tests {
     use crate::digitalocean::Kind;
 
     /// Writes a record of the droplet 1.
-    fn put(folder: &mut Folder, name: &str) -> StoredFile {
+    fn put(folder: &mut Folder, name: &str) -> Stored {
         let key = ResourceKey::new(Kind::named("Droplet").unwrap(), "1");
         let record = json!({ "apiVersion": "arcadia.cloud/v1alpha1", "kind": "ProvisionedResource", "metadata": { "name": name },
             "spec": { "resource": { "kind": "Droplet", "id": "1" }, "desired": { "name": "web-1" } } });
@@ -142,7 +135,7 @@ mod tests {
 
     fn write(folder: &Path, names: &[&str]) -> usize {
         let mut folder = Folder::open(folder).unwrap();
-        let written = names.iter().filter(|name| put(&mut folder, name) == StoredFile::New).count();
+        let written = names.iter().filter(|name| put(&mut folder, name) == Stored::New).count();
         folder.list().unwrap();
         written
     }
@@ -155,8 +148,10 @@ mod tests {
         let other = fs::read_to_string(&path).unwrap().replace("id: '1'", "id: '2'").replace("id: \"1\"", "id: \"2\"");
         fs::write(&path, other).unwrap();
         let mut again = Folder::open(folder.path()).unwrap();
-        assert_eq!(put(&mut again, "a"), StoredFile::Known);
-        assert_eq!(put(&mut again, "b"), StoredFile::NameTaken(path));
+        assert_eq!(put(&mut again, "a"), Stored::Known);
+        let path = path.display();
+        let taken = format!("Droplet 1: {path} does not record it; rename or delete this file");
+        assert_eq!(put(&mut again, "b"), Stored::NameTaken(taken));
     }
 
     #[test]

@@ -8,11 +8,7 @@ use std::{
 use futures::{StreamExt as _, stream};
 use serde_json::Value;
 
-use super::{
-    folder::{Folder, StoredFile},
-    record,
-    target::TargetArgs,
-};
+use super::{folder::Folder, record, stored::Stored, target::TargetArgs};
 use crate::{
     cli::{
         Error,
@@ -36,15 +32,6 @@ enum Place {
     Folder(Folder),
     /// The cluster, and records that are not created yet.
     Cluster(Box<UserCluster>, Vec<Value>),
-}
-
-/// The result of storing a record.
-enum Stored {
-    New,
-    /// The resource is recorded already.
-    Known,
-    /// Another resource's record has the name; a message with the next command.
-    NameTaken(String),
 }
 
 /// Writes records one by one.
@@ -118,14 +105,7 @@ impl<'a> Writer<'a> {
                 print(&format!("---\n{}", output::yaml(&record)?))?;
                 Stored::New
             }
-            Place::Folder(folder) => match folder.write(&record, key)? {
-                StoredFile::New => Stored::New,
-                StoredFile::Known => Stored::Known,
-                StoredFile::NameTaken(path) => {
-                    let path = path.display();
-                    Stored::NameTaken(format!("{key}: {path} does not record it; rename or delete this file"))
-                }
-            },
+            Place::Folder(folder) => folder.write(&record, key)?,
             Place::Cluster(_, waiting) => {
                 waiting.push(record);
                 return Ok(());
