@@ -41,7 +41,7 @@ pub(super) struct AcceptArgs {
 
 pub(super) async fn run(cluster: &ClusterArgs, args: &AcceptArgs) -> Result<Exit, Error> {
     let cluster = UserCluster::connect(cluster).await?;
-    let (drifts, exit) = decide::open_ones(args.select.read(&cluster, Some(decide::OPEN)).await?)?;
+    let (drifts, exit) = decide::open_ones(&cluster, args.select.read(&cluster, Some(decide::OPEN)).await?)?;
     let mut annotations = decide::accepting(args.value.as_deref().unwrap_or(SHOWN_VALUE));
     annotations.insert(annotations::ACCEPT_UNTIL, args.until.map(|until| until.to_string()));
     annotations.insert(annotations::BECAUSE, args.because.clone());

@@ -15,7 +15,6 @@ use super::{
     Error, Exit,
     cluster::{Noun, UserCluster},
     drift::{ClassText, DriftView, PLAN, Pending},
-    error::place,
     prompt::{Input, confirm},
     select::SIDE_BY_SIDE,
     text,
@@ -383,7 +382,7 @@ fn verdict(verb: DecisionKind, before: &DriftView, now: Option<&DriftView>, plan
 }
 
 /// The drifts of a selection that wait for a decision. Others are reported, and set the exit code to 1.
-pub(super) fn open_ones(drifts: Vec<DriftView>) -> Result<(Vec<DriftView>, Exit), Error> {
+pub(super) fn open_ones(cluster: &UserCluster, drifts: Vec<DriftView>) -> Result<(Vec<DriftView>, Exit), Error> {
     let (open, closed): (Vec<_>, Vec<_>) = drifts.into_iter().partition(DriftView::is_open);
     for drift in &closed {
         text::note(&format!(
@@ -392,9 +391,9 @@ pub(super) fn open_ones(drifts: Vec<DriftView>) -> Result<(Vec<DriftView>, Exit)
         ));
     }
     if open.is_empty() {
-        let place = place();
         return Err(Error::usage(format!(
-            "no open drift matches; list open drifts with: kubectl arcadia inbox{place}"
+            "no open drift matches; list open drifts with: kubectl arcadia inbox{}",
+            cluster.flag()
         )));
     }
     Ok((open, if closed.is_empty() { Exit::Done } else { Exit::No }))

@@ -29,17 +29,18 @@ impl Exit {
     }
 }
 
-/// The flags by which the command selected its cluster and namespaces, for the commands in errors.
+/// The flags by which the command selected its cluster and namespaces, for the commands in errors. They are not passed to
+/// each error: `?` converts the errors of calls at places that do not know the cluster, and a process runs one command.
 static PLACE: OnceLock<String> = OnceLock::new();
 
 /// Remembers the flags of the command's cluster and namespaces.
 pub(super) fn remember_place(flags: String) {
-    // A command has one cluster.
+    // The first cluster is that of the command.
     let _ = PLACE.set(flags);
 }
 
 /// The flags of the command's cluster and namespaces, with a leading space.
-pub(super) fn place() -> &'static str {
+fn place() -> &'static str {
     PLACE.get().map_or("", String::as_str)
 }
 

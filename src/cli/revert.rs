@@ -53,7 +53,7 @@ impl Harm {
 
 pub(super) async fn run(cluster: &ClusterArgs, args: &RevertArgs) -> Result<Exit, Error> {
     let cluster = UserCluster::connect(cluster).await?;
-    let (drifts, exit) = decide::open_ones(args.select.read(&cluster, Some(decide::OPEN)).await?)?;
+    let (drifts, exit) = decide::open_ones(&cluster, args.select.read(&cluster, Some(decide::OPEN)).await?)?;
     let allowed = args.allow.map(Harm::allow).unwrap_or_default();
     if !args.plan {
         let refused: Vec<String> = drifts.iter().filter_map(|drift| refusal(drift, allowed)).collect();
