@@ -42,7 +42,7 @@ pub use self::error::Error;
 const FINISH: Duration = Duration::from_secs(20);
 /// The maximum time for publishing the events that are left: another replica waits for the lease meanwhile, and an
 /// event that is not published by then is lost.
-const TELL: Duration = Duration::from_secs(5);
+const PUBLISH: Duration = Duration::from_secs(5);
 
 /// Runs until SIGTERM or SIGINT. Losing the lease ends the whole process at once, see [`leader::end`].
 ///
@@ -110,7 +110,7 @@ pub async fn run(args: RunArgs) -> Result<(), Error> {
     if is_requested && timeout(FINISH, controller).await.is_err() {
         warn!("some work is unfinished; the next leader resumes it");
     }
-    if timeout(TELL, process.events.flush()).await.is_err() {
+    if timeout(PUBLISH, process.events.flush()).await.is_err() {
         warn!("some events were not published");
     }
     if let Some((standing, candidate)) = candidate {

@@ -28,7 +28,7 @@ pub(super) enum Fetched {
 pub(super) async fn fetch(entry: &RecordEntry, needs: Option<NeedsFreshRead>, context: &DriftContext) -> Fetched {
     let resource = &entry.record.resource;
     let max_age = context.settings.max_age;
-    let read_it = async {
+    let observation = async {
         match needs {
             Some(NeedsFreshRead::Change) => context.inventory.confirm_change(resource, max_age).await,
             Some(NeedsFreshRead::Decision) | None => Some(context.inventory.fetch(resource, max_age).await),
@@ -36,7 +36,7 @@ pub(super) async fn fetch(entry: &RecordEntry, needs: Option<NeedsFreshRead>, co
     };
     // With an exhausted token every call waits; other records must not wait with this one.
     let answer = tokio::select! {
-        answer = tokio::time::timeout(LONGEST_READ, read_it) => answer,
+        answer = tokio::time::timeout(LONGEST_READ, observation) => answer,
         // The decision is stored in the object, and the next leader reads it there.
         () = context.process.stop.cancelled() => return Fetched::Stopped,
     };
@@ -145,6 +145,6 @@ pub(super) async fn owners(
     if fields.is_empty() {
         return Ok(ResourceOwners::default());
     }
-    let asked = tokio::time::timeout(LONGEST_READ, context.inventory.owners(&found.live, &fields)).await;
-    asked.map_err(|_| "no response in time".to_owned())?.map_err(|error| error.to_string())
+    let owners = tokio::time::timeout(LONGEST_READ, context.inventory.owners(&found.live, &fields)).await;
+    owners.map_err(|_| "no response in time".to_owned())?.map_err(|error| error.to_string())
 }

@@ -41,8 +41,8 @@ const FEW: usize = 4;
 
 /// Starts the sweeps of a kind, if they are not running.
 pub(super) fn start(context: &Arc<DriftContext>, kind: Kind) {
-    if let Some(asked) = context.sweeps.register(kind) {
-        tokio::spawn(Sweep::new(context.clone(), kind).run(asked));
+    if let Some(requests) = context.sweeps.register(kind) {
+        tokio::spawn(Sweep::new(context.clone(), kind).run(requests));
     }
 }
 
@@ -82,9 +82,10 @@ enum Done {
     Swept {
         began: Instant,
         outcome: Box<Result<Changes, SyncError>>,
-        /// The records that requested it, and their requested syncs: record, UID and request.
-        asked: Vec<ObjectKey>,
-        requests: Vec<(Arc<str>, Box<str>)>,
+        /// The records that requested it.
+        requesters: Vec<ObjectKey>,
+        /// Their requested syncs: the UID of the record and the request.
+        syncs: Vec<(Arc<str>, Box<str>)>,
     },
     Answered(Vec<ObjectKey>),
 }
@@ -103,7 +104,7 @@ impl Sweep {
         Self { context, kind, past, changed: HashSet::new(), first_reads: FirstReads::default(), around: None }
     }
 
-    async fn run(mut self, mut asks: UnboundedReceiver<ObjectKey>) {
+    async fn run(mut self, mut requests: UnboundedReceiver<ObjectKey>) {
         let pulse = self.context.process.liveness.enter("a sweep", LONGEST_SWEEP);
         let mut paced = self.context.sweeps.paced();
         let mut work: Option<SweepFuture> = None;
@@ -112,11 +113,11 @@ impl Sweep {
             let now = Now { instant: Instant::now(), time: Timestamp::now() };
             self.past.pause = self.context.sweeps.pace(self.kind).pause();
             let (at, due) = next(&self.past, &settings.sync, settings.detect.as_ref(), now);
-            let looks = self.first_reads.due(self.context.inventory.pages(self.kind));
+            let first_read = self.first_reads.due(self.context.inventory.pages(self.kind));
             let is_idle = self.past.busy.is_none();
             let due_sync = is_idle.then(|| next_sync(&self.past, &settings.sync, now));
             self.context.sweeps.set_due(self.kind, due_sync);
-            let begun = tokio::select! {
+            let started = tokio::select! {
                 biased;
                 done = finished(&mut work) => {
                     pulse.rest();
@@ -129,12 +130,12 @@ impl Sweep {
                     Due::Distrust => self.distrust(),
                     Due::Detect => self.detect(),
                     // A sweep also completes the waiting requests: with continuous sweeps they would never get a turn.
-                    Due::Sync => self.sweep(waiting(&mut asks)),
+                    Due::Sync => self.sweep(waiting(&mut requests)),
                 },
-                () = sleep_until(looks.unwrap_or(at)), if is_idle && looks.is_some() => self.sweep(waiting(&mut asks)),
-                first = asks.recv(), if is_idle => match first {
+                () = sleep_until(first_read.unwrap_or(at)), if is_idle && first_read.is_some() => self.sweep(waiting(&mut requests)),
+                first = requests.recv(), if is_idle => match first {
                     Some(first) => {
-                        let keys = gather(first, &mut asks).await;
+                        let keys = gather(first, &mut requests).await;
                         self.answer(keys)
                     }
                     None => return pulse.leave(),
@@ -142,28 +143,28 @@ impl Sweep {
                 // The sender lives as long as the process.
                 _ = paced.changed() => None,
             };
-            if begun.is_some() {
+            if started.is_some() {
                 pulse.begin();
-                work = begun;
+                work = started;
                 self.past.busy = Some(Instant::now());
             }
         }
     }
 
     /// Lists the kind.
-    fn sweep(&mut self, mut asked: Vec<ObjectKey>) -> Option<SweepFuture> {
+    fn sweep(&mut self, mut requesters: Vec<ObjectKey>) -> Option<SweepFuture> {
         let began = Instant::now();
         self.past.began = Some(began);
         self.first_reads.listed = Some(began);
-        asked.append(&mut self.first_reads.waiting);
+        requesters.append(&mut self.first_reads.waiting);
         let (context, kind) = (self.context.clone(), self.kind);
-        let (requests, wanted) = {
+        let (syncs, wanted) = {
             let index = context.index();
-            let records = asked.iter().filter_map(|key| index.record(key));
-            let requests: Vec<_> = records
+            let records = requesters.iter().filter_map(|key| index.record(key));
+            let syncs: Vec<_> = records
                 .filter_map(|record| Some((Arc::from(&*record.uid), Box::from(record.unanswered_sync()?))))
                 .collect();
-            (requests, index.recorded(kind))
+            (syncs, index.recorded(kind))
         };
         if wanted.is_empty() {
             self.past.failed = None;
@@ -172,12 +173,12 @@ impl Sweep {
             context.inventory.forget_kind(kind);
             context.sweeps.forget(kind);
             self.adapt();
-            context.queue.extend(asked);
+            context.queue.extend(requesters);
             return None;
         }
         Some(Box::pin(async move {
             let outcome = Box::new(context.inventory.sync(kind, wanted).await);
-            Done::Swept { began, outcome, asked, requests }
+            Done::Swept { began, outcome, requesters, syncs }
         }))
     }
 
@@ -216,8 +217,8 @@ impl Sweep {
         }
         let inventory = self.context.inventory.clone();
         Some(Box::pin(async move {
-            let looks = resources.iter().map(|(resource, fields)| inventory.first_read(resource, *fields));
-            futures::future::join_all(looks).await;
+            let reads = resources.iter().map(|(resource, fields)| inventory.first_read(resource, *fields));
+            futures::future::join_all(reads).await;
             Done::Answered(keys)
         }))
     }
@@ -233,7 +234,7 @@ impl Sweep {
     fn take(&mut self, done: Done) {
         match done {
             Done::Answered(keys) => self.context.queue.extend(keys),
-            Done::Swept { began, outcome, asked, requests } => {
+            Done::Swept { began, outcome, requesters, syncs } => {
                 let category = match &*outcome {
                     Ok(found) => found.unread.as_ref().map_or("ok", SyncError::category),
                     Err(error) => error.category(),
@@ -243,10 +244,10 @@ impl Sweep {
                     Ok(found) => self.succeed(found, began.elapsed()),
                     Err(error) => self.fail(&error),
                 }
-                for (uid, request) in requests {
+                for (uid, request) in syncs {
                     self.context.handled_sync(uid, request);
                 }
-                self.context.queue.extend(asked);
+                self.context.queue.extend(requesters);
             }
         }
     }
@@ -426,18 +427,18 @@ async fn finished(work: &mut Option<SweepFuture>) -> Done {
 }
 
 /// All waiting records.
-fn waiting(asks: &mut UnboundedReceiver<ObjectKey>) -> Vec<ObjectKey> {
-    let mut keys: Vec<_> = std::iter::from_fn(|| asks.try_recv().ok()).collect();
+fn waiting(requests: &mut UnboundedReceiver<ObjectKey>) -> Vec<ObjectKey> {
+    let mut keys: Vec<_> = std::iter::from_fn(|| requests.try_recv().ok()).collect();
     keys.sort();
     keys.dedup();
     keys
 }
 
 /// This record, and all others until a lull.
-async fn gather(first: ObjectKey, asks: &mut UnboundedReceiver<ObjectKey>) -> Vec<ObjectKey> {
+async fn gather(first: ObjectKey, requests: &mut UnboundedReceiver<ObjectKey>) -> Vec<ObjectKey> {
     let mut keys = vec![first];
     let enough = Instant::now() + GATHER;
-    while let Ok(Some(key)) = timeout_at(enough.min(Instant::now() + LULL), asks.recv()).await {
+    while let Ok(Some(key)) = timeout_at(enough.min(Instant::now() + LULL), requests.recv()).await {
         keys.push(key);
     }
     keys.sort();
@@ -455,7 +456,7 @@ mod tests {
     async fn records_are_gathered_until_a_lull_but_not_for_ever() {
         let key = |number: u32| ObjectKey { namespace: "default".into(), name: number.to_string().into() };
         for (count, pause, wanted) in [(5, LULL / 2, 5), (2, LULL * 2, 1), (100, LULL / 2, 31)] {
-            let (sender, mut asks) = unbounded_channel();
+            let (sender, mut requests) = unbounded_channel();
             tokio::spawn(async move {
                 for number in 0..count {
                     let _ = sender.send(key(number));
@@ -463,8 +464,8 @@ mod tests {
                 }
                 pending::<()>().await;
             });
-            let first = asks.recv().await.unwrap();
-            let gathered = gather(first, &mut asks).await.len();
+            let first = requests.recv().await.unwrap();
+            let gathered = gather(first, &mut requests).await.len();
             assert!(gathered.abs_diff(wanted) <= 1, "{gathered} of {count}");
         }
     }

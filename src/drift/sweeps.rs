@@ -71,7 +71,7 @@ struct State {
 }
 
 struct Task {
-    asks: UnboundedSender<ObjectKey>,
+    requests: UnboundedSender<ObjectKey>,
     failure: Option<SweepFailure>,
     last: LastSweep,
     pace: Pace,
@@ -161,10 +161,10 @@ impl Sweeps {
     pub(super) fn register(&self, kind: Kind) -> Option<UnboundedReceiver<ObjectKey>> {
         let mut inbox = None;
         self.state().kinds.entry(kind).or_insert_with(|| {
-            let (asks, asked) = unbounded_channel();
-            inbox = Some(asked);
+            let (requests, received) = unbounded_channel();
+            inbox = Some(received);
             let pace = Pace::scheduled(self.period);
-            Task { asks, failure: None, last: LastSweep::default(), pace, due: None }
+            Task { requests, failure: None, last: LastSweep::default(), pace, due: None }
         });
         inbox
     }
@@ -173,7 +173,7 @@ impl Sweeps {
     pub(super) fn send(&self, kind: Kind, key: ObjectKey) {
         if let Some(task) = self.state().kinds.get(&kind) {
             // The task lives as long as the process.
-            let _ = task.asks.send(key);
+            let _ = task.requests.send(key);
         }
     }
 

@@ -35,7 +35,7 @@ pub struct FinishedSaga {
     version: Version,
     kind: SagaKind,
     phase: SagaPhase,
-    /// The time at which it finished, and the time after which it is deleted then.
+    /// The time at which the saga finished, and its time to live from then on.
     expires: Option<(Timestamp, Duration)>,
     /// The saga that it undid, and the UID of that.
     undone: Option<Box<Undone>>,

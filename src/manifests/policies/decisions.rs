@@ -84,12 +84,15 @@ const USER: &str = "request.userInfo.username";
 
 /// The policy on all decisions about a resource.
 pub(super) fn signed_by_those_who_may(installation: &Installation, resource: &str) -> ValidatingAdmissionPolicySpec {
-    let mut validations: Vec<_> = of(resource).map(DecisionAnnotation::needs_its_verb).collect();
+    let mut validations: Vec<_> = decisions_on(resource).map(DecisionAnnotation::needs_its_verb).collect();
     validations.push(own_name_beside());
     let reasons: Vec<_> = REASONS.iter().filter(|reason| reason.0 == resource).map(|reason| reason.1).collect();
     validations.extend(reasons.iter().map(|reason| only_with_a_decision(resource, reason)));
-    validations.extend(of(resource).filter(|decision| decision.signature == Signature::Value).map(own_name_as_value));
-    let guarded = of(resource).map(|decision| decision.annotation).chain([annotations::DECIDED_BY]).chain(reasons);
+    validations.extend(
+        decisions_on(resource).filter(|decision| decision.signature == Signature::Value).map(own_name_as_value),
+    );
+    let guarded =
+        decisions_on(resource).map(|decision| decision.annotation).chain([annotations::DECIDED_BY]).chain(reasons);
     ValidatingAdmissionPolicySpec {
         match_conditions: Some(vec![
             not_the_operator(installation),
@@ -110,7 +113,7 @@ pub(super) fn signing(installation: &Installation, name: &str, resource: &str) -
          variables.now[?{decided_by}].hasValue() ? [JSONPatch{{op: 'remove', path: {path}}}]\n: [])",
         path = path(&decided_by),
     );
-    let as_value = of(resource).filter(|decision| decision.signature == Signature::Value).map(|decision| {
+    let as_value = decisions_on(resource).filter(|decision| decision.signature == Signature::Value).map(|decision| {
         format!(
             "variables.changed.filter(key, {is_it} && key in variables.now && !(variables.now[key] in {no}))\n.map(key, \
              JSONPatch{{op: 'add', path: {path}, value: {USER}}})",
@@ -130,7 +133,7 @@ pub(super) fn signing(installation: &Installation, name: &str, resource: &str) -
             "matchConstraints": on(&[resource], &["CREATE", "UPDATE"]),
             "matchConditions": [
                 not_the_operator(installation),
-                condition("a-decision-may-differ", may_differ(of(resource).map(|decision| decision.annotation))),
+                condition("a-decision-may-differ", may_differ(decisions_on(resource).map(|decision| decision.annotation))),
             ],
             "variables": variables(resource),
             "mutations": [{ "patchType": "JSONPatch", "jsonPatch": { "expression": sign } }],
@@ -148,12 +151,14 @@ pub(super) fn signing(installation: &Installation, name: &str, resource: &str) -
     Ok(document(&policy)? + &document(&binding)?)
 }
 
-fn of(resource: &str) -> impl Iterator<Item = &'static DecisionAnnotation> {
+fn decisions_on(resource: &str) -> impl Iterator<Item = &'static DecisionAnnotation> {
     DECISIONS.iter().filter(move |decision| decision.resource == resource)
 }
 
 fn signed_beside(resource: &str) -> impl Iterator<Item = &'static str> {
-    of(resource).filter(|decision| decision.signature == Signature::Beside).map(|decision| decision.annotation)
+    decisions_on(resource)
+        .filter(|decision| decision.signature == Signature::Beside)
+        .map(|decision| decision.annotation)
 }
 
 impl DecisionAnnotation {
@@ -179,8 +184,8 @@ impl DecisionAnnotation {
     }
 }
 
-/// Checks a signature beside the decision. If the API server signs decisions, it has already signed this one; otherwise people sign. An
-/// unsigned decision would be attributed to the client's name, which anyone can choose.
+/// Checks a signature beside the decision. If the API server signs decisions, it has already signed this one; otherwise
+/// people sign. An unsigned decision would be attributed to the client's name, which anyone can choose.
 fn own_name_beside() -> Validation {
     let decided_by = annotations::DECIDED_BY;
     Validation {

@@ -32,8 +32,7 @@ pub(super) fn needs_verb(free: &str, resource: &str, verb: &str, deed: &str) -> 
             "'user ' + request.userInfo.username + ' cannot {verb} resource {resource} in API group {GROUP} in the \
              namespace ' + request.namespace + ': to ' + {deed} + ' requires the verb {verb} on {resource}, which the \
              role {role} grants. Request the role from an administrator of this namespace, and check with: kubectl \
-             auth can-i {verb} \
-             {resource}.{GROUP} -n ' + request.namespace",
+             auth can-i {verb} {resource}.{GROUP} -n ' + request.namespace",
             role = UserRole::PlatformAdmin.name(),
         )),
         reason: Some("Forbidden".to_owned()),

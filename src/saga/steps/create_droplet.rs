@@ -212,10 +212,10 @@ fn request(context: &StepContext<'_>, parameters: &Parameters) -> Value {
         ("public_networking", json!(parameters.public_networking)),
     ];
     // Absent fields take the API's defaults.
-    let is_said = |value: &Value| !value.is_null() && value.as_array().is_none_or(|items| !items.is_empty());
+    let is_given = |value: &Value| !value.is_null() && value.as_array().is_none_or(|items| !items.is_empty());
     fields
         .into_iter()
-        .filter(|(_, value)| is_said(value))
+        .filter(|(_, value)| is_given(value))
         .map(|(name, value)| (name.to_owned(), value))
         .collect::<Map<_, _>>()
         .into()

@@ -40,8 +40,8 @@ pub fn http_client() -> Result<Client, reqwest::Error> {
     .build()
 }
 
-/// The proxy from the environment. This machine is called without it: http is meant for that, and a proxy would call
-/// its own machine. A proxy resolves names, so it also decides which addresses it reaches.
+/// The proxy from the environment. Calls to the operator's own machine bypass it, since the proxy would call its own. The
+/// proxy resolves the names of all other calls, so it also decides which addresses these reach.
 fn proxy() -> Result<Option<Proxy>, reqwest::Error> {
     let named = |names: [&str; 2]| names.into_iter().find_map(|name| env::var(name).ok()).filter(|it| !it.is_empty());
     let Some(proxy) = named(["HTTPS_PROXY", "https_proxy"]).or_else(|| named(["ALL_PROXY", "all_proxy"])) else {
