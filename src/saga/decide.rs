@@ -130,11 +130,7 @@ fn stuck(view: &SagaView<'_>) -> Command {
         Some(Intervention::Adopt(id, resolution)) => match (index, direction(view.status)) {
             (Some(index), Direction::Forward) => Command::Adopt(index, id.clone(), resolution.clone()),
             (None, _) | (Some(_), Direction::Back) => Command::Forget {
-                refusal: Some(
-                    "adopting a resource: the step is being undone, so nothing can be \
-                                                  adopted"
-                        .to_owned(),
-                ),
+                refusal: Some("adopting a resource: the step is being undone, so nothing can be adopted".to_owned()),
             },
         },
         Some(Intervention::Unknown(word)) => Command::Forget {

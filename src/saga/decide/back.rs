@@ -26,8 +26,7 @@ pub(super) fn back(view: &SagaView<'_>) -> Command {
     {
         let message = format!(
             "{message}; undone steps stay undone; annotate the saga with arcadia.cloud/resolve=retry to continue, \
-             skip to leave \
-             step {:?} as it is, or abandon",
+             skip to leave step {:?} as it is, or abandon",
             entry.name
         );
         return Command::Note(Event::Stick { why: Why { reason, message }, stop: request });

@@ -113,8 +113,7 @@ fn failed(view: &SagaView<'_>, index: usize, entry: &StepStatus) -> Command {
     if kind == Some(ErrorKind::Ambiguous) {
         let message = format!(
             "{message}; inspect them and annotate the saga with arcadia.cloud/adopt=ID, or \
-             arcadia.cloud/resolve=retry, \
-             skip or abandon"
+             arcadia.cloud/resolve=retry, skip or abandon"
         );
         return Command::Note(Event::Stick {
             why: Why { reason: ConditionReason::SeveralCandidates, message },

@@ -128,10 +128,7 @@ pub(super) async fn go(context: &StepContext<'_>, id: &str, next: NextAction) ->
             Some(action) => started(id, action),
             None => Progress::NotYet {
                 again: SOON,
-                why: format!(
-                    "waiting until droplet {id} shows the result of the \
-                                                              action"
-                ),
+                why: format!("waiting until droplet {id} shows the result of the action"),
             },
         },
     })

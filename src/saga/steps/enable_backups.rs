@@ -102,9 +102,6 @@ impl Converging for EnableBackups {
 async fn now(context: &StepContext<'_>, id: &str) -> Result<BackupPolicy, Failure> {
     let policy = backups::policy(context, id).await?;
     policy.ok_or_else(|| {
-        Failure::Permanent(format!(
-            "reading the backup policy of droplet {id}: DigitalOcean returned \
-                                                   none"
-        ))
+        Failure::Permanent(format!("reading the backup policy of droplet {id}: DigitalOcean returned none"))
     })
 }

@@ -223,8 +223,7 @@ mod tests {
         let refused = [
             (
                 "http://billing.example.com/",
-                "must start with https://; http is allowed for the operator's own machine \
-                                             only",
+                "must start with https://; http is allowed for the operator's own machine only",
             ),
             ("http://10.1.2.3/", "must start with https://; http"),
             ("ftp://billing.example.com/", "must start with https://"),
