@@ -26,7 +26,11 @@ impl Tool {
 
     /// A subcommand of cargo may expect its own name as the first argument.
     fn version_arguments(&self) -> &'static [&'static str] {
-        if self.name == "cargo-cyclonedx" { &["cyclonedx", "--version"] } else { &["--version"] }
+        match self.name {
+            "cargo-cyclonedx" => &["cyclonedx", "--version"],
+            "cargo-mutants" => &["mutants", "--version"],
+            _ => &["--version"],
+        }
     }
 
     /// A command of the program, in the project.
