@@ -12,7 +12,13 @@ pub fn reference() -> String {
     for kind in Kind::all() {
         let row = kind.row();
         let anchor = row.name.to_lowercase();
-        let _ = writeln!(text, "| [{}](#{anchor}) | {} | {} |", row.name, lists(row), row.id.format.says());
+        let _ = writeln!(
+            text,
+            "| [{}](#{anchor}) | {} | {} |",
+            row.name,
+            lists(row),
+            row.id.format.says().trim_start_matches("must be ")
+        );
     }
     text += "\nThese lists of DigitalOcean's API have no kind:\n\n| list | reason |\n| --- | --- |\n";
     for (list, why) in LEFT_OUT.iter() {
@@ -36,7 +42,7 @@ fn lists(row: &KindDefinition) -> String {
     row.walks.iter().map(list).collect::<Vec<_>>().join(", ")
 }
 
-/// What a section says of a kind, without the lines that would be empty.
+/// The lines of a kind's section, without those that would be empty.
 fn section(kind: Kind) -> Vec<(&'static str, String)> {
     let row = kind.row();
     let fields: Vec<_> = kind.fields().collect();

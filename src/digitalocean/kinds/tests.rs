@@ -192,23 +192,22 @@ fn keys_read_as_kind_and_id() {
 }
 
 #[test]
-fn the_reference_has_a_row_per_kind() {
+fn the_reference_has_a_row_and_a_section_per_kind() {
     let reference = reference();
-    let (reference, left_out) = reference.split_once("\n\n").unwrap();
-    assert_eq!(reference.lines().count(), Kind::all().count() + 2);
+    let (table, rest) = reference.split_once("\n\n").unwrap();
+    assert_eq!(table.lines().count(), Kind::all().count() + 2);
+    assert!(table.contains("| [Droplet](#droplet) | `/v2/droplets`, `/v2/droplets?type=gpus` | digits"), "{table}");
+    let (left_out, sections) = rest.split_once("\n## ").unwrap();
     assert!(left_out.contains("| `/v2/actions` | Actions are the history"), "{left_out}");
-    let droplet = reference.lines().find(|line| line.starts_with("| Droplet |")).unwrap();
-    for wanted in
-        ["`/v2/droplets?type=gpus`", "`public_ipv4`", "`user_data`", "`tags` (tag:read)", "`image`: slug or id"]
-    {
+    let section = |kind: &str| sections.split("\n## ").find(|section| section.lines().next() == Some(kind)).unwrap();
+    let droplet = section("Droplet");
+    for wanted in ["`public_ipv4`", "`user_data`", "`tags` (tag:read)", "`image`: slug or id"] {
         assert!(droplet.contains(wanted), "{droplet}");
     }
-    let balancer = reference.lines().find(|line| line.starts_with("| LoadBalancer |")).unwrap();
+    let balancer = section("LoadBalancer");
     assert!(balancer.contains("`firewall.deny`: defaults to `[]`"), "{balancer}");
     assert!(balancer.contains("`firewall.allow`: defaults to `[]`"), "{balancer}");
-    for line in reference.lines() {
-        assert_eq!(line.matches(" | ").count(), 9, "{line}");
-    }
+    assert_eq!(sections.split("\n## ").count(), Kind::all().count());
 }
 
 #[test]
