@@ -17,7 +17,10 @@ async fn three_drifts(test: &str) -> (World, Arcadia) {
     let world = World::new(test).await;
     let arcadia = Arcadia::new().with_cluster(world.namespace.kubeconfig());
     for id in ["1", "2"] {
-        world.cloud.put("droplets", droplet(id, "name")).await.unwrap();
+        let mut droplet = droplet(id, "name");
+        // Resized without its disk, so it can be resized back.
+        droplet["disk"] = json!(25);
+        world.cloud.put("droplets", droplet).await.unwrap();
         world.record_as(&format!("web-{id}"), "Droplet", id, json!({"size_slug": "s-1vcpu-1gb"}), json!({})).await;
     }
     world.record("named", json!({"name": "other"})).await;
