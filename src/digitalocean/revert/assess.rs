@@ -9,7 +9,7 @@ use crate::{
     comparison::{
         Difference,
         scalar::text,
-        secret::is_hidden,
+        secret::{hide_text, is_hidden},
         show::{escape, short_text},
     },
     digitalocean::{
@@ -105,7 +105,8 @@ pub(super) struct Judged {
 
 impl Assessment {
     fn new(class: RevertClass, why: Option<String>) -> Self {
-        Self { class, why, warnings: Vec::new(), may_rise: false }
+        // The reason may quote a recorded value.
+        Self { class, why: why.map(|why| hide_text(&why)), warnings: Vec::new(), may_rise: false }
     }
 
     /// The worse of two: the one that needs the higher permission.

@@ -6,7 +6,7 @@ use super::{
     planned::{ProposedCall, ProposedStep},
     steps::{Permitted, Steps},
 };
-use crate::digitalocean::kinds::How;
+use crate::{comparison::secret::hide_text, digitalocean::kinds::How};
 
 /// The maximum number of steps of a saga.
 const MAX_STEPS: usize = 64;
@@ -87,7 +87,12 @@ pub fn assess(revert: &Revert<'_>) -> Assessment {
 pub fn plan(revert: &Revert<'_>, record: &str, allow: Allow) -> Result<RevertProposal, RevertRefusal> {
     let Judged { assessment, how } = judge(revert);
     let what = what(revert);
-    let never = |why: String| RevertRefusal::Never { what: what.clone(), class: RevertClass::NotRevertible, why };
+    let never = |why: String| RevertRefusal::Never {
+        what: what.clone(),
+        class: RevertClass::NotRevertible,
+        // It may quote a recorded value.
+        why: hide_text(&why),
+    };
     let planned = match how {
         // Before the permission: the refusal of an impossible revert must not name one.
         Some(how) => Some(compose(&Permitted { revert, record, allow, class: assessment.class }, how).map_err(never)?),
