@@ -18,10 +18,12 @@ const TOUR: &str = "docs/tour.md";
 /// Its commands are executed by tests/observability.
 const RUNBOOK: &str = "docs/troubleshooting.md";
 /// Blocks that no test executes: the document, how the block begins, and the reason.
-const NOT_RUN: [(&str, &str, &str); 22] = [
+const NOT_RUN: [(&str, &str, &str); 24] = [
     ("README.md", "git clone", "needs the network; tests/demo.rs of xtask plays the demo"),
     ("README.md", "kubectl create namespace arcadia-system", "tests/install installs with Helm and the real program"),
     ("CONTRIBUTING.md", "cargo xtask test", "would run this test"),
+    ("CONTRIBUTING.md", "git show ':/Put recorded", "tests/readme/links.rs executes it"),
+    ("CONTRIBUTING.md", "git show ':/Move acceptances", "tests/readme/links.rs executes it"),
     ("docs/benchmarks.md", "cargo bench-system sweep", "takes minutes"),
     ("docs/benchmarks.md", "cargo bench-system start", "takes minutes"),
     ("docs/benchmarks.md", "cargo bench-system sagas", "takes minutes"),
@@ -147,8 +149,8 @@ fn steps(block: &Block) -> Vec<Step> {
     steps
 }
 
-/// The words of each line, with stable text for everything that differs between runs: the width of columns, ages
-/// the width of columns, ages (`12s`, `3m5s`), dates, the hash in a drift's name, and the namespace.
+/// The words of each line, with stable text for everything that differs between runs: the width of columns, ages (`12s`,
+/// `3m5s`), dates, the hash in a drift's name, and the namespace.
 fn normal(text: &str, namespace: &str) -> Vec<String> {
     let lines = text.lines().map(|line| line.replace(namespace, "NAMESPACE"));
     let words = lines.map(|line| line.split_whitespace().map(normal_word).collect::<Vec<_>>().join(" "));
