@@ -11,6 +11,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// The line before the things to try.
+const THINGS: &str = "Three things to try there:";
+
 #[test]
 fn the_story_has_an_accepted_and_a_reverted_change_and_fits_a_terminal() {
     let demo = demo(&["--once"]).output().unwrap();
@@ -28,9 +31,7 @@ fn the_story_has_an_accepted_and_a_reverted_change_and_fits_a_terminal() {
     ] {
         assert!(told.contains(part), "no `{part}` in:\n{told}");
     }
-    for line in told.lines() {
-        assert!(line.chars().count() <= 80, "wider than 80 columns: {line}");
-    }
+    assert_fits(told.lines());
     assert!(!folder_of(&told).expect("the path of the log").exists());
 }
 
@@ -54,14 +55,25 @@ fn each_part_of_the_story_waits_for_enter() {
 }
 
 #[test]
-fn it_stays_up_until_ctrl_c_and_leaves_nothing() {
+fn it_stays_up_until_ctrl_c_with_three_things_to_try_and_leaves_nothing() {
     let (mut demo, mut lines) = demo_with_lines();
     let folder = lines.find_map(|line| folder_of(&line.unwrap())).unwrap();
-    assert!(lines.any(|line| line.unwrap().starts_with("export KUBECONFIG=")));
+    let variables: Vec<_> = lines.by_ref().map(Result::unwrap).take_while(|line| line != THINGS).collect();
+    for name in ["KUBECONFIG", "PATH", "SIMULATOR"] {
+        assert!(variables.iter().any(|line| line.starts_with(&format!("export {name}="))), "{variables:?}");
+    }
     assert!(demo.try_wait().unwrap().is_none());
 
     signal("INT", &demo);
 
+    // The list is printed at once, before the signal is handled.
+    let things: Vec<_> = lines.map(Result::unwrap).collect();
+    assert_fits(variables.iter().filter(|line| !line.starts_with("export ")).chain(&things).map(String::as_str));
+    for thing in
+        ["1. ", "docs/tour.md", "2. ", "kubectl arcadia inbox -i", "3. ", "kubectl arcadia saga watch snapshot-demo"]
+    {
+        assert!(things.iter().any(|line| line.contains(thing)), "no `{thing}` in {things:?}");
+    }
     assert!(demo.wait().unwrap().success());
     assert!(!folder.exists(), "the folder goes last, after every process");
 }
@@ -91,6 +103,13 @@ fn demo_with_lines() -> (Child, Lines<BufReader<ChildStdout>>) {
     let mut demo = demo(&[]).process_group(0).stdout(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(demo.stdout.take().unwrap()).lines();
     (demo, lines)
+}
+
+/// Asserts that a standard terminal shows each line whole.
+fn assert_fits<'l>(lines: impl Iterator<Item = &'l str>) {
+    for line in lines {
+        assert!(line.chars().count() <= 80, "wider than 80 columns: {line}");
+    }
 }
 
 /// The folder of all files, from the line that shows the path of the log.

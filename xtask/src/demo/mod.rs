@@ -152,7 +152,8 @@ fn invite(stage: &Stage) {
     }
     println!("   kubectl arcadia inbox -i");
     println!("3. Order a snapshot, a saga of one step, and follow it:");
-    println!("   sed s/snapshot-web-1/snapshot-demo/ examples/saga-snapshot.yaml | kubectl apply -f -");
+    println!("   sed s/snapshot-web-1/snapshot-demo/ examples/saga-snapshot.yaml \\");
+    println!("     | kubectl apply -f -");
     println!("   kubectl arcadia saga watch snapshot-demo\n");
 }
 
