@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::runtime::Runtime;
 
 use crate::{
-    document::{blocks, read, rows},
+    document::{block, read, rows},
     shell::Shell,
     stage::Stage,
 };
@@ -109,6 +109,24 @@ fn the_commands_about_one_drift_in_other_pages_do_what_they_say() {
     assert!(printed[1].contains("MANIFEST") && printed[1].contains("False"), "{printed:?}");
     assert_eq!(printed[2].trim(), r#"{"spec":{"desired":{"size_slug":"s-4vcpu-8gb"}}}"#);
 
+    // The page about the command line: the manifest is in a repository, and the acceptance stands.
+    let folder = tempfile::tempdir().unwrap();
+    daily.run("export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@example.com GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@example.com");
+    daily.run(&format!(
+        "FOLDER={}; mkdir $FOLDER/records; cp examples/web-1.yaml $FOLDER/records",
+        folder.path().display()
+    ));
+    daily.run("cd $FOLDER && git init --quiet && git add . && git commit --quiet --message=records");
+    let commands = commands_of("docs/kubectl.md", "kubectl arcadia manifests");
+    assert!(!daily.shell.run(&commands[0]).1, "{} succeeds, but the manifest is not current", commands[0]);
+    for command in &commands[1..] {
+        daily.run(command);
+    }
+    daily.run(&commands[0]);
+    let committed = daily.run("git show --format=%s");
+    assert!(committed.contains("Accept size_slug of web-1: s-4vcpu-8gb"), "{committed}");
+    assert!(committed.contains("+    size_slug: s-4vcpu-8gb"), "{committed}");
+
     // The page about reverts: with the command line, and with annotations.
     for (first, left) in [("kubectl arcadia revert DRIFT", "web"), ("kubectl annotate drift DRIFT", "prod")] {
         change(json!({"tags": [left]}));
@@ -130,10 +148,7 @@ fn the_commands_about_one_drift_in_other_pages_do_what_they_say() {
 
 /// The commands of the block of a page that starts with this text, without their comments.
 fn commands_of(page: &str, first: &str) -> Vec<String> {
-    let blocks = blocks(&read(page));
-    let block = blocks.iter().find(|block| block.text[0].starts_with(first));
-    let block = block.unwrap_or_else(|| panic!("{page} has no block that starts with {first}"));
-    block.text.iter().map(|line| line.split("  # ").next().unwrap().trim().to_owned()).collect()
+    block(page, first).iter().map(|line| line.split("  # ").next().unwrap().trim().to_owned()).collect()
 }
 
 struct Daily<'s> {

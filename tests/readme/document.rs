@@ -40,9 +40,18 @@ fn gather(folder: &Path, extensions: &[&str], files: &mut Vec<PathBuf>) {
     }
 }
 
-/// The documents that users read first: the README, the contributor's guide and the pages of the book.
+/// Documents with commands outside of the book.
+const OUTSIDE: [&str; 5] = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "charts/arcadia-operator/README.md",
+    "deploy/README.md",
+    "tests/simulator/README.md",
+];
+
+/// The documents with commands: those outside of the book, and its pages.
 pub fn pages() -> Vec<String> {
-    let mut pages = vec!["README.md".to_owned(), "CONTRIBUTING.md".to_owned()];
+    let mut pages: Vec<_> = OUTSIDE.map(str::to_owned).into();
     pages.extend(files("docs", &["md"]));
     pages
 }
@@ -74,6 +83,17 @@ pub fn blocks(document: &str) -> Vec<Block> {
     }
     assert!(open.is_none(), "a fence is never closed");
     blocks
+}
+
+/// The block of a page that starts with this text, as its lines.
+pub fn block(page: &str, first: &str) -> Vec<String> {
+    let block = blocks(&read(page)).into_iter().find(|block| block.text[0].starts_with(first));
+    block.unwrap_or_else(|| panic!("{page} has no block that starts with {first}")).text
+}
+
+/// The same block as one command of a shell, which ends at the first line that fails.
+pub fn script(page: &str, first: &str) -> String {
+    format!("( set -e\n{}\n)", block(page, first).join("\n"))
 }
 
 /// The rows of the tables whose first column has this title, each as its cells without back quotes.

@@ -5,6 +5,8 @@ mod daily;
 mod document;
 mod links;
 mod shell;
+mod skip;
+mod snippets;
 mod stage;
 mod tables;
 mod tour;

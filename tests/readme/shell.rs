@@ -41,6 +41,13 @@ impl Shell {
         Self { process, input, output }
     }
 
+    /// The output of a command that must succeed.
+    pub fn succeed(&mut self, command: &str) -> String {
+        let (printed, succeeded) = self.run(command);
+        assert!(succeeded, "$ {command}\n{printed}");
+        printed
+    }
+
     /// The output of a command, and whether it succeeded.
     pub fn run(&mut self, command: &str) -> (String, bool) {
         const END: &str = "@@ the command ended with ";
