@@ -99,7 +99,7 @@ impl Words {
     fn search(&self) -> BTreeMap<String, Vec<String>> {
         let kinds: [(_, &[&str], Reader); 6] = [
             (&self.covered.markdown, &["md"], markdown_passages),
-            (&self.covered.comments, &["yaml", "tpl"], comment_passages),
+            (&self.covered.comments, &["yaml", "yml", "tpl"], comment_passages),
             (&self.covered.texts, &["txt"], markdown_passages),
             (&self.covered.descriptions, &["yaml"], descriptions),
             (&self.covered.code, &["rs"], code_passages),
