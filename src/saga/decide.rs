@@ -1,6 +1,8 @@
 //! Decides the next command for a saga. Pure: values in, one command out. The runner executes the command and decides
 //! again.
 
+#![warn(clippy::wildcard_enum_match_arm)]
+
 mod back;
 mod forward;
 
@@ -58,18 +60,17 @@ fn pending(view: &SagaView<'_>) -> Command {
     if view.spec.cancel_requested {
         return refuse(ConditionReason::Cancelled, "cancelled before the first step; nothing was changed".to_owned());
     }
-    let order = match (view.order, &view.undoes) {
-        (Err(why), _) => return refuse(ConditionReason::InvalidOrder, format!("{why}; nothing was changed")),
-        (Ok(order), Some(undoes)) => match undoes.refusal(order) {
-            Some(why) => return refuse(ConditionReason::InvalidOrder, format!("{why}; nothing was changed")),
-            None => order,
-        },
-        (Ok(order), None) => order,
+    let invalid = |why: &str| refuse(ConditionReason::InvalidOrder, format!("{why}; nothing was changed"));
+    let order = match view.order {
+        Ok(order) => order,
+        Err(why) => return invalid(why),
     };
-    if view.undoes.is_none()
-        && let Err(why) = order.objections()
-    {
-        return refuse(ConditionReason::InvalidOrder, format!("{why}; nothing was changed"));
+    let objection = match &view.undoes {
+        Some(undoes) => undoes.refusal(order),
+        None => order.objections().err().map(|why| why.to_string()),
+    };
+    if let Some(why) = objection {
+        return invalid(&why);
     }
     if let Some(pause) = pause(view) {
         return pause;
@@ -129,7 +130,7 @@ fn stuck(view: &SagaView<'_>) -> Command {
         }
         Some(Intervention::Adopt(id, resolution)) => match (index, direction(view.status)) {
             (Some(index), Direction::Forward) => Command::Adopt(index, id.clone(), resolution.clone()),
-            (None, _) | (Some(_), Direction::Back) => Command::Forget {
+            (None, Direction::Forward | Direction::Back) | (Some(_), Direction::Back) => Command::Forget {
                 refusal: Some("adopting a resource: the step is being undone, so nothing can be adopted".to_owned()),
             },
         },

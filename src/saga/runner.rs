@@ -4,6 +4,8 @@
 //! into the journal, bound to the version of the journal that it decided from*. So a stale cache, a second runner or a
 //! process that ended leads to a superfluous lookup, never to a second call.
 
+#![warn(clippy::wildcard_enum_match_arm)]
+
 use std::{sync::Arc, time::Duration};
 
 use futures::{FutureExt, future::BoxFuture};
@@ -292,7 +294,7 @@ impl SagaTurn<'_> {
         match direction(&self.status) {
             Direction::Forward if failpoint::strikes("call-fails") => return Err(Failure::Permanent(wanted())),
             Direction::Back if failpoint::strikes("undo-fails") => return Err(Failure::Transient(wanted())),
-            _ => {}
+            Direction::Forward | Direction::Back => {}
         }
         failpoint::crash("call-before");
         let result = self.read_step(index, method).await;

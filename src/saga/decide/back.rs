@@ -49,13 +49,16 @@ pub(super) fn back(view: &SagaView<'_>) -> Command {
     if view.call_state == CallState::Intent {
         return Command::CallUndo(index);
     }
-    match (undo.action, view.action) {
-        (Some(_), None) => return view.late_undo(index).map_or(Command::Rest(None), Command::Note),
-        (Some(_), Some(ActionState::Errored)) => {
-            let message = "the cloud started the action that undoes it and reports that it failed".to_owned();
-            return Command::Note(missed_undo(view, index, entry, StepError { kind: ErrorKind::Transient, message }));
+    if undo.action.is_some() {
+        match view.action {
+            None => return view.late_undo(index).map_or(Command::Rest(None), Command::Note),
+            Some(ActionState::Errored) => {
+                let message = "the cloud started the action that undoes it and reports that it failed".to_owned();
+                let error = StepError { kind: ErrorKind::Transient, message };
+                return Command::Note(missed_undo(view, index, entry, error));
+            }
+            Some(ActionState::Completed | ActionState::Gone) => {}
         }
-        (Some(_), Some(ActionState::Completed | ActionState::Gone)) | (None, _) => {}
     }
     let until = undo.retry_at.as_ref().map(|at| at.0);
     if let Some(wait) = until.and_then(|until| view.until(until)).or(view.idle()) {

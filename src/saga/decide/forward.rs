@@ -92,15 +92,15 @@ fn running(view: &SagaView<'_>, index: usize, entry: &StepStatus, ordered: &Orde
         return Command::Intend(StepEvent::Renew { counts: false }.of(index));
     }
     let is_doubtful = entry.error.as_ref().is_none_or(|error| error.kind == ErrorKind::Doubt);
-    let wait = match (&entry.retry_at, view.call_state) {
-        (Some(at), _) if !is_doubtful => view.until(at.0),
-        (_, CallState::InDoubt(until)) => view.until(until),
-        _ => None,
+    let retry_at = entry.retry_at.as_ref().map(|at| at.0).filter(|_| !is_doubtful);
+    let may_appear_until = match view.call_state {
+        CallState::InDoubt(until) => Some(until),
+        CallState::Unknown | CallState::Intent | CallState::Idle(_) => None,
     };
-    match (wait, &entry.retry_at) {
-        (Some(wait), _) => Command::Rest(Some(wait)),
-        (None, Some(_)) if !is_doubtful => Command::Intend(StepEvent::Renew { counts: true }.of(index)),
-        (None, _) => Command::LookUp(index),
+    match retry_at.or(may_appear_until).and_then(|until| view.until(until)) {
+        Some(wait) => Command::Rest(Some(wait)),
+        None if retry_at.is_some() => Command::Intend(StepEvent::Renew { counts: true }.of(index)),
+        None => Command::LookUp(index),
     }
 }
 
