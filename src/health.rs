@@ -130,7 +130,7 @@ fn not_listed(recorded: &BTreeSet<Kind>, snapshots: &[SnapshotInfo]) -> Vec<Kind
     let is_any_listed = recorded.iter().any(is_listed);
     let was_in_vain = |kind: &Kind| {
         let failure = known(kind).and_then(|snapshot| snapshot.last_error.as_ref());
-        failure.is_some_and(|failure| is_any_listed || failure.lacks_scope)
+        failure.is_some_and(|failure| is_any_listed || failure.category.lacks_scope())
     };
     recorded.iter().filter(|kind| !is_listed(kind) && !was_in_vain(kind)).copied().collect()
 }
@@ -142,7 +142,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        digitalocean::inventory::SyncFailure,
+        digitalocean::{ErrorCategory, SyncCategory, inventory::SyncFailure},
         drift,
         drift::{
             context::idle,
@@ -255,19 +255,26 @@ mod tests {
         let listed =
             |kind| SnapshotInfo { kind, age: Some(Duration::ZERO), resources: 1, unrecorded: None, last_error: None };
         let failed = |kind, category| {
-            let last_error =
-                Some(SyncFailure { category, message: "listing it".into(), lacks_scope: category == "forbidden" });
+            let last_error = Some(SyncFailure { category: SyncCategory::Call(category), message: "listing it".into() });
             SnapshotInfo { kind, age: None, resources: 0, unrecorded: None, last_error }
         };
         let both = [droplet, volume];
         for (recorded, snapshots, missing) in [
             (&both[..], vec![], &both[..]),
-            (&both[..1], vec![failed(droplet, "server")], &both[..1]),
-            (&both[..], vec![failed(droplet, "unauthorized"), failed(volume, "unauthorized")], &both[..]),
+            (&both[..1], vec![failed(droplet, ErrorCategory::Server)], &both[..1]),
+            (
+                &both[..],
+                vec![failed(droplet, ErrorCategory::Unauthorized), failed(volume, ErrorCategory::Unauthorized)],
+                &both[..],
+            ),
             (&both[..], vec![listed(droplet)], &both[1..]),
-            (&both[..], vec![listed(droplet), failed(volume, "server")], &[]),
-            (&both[..1], vec![failed(droplet, "forbidden")], &[]),
-            (&both[..], vec![failed(droplet, "server"), failed(volume, "forbidden")], &both[..1]),
+            (&both[..], vec![listed(droplet), failed(volume, ErrorCategory::Server)], &[]),
+            (&both[..1], vec![failed(droplet, ErrorCategory::Forbidden)], &[]),
+            (
+                &both[..],
+                vec![failed(droplet, ErrorCategory::Server), failed(volume, ErrorCategory::Forbidden)],
+                &both[..1],
+            ),
             (&[], vec![], &[]),
         ] {
             let recorded = recorded.iter().copied().collect();

@@ -4,8 +4,14 @@ use std::time::Duration;
 
 /// A failed call to DigitalOcean, or invalid settings. Messages never contain the token, nor values that differ between
 /// calls (request ids, waits): a status that shows a message must not change while the error stays the same.
-#[derive(Clone, Debug, thiserror::Error, strum::IntoStaticStr, strum::VariantNames)]
+#[derive(Clone, Debug, thiserror::Error, strum::EnumDiscriminants, strum::VariantNames)]
 #[strum(serialize_all = "snake_case")]
+#[strum_discriminants(
+    name(ErrorCategory),
+    doc = "The sort of a failed call. Its name is a stable word for metrics.",
+    derive(strum::IntoStaticStr),
+    strum(serialize_all = "snake_case")
+)]
 pub enum Error {
     /// The settings are invalid.
     #[error("{0}")]
@@ -151,7 +157,7 @@ impl Error {
     /// A stable word for metrics.
     #[must_use]
     pub fn category(&self) -> &'static str {
-        self.into()
+        ErrorCategory::from(self).into()
     }
 
     /// Returns true if the same call may succeed later without anyone changing the settings.

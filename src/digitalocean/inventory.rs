@@ -24,7 +24,7 @@ pub use observation::{Observation, UnknownReason};
 pub use snapshot::{Inventory, InventorySettings, SnapshotInfo};
 pub use stage::Wanted;
 pub use sync::Changes;
-pub use sync_error::SyncError;
+pub use sync_error::{SyncCategory, SyncError};
 
 #[cfg(test)]
 pub(crate) use sync_error::SyncFailure;

@@ -236,8 +236,8 @@ impl Sweep {
             Done::Answered(keys) => self.context.queue.extend(keys),
             Done::Swept { began, outcome, requesters, syncs } => {
                 let category = match &*outcome {
-                    Ok(found) => found.unread.as_ref().map_or("ok", SyncError::category),
-                    Err(error) => error.category(),
+                    Ok(found) => found.unread.as_ref().map_or("ok", |error| error.category().into()),
+                    Err(error) => error.category().into(),
                 };
                 self.context.metrics.synced(self.kind, began.elapsed(), category);
                 match *outcome {

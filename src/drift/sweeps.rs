@@ -16,7 +16,10 @@ use tokio::{
 };
 
 use super::pace::{Need, Pace, Reason, Urgency, pace};
-use crate::{digitalocean::Kind, kube_ext::key::ObjectKey};
+use crate::{
+    digitalocean::{Kind, SyncCategory},
+    kube_ext::key::ObjectKey,
+};
 
 /// The message of a record of an unknown resource while the first sweep takes too long.
 pub(super) const STILL_WAITING: &str =
@@ -29,18 +32,18 @@ pub(super) enum SweepFailure {
     Waiting,
     /// The last sweep failed.
     Failed {
-        /// A stable word for the kind of error.
-        category: &'static str,
+        /// The sort of the error.
+        category: SyncCategory,
         /// The error, for people.
         text: String,
     },
 }
 
 impl SweepFailure {
-    pub(super) fn category(&self) -> Option<&'static str> {
+    pub(super) fn category(&self) -> Option<SyncCategory> {
         match self {
             Self::Waiting => None,
-            Self::Failed { category, .. } => Some(category),
+            Self::Failed { category, .. } => Some(*category),
         }
     }
 }

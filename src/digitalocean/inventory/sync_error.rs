@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::digitalocean::{Error, Kind};
+use strum::IntoStaticStr;
+
+use crate::digitalocean::{Error, ErrorCategory, Kind};
 
 /// A failed sync. The earlier state is kept, and ages.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -50,13 +52,13 @@ pub enum SyncError {
 }
 
 impl SyncError {
-    /// A stable word for metrics.
+    /// The sort of the failure.
     #[must_use]
-    pub fn category(&self) -> &'static str {
+    pub fn category(&self) -> SyncCategory {
         match self {
-            Self::List { source, .. } | Self::Part { source, .. } => source.category(),
-            Self::OtherAccount { .. } => "other_account",
-            Self::Incomplete { .. } => "incomplete_list",
+            Self::List { source, .. } | Self::Part { source, .. } => SyncCategory::Call(source.into()),
+            Self::OtherAccount { .. } => SyncCategory::OtherAccount,
+            Self::Incomplete { .. } => SyncCategory::IncompleteList,
         }
     }
 
@@ -70,15 +72,6 @@ impl SyncError {
         }
     }
 
-    /// Returns true if the token lacks the scope of the kind.
-    #[must_use]
-    pub fn lacks_scope(&self) -> bool {
-        matches!(
-            self,
-            Self::List { source: Error::Forbidden { .. }, .. } | Self::Part { source: Error::Forbidden { .. }, .. }
-        )
-    }
-
     /// Returns true if all resources of the kind become unknown at once.
     #[must_use]
     pub fn is_about_all(&self) -> bool {
@@ -86,19 +79,38 @@ impl SyncError {
     }
 }
 
+/// The sort of a failed sync. Its name is a stable word for metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+pub enum SyncCategory {
+    /// A list could not be read.
+    #[strum(transparent)]
+    Call(ErrorCategory),
+    /// The token belongs to another account.
+    OtherAccount,
+    /// The list lacked existing resources.
+    IncompleteList,
+}
+
+impl SyncCategory {
+    /// Returns true if the token lacks the scope of the kind.
+    #[must_use]
+    pub fn lacks_scope(self) -> bool {
+        self == Self::Call(ErrorCategory::Forbidden)
+    }
+}
+
 /// The failure of the last sync of a kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SyncFailure {
-    /// A stable word for metrics.
-    pub category: &'static str,
+    /// Its sort.
+    pub category: SyncCategory,
     /// The error, for people.
     pub message: Arc<str>,
-    /// True if the token lacks the scope of the kind.
-    pub lacks_scope: bool,
 }
 
 impl From<&SyncError> for SyncFailure {
     fn from(error: &SyncError) -> Self {
-        Self { category: error.category(), message: error.to_string().into(), lacks_scope: error.lacks_scope() }
+        Self { category: error.category(), message: error.to_string().into() }
     }
 }
