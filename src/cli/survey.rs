@@ -264,7 +264,7 @@ fn resource(inventory: &Inventory, key: &ResourceKey) -> Result<SurveyedResource
         Observation::Gone => return Err(format!("{key} no longer exists")),
         Observation::Unknown(why) => return Err(format!("{key}: {why}")),
     };
-    let is_made_by_kubernetes = by_kubernetes::is_made(key.kind.name(), &document.json);
+    let is_made_by_kubernetes = by_kubernetes::is_made(key.kind, &document.json);
     let live = Live::of(key, &document).map_err(|error| error.to_string())?;
     Ok(SurveyedResource { key: key.clone(), live, is_made_by_kubernetes })
 }

@@ -3,11 +3,10 @@
 
 use serde::Deserialize;
 
-/// The prefix of the tags of a cluster's resources, and a tag of all of them.
+use super::{Kind, kinds::KubernetesMark};
+
+/// A tag of all resources of a cluster, and the start of their other tags.
 const TAG: &str = "k8s";
-/// The prefix of the names of volumes and firewalls that controllers created.
-const VOLUME: &str = "pvc-";
-const FIREWALL: &str = "k8s-";
 
 /// The part of a document that shows the owner.
 #[derive(Default, Deserialize)]
@@ -22,25 +21,25 @@ struct TagMarks {
 
 /// Returns true if a controller created the resource of this document.
 #[must_use]
-pub fn is_made(kind: &str, document: &str) -> bool {
+pub fn is_made(kind: Kind, document: &str) -> bool {
+    let marks = &kind.row().by_kubernetes;
     // Most documents do not have to be parsed.
-    if !document.contains(TAG) && !document.contains(VOLUME) {
+    let is_possible = |mark: &KubernetesMark| match mark {
+        KubernetesMark::Tag | KubernetesMark::Name => document.contains(TAG),
+        KubernetesMark::NamePrefix(prefix) => document.contains(prefix.as_str()),
+    };
+    if !marks.iter().any(is_possible) {
         return false;
     }
-    let marks: TagMarks = serde_json::from_str(document).unwrap_or_default();
-    let name = marks.name.unwrap_or_default();
+    let shown: TagMarks = serde_json::from_str(document).unwrap_or_default();
+    let name = shown.name.unwrap_or_default();
+    let tags: Vec<String> = shown.tags.into_iter().flatten().chain(shown.tag).collect();
     let is_tag = |tag: &str| tag.strip_prefix(TAG).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'));
-    let mut tags = marks.tags.into_iter().flatten().chain(marks.tag);
-    let mut has_tag = || tags.any(|tag| is_tag(&tag));
-    match kind {
-        // Its tags are its targets, which people choose too.
-        "Firewall" => name.starts_with(FIREWALL),
-        "Tag" => is_tag(&name),
-        "Volume" => name.starts_with(VOLUME) || has_tag(),
-        // People make them, and their tags are the cloud's.
-        "KubernetesCluster" | "KubernetesNodePool" => false,
-        _ => has_tag(),
-    }
+    marks.iter().any(|mark| match mark {
+        KubernetesMark::Tag => tags.iter().any(|tag| is_tag(tag)),
+        KubernetesMark::Name => is_tag(&name),
+        KubernetesMark::NamePrefix(prefix) => name.starts_with(prefix.as_str()),
+    })
 }
 
 #[cfg(test)]
@@ -64,7 +63,7 @@ mod tests {
             ("Tag", json!({ "name": "k8snot" }), false),
             ("KubernetesNodePool", json!({ "name": "workers", "tags": ["k8s", "k8s:worker"] }), false),
         ] {
-            assert_eq!(is_made(kind, &document.to_string()), wanted, "{document}");
+            assert_eq!(is_made(Kind::named(kind).unwrap(), &document.to_string()), wanted, "{document}");
         }
     }
 }

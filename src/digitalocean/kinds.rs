@@ -29,7 +29,7 @@ pub(super) use reverts::{
     BodyShape, CallTemplate, Content, Guard, How, MemberCall, RevertCase, RevertRule, RevertRules, Spelling,
     ValueChange, WriteRule,
 };
-pub(super) use table::{KindDefinition, OwnLimit, PartList, PartSource, Source};
+pub(super) use table::{ControllerLists, KindDefinition, KubernetesMark, OwnLimit, PartList, PartSource, Source};
 
 /// A kind of cloud resource: one row of the table. It compares, hashes, orders and serialises by its name.
 #[derive(Clone, Copy)]
@@ -117,6 +117,12 @@ impl Kind {
     #[must_use]
     pub fn is_shown_in_parent(self) -> bool {
         self.0.within.as_ref().is_some_and(|within| within.shown_in.is_some())
+    }
+
+    /// The kind of the resources that projects list under this type, such as `droplet` in `do:droplet:3164444`.
+    #[must_use]
+    pub fn of_urn_type(name: &str) -> Option<Self> {
+        Self::all().find(|kind| kind.0.urn_types.iter().any(|known| known == name))
     }
 
     /// Returns true if the lists contain all existing resources.

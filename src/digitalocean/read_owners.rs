@@ -5,51 +5,10 @@ use serde_json::Value;
 use super::{
     Client, Endpoint, Error, Live, ResourceOwners,
     document::{at, str_at},
+    kinds::ControllerLists,
     revert,
     texts::text,
 };
-
-/// A kind of controller, and the list of its resources.
-struct Owner {
-    noun: &'static str,
-    list: (&'static str, &'static str),
-    /// The path of one controller's resources, and its scope.
-    of_one: &'static str,
-    scope: &'static str,
-    /// The key of its list, and of the id in each row.
-    key: &'static str,
-    id: &'static str,
-    /// The path of the controller's region, which is the region of its resources too.
-    region: &'static str,
-}
-
-const CLUSTER: Owner = Owner {
-    noun: "Kubernetes cluster",
-    list: ("/v2/kubernetes/clusters", "kubernetes_clusters"),
-    of_one: "/v2/kubernetes/clusters/{id}/destroy_with_associated_resources",
-    scope: "kubernetes:read",
-    key: "load_balancers",
-    id: "id",
-    region: "region",
-};
-
-/// The controllers that can own a resource of this kind.
-fn owners(kind: &str) -> Option<Owner> {
-    match kind {
-        "LoadBalancer" => Some(CLUSTER),
-        "Volume" => Some(Owner { key: "volumes", ..CLUSTER }),
-        "Droplet" => Some(Owner {
-            noun: "droplet autoscale pool",
-            list: ("/v2/droplets/autoscale", "autoscale_pools"),
-            of_one: "/v2/droplets/autoscale/{id}/members",
-            scope: "droplet:read",
-            key: "droplets",
-            id: "droplet_id",
-            region: "config.region",
-        }),
-        _ => None,
-    }
-}
 
 impl Client {
     /// The controllers that own a resource, or one of these fields.
@@ -80,36 +39,36 @@ impl Client {
     /// If a list could not be read.
     pub async fn owner(&self, live: &Live) -> Result<Option<String>, Error> {
         let key = live.key();
-        let Some(owner) = owners(key.kind.name()) else { return Ok(None) };
-        let (route, name) = owner.list;
-        let all = Endpoint { route, parent: None, id: None, scope: owner.scope };
-        let all = match self.rows(all, name, &[]).await {
+        let Some(lists) = &key.kind.row().controllers else { return Ok(None) };
+        let all = Endpoint { route: &lists.list.path, parent: None, id: None, scope: &lists.scope };
+        let all = match self.rows(all, &lists.list.key, &[]).await {
             Err(Error::Forbidden { .. }) => return Ok(None),
             all => all?,
         };
         let document = live.document();
         let region = at(document, "region.slug").or_else(|| at(document, "region")).and_then(Value::as_str);
         let is_elsewhere = |controller: &Value| {
-            let other = at(controller, owner.region).and_then(Value::as_str);
+            let other = at(controller, &lists.region).and_then(Value::as_str);
             region.zip(other).is_some_and(|(one, other)| !one.eq_ignore_ascii_case(other))
         };
         for controller in all.into_iter().filter(|controller| !is_elsewhere(controller)) {
             let id = str_at(&controller, "id");
-            let path = Endpoint { route: owner.of_one, parent: None, id: Some(id), scope: owner.scope };
-            let is_it = |row: &Value| row.get(owner.id).is_some_and(|id| text(id) == *key.id);
-            if self.owned(path, &owner).await?.iter().any(is_it) {
-                return Ok(Some(format!("{} {}", owner.noun, str_at(&controller, "name"))));
+            let path = Endpoint { route: &lists.of_one.path, parent: None, id: Some(id), scope: &lists.scope };
+            let is_it = |row: &Value| row.get(&lists.id).is_some_and(|id| text(id) == *key.id);
+            if self.owned(path, lists).await?.iter().any(is_it) {
+                return Ok(Some(format!("{} {}", lists.noun, str_at(&controller, "name"))));
             }
         }
         Ok(None)
     }
 
-    /// The rows of one controller's resources. Only droplets have pages.
-    async fn owned(&self, path: Endpoint<'_>, owner: &Owner) -> Result<Vec<Value>, Error> {
-        let rows = if owner.key == "droplets" {
-            self.rows(path, owner.key, &[]).await
+    /// The rows of one controller's resources.
+    async fn owned(&self, path: Endpoint<'_>, lists: &ControllerLists) -> Result<Vec<Value>, Error> {
+        let key = &lists.of_one.key;
+        let rows = if lists.paged {
+            self.rows(path, key, &[]).await
         } else {
-            let rows = self.fetch(path, owner.key, &[]).await;
+            let rows = self.fetch(path, key, &[]).await;
             rows.map(|rows| rows.and_then(|rows| rows.as_array().cloned()).unwrap_or_default())
         };
         match rows {

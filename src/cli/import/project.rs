@@ -7,35 +7,19 @@ use serde_json::Value;
 
 use crate::{
     cli::{Error, drift::text, survey::SurveyedResource},
-    digitalocean::{Client, Endpoint, ResourceKey},
+    digitalocean::{Client, Endpoint, Kind, ResourceKey},
     nearest::nearest,
 };
 
 /// The scope of both lists.
 const SCOPE: &str = "project:read";
-/// The types in the names of members, and their kinds.
-const TYPES: [(&str, &str); 12] = [
-    ("app", "App"),
-    ("dbaas", "Database"),
-    ("domain", "Domain"),
-    ("droplet", "Droplet"),
-    ("floatingip", "ReservedIP"),
-    ("kubernetes", "KubernetesCluster"),
-    ("loadbalancer", "LoadBalancer"),
-    ("partner_attachment", "PartnerAttachment"),
-    ("reservedip", "ReservedIP"),
-    ("reservedipv6", "ReservedIPv6"),
-    ("volume", "Volume"),
-    ("vpc", "VPC"),
-];
-
 /// The members of one project.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::cli) struct Members {
     /// The id of the project.
     project: String,
     /// The members that it lists, as kinds and ids.
-    listed: BTreeSet<(&'static str, String)>,
+    listed: BTreeSet<(Kind, String)>,
 }
 
 impl Members {
@@ -59,18 +43,17 @@ impl Members {
     fn list(&self, key: &ResourceKey) -> bool {
         let (parent, id) = key.parts();
         let member = match (key.kind.parent(), parent) {
-            (Some(kind), Some(parent)) => (kind.name(), parent.to_owned()),
-            _ => (key.kind.name(), id.to_owned()),
+            (Some(kind), Some(parent)) => (kind, parent.to_owned()),
+            _ => (key.kind, id.to_owned()),
         };
         self.listed.contains(&member)
     }
 }
 
 /// `do:droplet:3164444` as a kind and an id.
-fn member(urn: &str) -> Option<(&'static str, String)> {
-    let (kind, id) = urn.strip_prefix("do:")?.split_once(':')?;
-    let (_, kind) = TYPES.iter().find(|(name, _)| *name == kind)?;
-    Some((kind, id.to_owned()))
+fn member(urn: &str) -> Option<(Kind, String)> {
+    let (name, id) = urn.strip_prefix("do:")?.split_once(':')?;
+    Some((Kind::of_urn_type(name)?, id.to_owned()))
 }
 
 fn id_of<'p>(projects: &'p [Value], wanted: &str) -> Result<&'p str, String> {
@@ -93,7 +76,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{cli::survey::tests::found, digitalocean::Kind};
+    use crate::cli::survey::tests::found;
 
     #[test]
     fn members_are_known_by_their_names() {
@@ -120,9 +103,10 @@ mod tests {
     }
 
     #[test]
-    fn every_type_stands_for_a_kind() {
-        for (name, kind) in TYPES {
-            assert!(Kind::named(kind).is_some(), "{name}: {kind}");
+    fn a_kind_can_have_several_types() {
+        let address = Kind::named("ReservedIP").unwrap();
+        for urn in ["do:floatingip:203.0.113.10", "do:reservedip:203.0.113.10"] {
+            assert_eq!(member(urn), Some((address, "203.0.113.10".to_owned())));
         }
     }
 

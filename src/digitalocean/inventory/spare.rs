@@ -12,7 +12,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::digitalocean::by_kubernetes;
+use crate::digitalocean::{Kind, by_kubernetes};
 
 /// The maximum age of the rows, after which they are dropped.
 pub(super) const FRESH: Duration = Duration::from_mins(1);
@@ -63,7 +63,7 @@ impl Spare {
     }
 
     /// Keeps a row, if there is room.
-    pub(super) fn keep(&mut self, kind: &str, id: &str, document: &str) {
+    pub(super) fn keep(&mut self, kind: Kind, id: &str, document: &str) {
         self.unrecorded += usize::from(!by_kubernetes::is_made(kind, document));
         if self.room.take(document.len()) {
             self.add(id, document);
@@ -122,16 +122,17 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_lists_of_a_kind_share_one_bound_and_rows_are_kept_for_a_while() {
+        let droplet = Kind::named("Droplet").unwrap();
         let room = Room::default();
         let [mut spare, mut other, mut third] = [(); 3].map(|()| Spare::within(room.clone()));
-        spare.keep("Droplet", "1", "one");
-        spare.keep("Droplet", "2", &"x".repeat(MOST_BYTES));
-        third.keep("Droplet", "4", &"x".repeat(MOST_BYTES / 2));
-        other.keep("Droplet", "3", "three");
-        other.keep("Droplet", "5", &"x".repeat(MOST_BYTES / 2));
+        spare.keep(droplet, "1", "one");
+        spare.keep(droplet, "2", &"x".repeat(MOST_BYTES));
+        third.keep(droplet, "4", &"x".repeat(MOST_BYTES / 2));
+        other.keep(droplet, "3", "three");
+        other.keep(droplet, "5", &"x".repeat(MOST_BYTES / 2));
         // A shifted list is read again.
         third.clear();
-        other.keep("Droplet", "6", &"x".repeat(MOST_BYTES / 2));
+        other.keep(droplet, "6", &"x".repeat(MOST_BYTES / 2));
         for list in [other, third] {
             spare.join(list);
         }

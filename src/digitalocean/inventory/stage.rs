@@ -199,7 +199,7 @@ impl Rows for Stage {
                 let row = ListedRow::New(ListedText::of(self.kind.row(), document, &self.examples));
                 self.resources.insert(key.into(), Staged { before: None, row, fields });
             }
-            (None, None) => self.spare.keep(self.kind.name(), &key, document),
+            (None, None) => self.spare.keep(self.kind, &key, document),
         }
     }
 }

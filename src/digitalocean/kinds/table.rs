@@ -76,6 +76,15 @@ pub(crate) struct KindDefinition {
     /// Paths in the document that only lists show.
     #[serde(default)]
     pub(crate) only_list: Vec<Pattern>,
+    /// The types under which projects list its resources, such as `droplet` in `do:droplet:3164444`.
+    #[serde(default)]
+    pub(crate) urn_types: Vec<String>,
+    /// The marks of resources that the controllers of a Kubernetes cluster create.
+    #[serde(default = "kubernetes_tag")]
+    pub(crate) by_kubernetes: Vec<KubernetesMark>,
+    /// The controllers of the account that can own a resource.
+    #[serde(default)]
+    pub(crate) controllers: Option<ControllerLists>,
     /// Parts of the document that other paths show.
     #[serde(default)]
     pub(crate) reads: Vec<PartSource>,
@@ -145,6 +154,37 @@ pub(crate) struct Within {
     /// The field of the parent's document that shows the same resources.
     #[serde(default)]
     pub(crate) shown_in: Option<String>,
+}
+
+/// A mark of resources that the controllers of a Kubernetes cluster create.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) enum KubernetesMark {
+    /// A tag of the resource: `k8s`, or one that starts with `k8s:`.
+    Tag,
+    /// The name is such a tag.
+    Name,
+    /// The name starts with this text.
+    NamePrefix(String),
+}
+
+/// The controllers of one sort, and the lists of their resources.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ControllerLists {
+    /// The sort, for people.
+    pub(crate) noun: String,
+    /// The list of the controllers.
+    pub(crate) list: ResponseShape,
+    /// The list of the resources of one controller.
+    pub(crate) of_one: ResponseShape,
+    /// True if that list has pages.
+    pub(crate) paged: bool,
+    /// The field of its rows that contains the resource's id.
+    pub(crate) id: String,
+    /// The scope that both lists need.
+    pub(crate) scope: String,
+    /// The path of the controller's region, which is the region of its resources too.
+    pub(crate) region: String,
 }
 
 /// A part of the document that another path shows.
@@ -233,6 +273,10 @@ impl Source {
 
 fn one_walk() -> Vec<String> {
     vec![String::new()]
+}
+
+fn kubernetes_tag() -> Vec<KubernetesMark> {
+    vec![KubernetesMark::Tag]
 }
 
 fn yes() -> bool {

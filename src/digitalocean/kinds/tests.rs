@@ -65,6 +65,30 @@ fn the_table_is_sorted_and_complete() {
     }
 }
 
+#[test]
+fn each_type_in_the_names_of_a_project_is_one_kind() {
+    let types: Vec<_> = TABLE.iter().flat_map(|row| &row.urn_types).collect();
+    assert!(types.len() > 10, "{types:?}");
+    for name in &types {
+        assert_eq!(types.iter().filter(|other| *other == name).count(), 1, "{name}");
+    }
+}
+
+#[test]
+fn controllers_are_listed_as_the_api_describes() {
+    let mut kinds = Vec::new();
+    for row in TABLE.iter() {
+        let Some(lists) = &row.controllers else { continue };
+        kinds.push(row.name.as_str());
+        assert!(examples::is_paged(&lists.list.path), "{}", row.name);
+        assert_eq!(examples::is_paged(&lists.of_one.path), lists.paged, "{}", row.name);
+        for path in [&lists.list.path, &lists.of_one.path] {
+            assert!(examples::scopes(path).contains(&lists.scope.as_str()), "{path}");
+        }
+    }
+    assert_eq!(kinds, ["Droplet", "LoadBalancer", "Volume"]);
+}
+
 /// Fields that change without a request: never compared, unless a row allows it.
 const VOLATILE: [&str; 26] = [
     "active_deployment",
