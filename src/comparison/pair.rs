@@ -513,3 +513,33 @@ enum Alike {
     /// No other items are left.
     Rest,
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_item_that_the_rules_moved_is_found_by_its_value() {
+        let live = json!(["a", "b", "b", "c"]);
+        let items = ["b", "c", "d"].map(|text| json!(text));
+        let at = |position, raw| Item { position, raw, spelled: raw };
+        let restored = |changes: &[(usize, usize, Option<&str>)]| {
+            let mut restored = Restored::of(&live);
+            for (position, item, to) in changes {
+                restored.change(&at(*position, &items[*item]), to.map(Into::into));
+            }
+            restored.list()
+        };
+        // At its position, although the first one is alike.
+        assert_eq!(restored(&[(2, 0, Some("x"))]), Some(json!(["a", "b", "x", "c"])));
+        // Elsewhere: each live item is changed once.
+        assert_eq!(restored(&[(0, 0, Some("x")), (0, 0, None)]), Some(json!(["a", "x", "c"])));
+        assert_eq!(restored(&[(1, 0, Some("x")), (1, 0, Some("y"))]), Some(json!(["a", "x", "y", "c"])));
+        assert_eq!(restored(&[(9, 1, None)]), Some(json!(["a", "b", "b"])));
+        // Not in the live list, or no longer.
+        assert_eq!(restored(&[(0, 2, None)]), None);
+        assert_eq!(restored(&[(3, 1, None), (3, 1, Some("y"))]), Some(json!(["a", "b", "b"])));
+    }
+}

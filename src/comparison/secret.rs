@@ -420,6 +420,53 @@ mod tests {
     }
 
     #[test]
+    fn a_value_is_hidden_if_it_holds_a_fingerprint_at_any_depth() {
+        let hidden = hide_unknown(&json!({"password": "hunter2"}));
+        for value in [&hidden["password"], &hidden, &json!(["web", {"db": hidden}])] {
+            assert!(is_hidden(value), "{value}");
+        }
+        for value in [json!("web"), json!(null), json!(1), json!([]), json!({}), json!([{"password": "hunter2"}])] {
+            assert!(!is_hidden(&value), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_name_of_a_credential_before_a_value_assigns_it() {
+        for text in ["token=x", "a=1 token=x", "token: x", "{'token': x}", "--token x", "--port 80 --token x"] {
+            assert!(assigns_secret(text), "{text}");
+        }
+        for text in [
+            "token",
+            "token=",
+            "token==",
+            "token= x",
+            "token=;x",
+            "token:",
+            "token: x y",
+            "token://x",
+            "port=80",
+            "port: 80",
+            "--port 80",
+            "--token",
+            "--token --port 80",
+            "token x",
+        ] {
+            assert!(!assigns_secret(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_web_token_has_three_parts_and_more_than_40_bytes() {
+        let text = |start: &str, middle: usize, end: &str| format!("{start}{}{end}", "a".repeat(middle));
+        assert!(is_web_token(&text("eyJ", 34, ".b.c")));
+        for other in
+            [text("eyJ", 33, ".b.c"), text("eyJ", 34, ".b.c.d"), text("eyJ", 40, ".b"), text("abc", 34, ".b.c")]
+        {
+            assert!(!is_web_token(&other), "{other}");
+        }
+    }
+
+    #[test]
     fn a_fingerprint_is_short_stable_and_hidden_once() {
         let once = hide_unknown(&json!({"password": "hunter2"}));
         assert_eq!(once, json!({"password": "(secret, sha256:f52fbd32)"}));

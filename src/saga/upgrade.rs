@@ -1,5 +1,8 @@
-//! Journals that an earlier version wrote. Version 0.1.0 stored values in the messages of conditions that have separate
-//! fields now; only this file contains its wording. Pure.
+//! Journals that an earlier version wrote. Its conditions stored values in their messages, which have separate fields now;
+//! only this file contains its wording. Pure.
+//!
+//! No version is published yet, but CHANGELOG.md supports upgrades from earlier commits, whose sagas may be in any phase:
+//! tests/stored keeps some of them. Delete this file when the migration section of CHANGELOG.md drops those commits.
 
 use super::state::{condition, current};
 use crate::api::{
@@ -7,7 +10,7 @@ use crate::api::{
     saga::{Cause, ErrorKind, SagaPhase, SagaStatus, StepState, StopReason},
 };
 
-/// The start of version 0.1.0's message for a saga that is stuck because it had to stop.
+/// The start of the earlier message for a saga that is stuck because it had to stop.
 const STOPS: [(&str, StopReason); 3] = [
     ("it was deleted before it was finished", StopReason::Deleted),
     ("it was cancelled", StopReason::Cancelled),
@@ -48,5 +51,74 @@ pub(super) fn upgrade(status: &mut SagaStatus) {
         && let Some(error) = undo.error.take_if(|error| error.kind == ErrorKind::Waiting)
     {
         undo.waiting_for = Some(error.message);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::api::{
+        conditions::{Claim, ConditionStatus},
+        saga::StepStatus,
+    };
+
+    /// A journal with one condition.
+    fn journal(phase: SagaPhase, kind: &'static str, reason: ConditionReason, message: &str) -> SagaStatus {
+        let claim = Claim { kind, status: ConditionStatus::True, reason, message: message.to_owned() };
+        SagaStatus { phase, conditions: vec![claim.since(Timestamp::UNIX_EPOCH, 1)], ..SagaStatus::default() }
+    }
+
+    #[test]
+    fn only_a_stuck_saga_gets_the_cause_for_which_it_is_stuck() {
+        let cancelled = "it was cancelled; annotate";
+        let stuck = |phase| journal(phase, conditions::STALLED, ConditionReason::Cancelled, cancelled);
+        let mut status = stuck(SagaPhase::Stuck);
+        upgrade(&mut status);
+        let cause = Cause { reason: "Cancelled".to_owned(), message: cancelled.to_owned() };
+        assert_eq!((status.stuck_by, status.stalled_by), (Some(cause), Some(StopReason::Cancelled)));
+
+        let mut status = stuck(SagaPhase::Running);
+        upgrade(&mut status);
+        assert_eq!((status.stuck_by, status.stalled_by), (None, None));
+
+        let known = Cause { reason: "TimedOut".to_owned(), message: "late".to_owned() };
+        let mut status = SagaStatus { stuck_by: Some(known.clone()), ..stuck(SagaPhase::Stuck) };
+        status.stalled_by = Some(StopReason::TimedOut);
+        upgrade(&mut status);
+        assert_eq!((status.stuck_by, status.stalled_by), (Some(known), Some(StopReason::TimedOut)));
+    }
+
+    #[test]
+    fn the_reason_and_the_message_together_say_what_stopped_a_saga() {
+        for (reason, message, wanted) in [
+            (ConditionReason::Deleted, "it was deleted before it was finished", Some(StopReason::Deleted)),
+            (ConditionReason::Irreversible, "it was cancelled", Some(StopReason::Cancelled)),
+            (ConditionReason::TimedOut, "it was not done within its 5 s", Some(StopReason::TimedOut)),
+            (ConditionReason::SeveralCandidates, "it was cancelled", None),
+            (ConditionReason::Cancelled, "a person cancelled it", None),
+        ] {
+            let mut status = journal(SagaPhase::Stuck, conditions::STALLED, reason, message);
+            upgrade(&mut status);
+            assert_eq!(status.stalled_by, wanted, "{message}");
+        }
+    }
+
+    #[test]
+    fn only_a_step_that_runs_without_an_error_waits() {
+        let waits = |phase, state| {
+            let mut status =
+                journal(phase, conditions::SUCCEEDED, ConditionReason::Running, "step \"a\": droplet 1 is locked");
+            status.steps = vec![StepStatus { name: "a".to_owned(), state, ..StepStatus::default() }];
+            upgrade(&mut status);
+            status.steps[0].waiting_for.clone()
+        };
+        let locked = Some("droplet 1 is locked".to_owned());
+        assert_eq!(waits(SagaPhase::Running, StepState::Running), locked);
+        assert_eq!(waits(SagaPhase::Running, StepState::Pending), locked);
+        assert_eq!(waits(SagaPhase::Running, StepState::Failed), None);
+        assert_eq!(waits(SagaPhase::Stuck, StepState::Running), None);
+        assert_eq!(waits(SagaPhase::RollingBack, StepState::Running), None);
     }
 }

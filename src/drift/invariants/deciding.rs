@@ -375,3 +375,19 @@ fn an_accepted_credential_stays_out_of_a_record_that_holds_none() {
         assert_eq!((adopts, stands), (is_in_place, !is_in_place), "{desired} {live}: {writes:?}");
     }
 }
+
+#[test]
+fn a_decision_may_name_the_live_or_the_desired_spelling_of_a_value_that_returned() {
+    for (decision, is_accepted) in [("NYC3", true), ("nyc3", true), ("ams3", false)] {
+        let mut world = RecordWorld::new(json!({"region": "NYC3"}), droplet());
+        world.set_live("region", json!({"slug": "ams3"}));
+        world.sweep();
+        assert_eq!(world.settle(), [opened("region", 1, "NYC3", "ams3")]);
+        world.set_live("region", json!({"slug": "nyc3"}));
+        world.annotate("region-1", decision);
+        let writes = world.plan_fresh(&world.drifts).writes;
+        let closes = matches!(&writes[..], [PlannedWrite::Close { why: Closing::Accepted, .. }]);
+        let refuses = matches!(&writes[..], [PlannedWrite::Refuse { .. }, ..]);
+        assert_eq!((closes, refuses), (is_accepted, !is_accepted), "{decision}: {writes:?}");
+    }
+}

@@ -608,3 +608,19 @@ fn a_revert_whose_saga_ended_otherwise_says_how() {
         assert!(message.contains(&format!(" {says}: ")), "{message}");
     }
 }
+
+#[test]
+fn the_read_that_verifies_a_revert_also_gives_the_verdicts_on_other_fields() {
+    let mut world = reverting();
+    world.set_live("name", json!("web-2"));
+    world.set_live("memory", json!(1));
+    world.sweep();
+    world.saga_is(SagaPhase::Succeeded);
+    // Until that read, the saga counts as running.
+    let plan = world.plan();
+    assert_eq!((plan.writes, plan.needs_fresh_read), (vec![], Some(NeedsFreshRead::Decision)));
+    assert!(matches!(plan.situation, Situation::Reverting(_)), "{:?}", plan.situation);
+    let plan = world.plan_fresh(&world.drifts);
+    assert_eq!(plan.writes, [closed("name-1", Closing::Reverted), opened("memory", 1, "4096", "1")]);
+    assert!(matches!(plan.situation, Situation::Compared(_)), "{:?}", plan.situation);
+}

@@ -579,3 +579,22 @@ fn a_decision_on_a_resolved_drift_names_the_acceptance_that_stands() {
     };
     assert!(message.ends_with("the acceptance of Drift name-2 stands"), "{message}");
 }
+
+#[test]
+fn the_annotation_of_an_acceptance_may_say_true_its_value_or_what_was_decided() {
+    for (decided, annotated, keeps) in [
+        // Written in another way than the accepted value is shown.
+        ("the name of May", "the name of May", true),
+        ("web-1", "true", true),
+        ("true", "web-1", true),
+        ("true", "web-9", false),
+        ("the name of May", "the name of June", false),
+    ] {
+        let mut world = accepted();
+        world.drift("name-1").decided.decision = Some(decided.into());
+        world.annotate("name-1", annotated);
+        let writes = world.plan().writes;
+        let is_answered = writes.iter().any(|write| matches!(write, PlannedWrite::Answer { .. }));
+        assert_eq!(is_answered, !keeps, "{annotated} after {decided}: {writes:?}");
+    }
+}
