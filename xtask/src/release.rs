@@ -168,8 +168,7 @@ fn chart(output: &Path, url: &str, image: &str) -> Result<(), Error> {
     let folder = tempfile::tempdir().map_err(Error::system("make a folder for the chart"))?;
     let copy = folder.path().join("arcadia-operator");
     archive::copy(&project::root().join(CHART), &copy)?;
-    let icon = format!("{url}/raw/v{VERSION}/{CHART}/icon.svg");
-    edit(&copy.join("Chart.yaml"), |chart| Ok(format!("{chart}home: {url}\nsources: [{url}]\nicon: {icon}\n")))?;
+    edit(&copy.join("Chart.yaml"), |chart| published(&chart, url, image))?;
     edit(&copy.join("README.md"), |readme| {
         let default = "- **Image.** None is published: build one, as `docs/install.md` describes, and push it to your registry.\n";
         let published = format!("- **Image.** `{image}:{VERSION}` is the default.\n");
@@ -185,6 +184,18 @@ fn chart(output: &Path, url: &str, image: &str) -> Result<(), Error> {
     prepare::helm()?;
     let mut helm = Command::new(control_plane::helm()?);
     project::run(helm.args(["package", "--destination"]).arg(output).arg(copy))
+}
+
+/// Chart.yaml with the addresses of a release and its image, which Artifact Hub shows.
+fn published(chart: &str, url: &str, image: &str) -> Result<String, Error> {
+    let annotations = format!(
+        "annotations:\n  artifacthub.io/images: |\n    - name: arcadia-operator\n      image: {image}:{VERSION}\n  \
+         artifacthub.io/links: |\n    - name: source\n      url: {url}\n    - name: support\n      url: {url}/issues\n    \
+         - name: documentation\n      url: {url}/blob/v{VERSION}/docs/index.md\n"
+    );
+    let chart = replaced(chart, "annotations:\n", &annotations, "Chart.yaml")?;
+    let icon = format!("{url}/raw/v{VERSION}/{CHART}/icon.svg");
+    Ok(format!("{chart}home: {url}\nsources: [{url}]\nicon: {icon}\n"))
 }
 
 fn edit(file: &Path, change: impl FnOnce(String) -> Result<String, Error>) -> Result<(), Error> {
@@ -289,4 +300,28 @@ fn write(path: &Path, content: &[u8]) -> Result<(), Error> {
         fs::create_dir_all(folder).map_err(doing())?;
     }
     fs::write(path, content).map_err(doing())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn the_released_chart_names_its_image_and_its_addresses_for_artifact_hub() {
+        let chart = fs::read_to_string(project::root().join(CHART).join("Chart.yaml")).unwrap();
+        let chart = published(&chart, "https://example.com/o/r", "ghcr.io/o/r").unwrap();
+        let chart: Value = serde_saphyr::from_str(&chart).unwrap();
+        let listed = |name: &str| -> Value {
+            let text = chart["annotations"][format!("artifacthub.io/{name}")].as_str().unwrap();
+            serde_saphyr::from_str(text).unwrap()
+        };
+        let image = format!("ghcr.io/o/r:{VERSION}");
+        assert_eq!(listed("images"), json!([{"name": "arcadia-operator", "image": image}]));
+        assert_eq!(listed("links")[0], json!({"name": "source", "url": "https://example.com/o/r"}));
+        assert_eq!(listed("links")[1], json!({"name": "support", "url": "https://example.com/o/r/issues"}));
+        assert_eq!(listed("crds").as_array().unwrap().len(), 3);
+        assert_eq!(chart["home"], "https://example.com/o/r");
+    }
 }

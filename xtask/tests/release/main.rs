@@ -213,6 +213,10 @@ async fn installs_as_a_chart(release: &Release, control_plane: &ControlPlane) {
     let icon = described["icon"].as_str().unwrap();
     let (_, icon) = icon.split_once(&format!("{}/raw/v{VERSION}/", release.url)).unwrap();
     assert!(root().join(icon).is_file(), "{icon}");
+    let images = described["annotations"]["artifacthub.io/images"].as_str().unwrap();
+    assert!(images.contains(&format!("image: {}:{VERSION}\n", release.image)), "{images}");
+    let links = described["annotations"]["artifacthub.io/links"].as_str().unwrap();
+    assert!(links.contains(&format!("url: {}\n", release.url)), "{links}");
     helm(&["lint", "--strict", chart]);
 
     let readme = helm(&["show", "readme", chart]);

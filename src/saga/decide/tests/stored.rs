@@ -1,5 +1,5 @@
-//! Sagas of every phase as version 0.1.0 stored them, in `tests/stored/sagas`: this version continues each of them as
-//! that version would.
+//! Sagas of every phase as an earlier commit stored them, in `tests/stored/sagas`: this version continues each of them as
+//! that one would.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
