@@ -1,5 +1,7 @@
 //! One turn of one saga: its state, what it sees, and its writes.
 
+#![warn(clippy::wildcard_enum_match_arm)]
+
 use std::{sync::Arc, time::Instant};
 
 use jiff::Timestamp;
@@ -146,12 +148,12 @@ impl<'a> SagaTurn<'a> {
                 let has_undone = author.and_then(|uid| index.undone_by(self.key, uid));
                 Others { has_undone, waits_for: index.claim(self.key), undone_by: None }
             }
-            phase if phase.is_finished() => {
+            SagaPhase::Succeeded | SagaPhase::RolledBack | SagaPhase::Failed => {
                 let may_go =
                     spec.ttl_seconds_after_finished.is_some() || self.saga.metadata.deletion_timestamp.is_some();
                 Others { undone_by: index.undoing(self.key).filter(|_| may_go), ..Others::default() }
             }
-            _ => Others::default(),
+            SagaPhase::Running | SagaPhase::RollingBack | SagaPhase::Stuck => Others::default(),
         }
     }
 
@@ -160,7 +162,13 @@ impl<'a> SagaTurn<'a> {
         let entry = self.status.steps.get(current(&self.status)?)?;
         let action = match entry.state {
             StepState::Undoing => entry.undo.as_ref()?.action?,
-            _ => entry.action?,
+            StepState::Pending
+            | StepState::Running
+            | StepState::Done
+            | StepState::Skipped
+            | StepState::Failed
+            | StepState::Undone
+            | StepState::Left => entry.action?,
         };
         Some(action.get())
     }
