@@ -165,5 +165,6 @@ fn finished(view: &SagaView<'_>) -> Command {
     }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "a test names only the outcome that it expects")]
 #[cfg(test)]
 mod tests;

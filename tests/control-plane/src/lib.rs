@@ -20,6 +20,8 @@
 //! Nothing is left behind: every server is tied to a pipe from this process, and its folder is tied to the servers.
 //! Both are removed a moment after the process ends, even if it panicked or was killed (see [`Process`]).
 
+#![warn(unreachable_pub)]
+
 mod binaries;
 mod control_plane;
 mod credentials;

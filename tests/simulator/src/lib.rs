@@ -3,6 +3,8 @@
 //! `api` and the files of the kinds implement the API. `server` accepts connections that can be broken, `serve` runs
 //! the steps around a handler, and `faults` defines the faults that tests inject. [`Control`] injects them over HTTP.
 
+#![warn(unreachable_pub)]
+
 mod account;
 mod actions;
 mod api;

@@ -30,8 +30,8 @@ const AUTHORITIES: &str = "etc/ssl/certs/ca-certificates.crt";
 /// The written image.
 pub(super) struct Image {
     /// The size of a pull, in bytes.
-    pub compressed: u64,
-    pub digest: String,
+    pub(super) compressed: u64,
+    pub(super) digest: String,
 }
 
 /// Writes the layout to `folder`.

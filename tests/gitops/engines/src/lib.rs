@@ -14,6 +14,8 @@
 //!
 //! The engines are Go programs beside this file. `cargo xtask control-plane` builds them once.
 
+#![warn(unreachable_pub)]
+
 mod argo;
 mod error;
 mod flux;
