@@ -11,7 +11,8 @@ use super::{
 };
 use crate::saga::step::{Failure, Progress, Step, StepContext, Undo};
 
-/// Assigns a reserved IP to a droplet. Undone by assigning it back, unless it has been assigned elsewhere since.
+/// Assigns a reserved IP to a droplet. Undone by assigning it back, which is refused if it has been assigned elsewhere
+/// since.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {

@@ -4,13 +4,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::common::{NoOutput, ProviderId, any_id, kind_name, nothing_left, text, text_or_number, unnamed};
+use super::common::{NoOutput, ProviderId, any_id, changed_since, kind_name, nothing_left, text, text_or_number, unnamed};
 use crate::{
     digitalocean::{ChangeMethod, Endpoint, Error, FieldSet, Kind, ResourceKey, revert},
     saga::step::{Failure, Progress, Step, StepContext, Undo},
 };
 
-/// Assigns a resource to a project. Undone by assigning it to its earlier project, unless it has been moved since.
+/// Assigns a resource to a project. Undone by assigning it to its earlier project, which is refused if it has been
+/// moved since.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
@@ -73,8 +74,10 @@ impl Step for AssignToProject {
         output: Option<&NoOutput>,
     ) -> Result<Undo, Failure> {
         let Some(earlier) = &before.project else { return Ok(Undo::Done) };
-        if project(context, parameters).await? != parameters.project_id.as_str() {
-            return Ok(nothing_left(output));
+        match project(context, parameters).await? {
+            now if now == *earlier => return Ok(nothing_left(output)),
+            now if now == parameters.project_id.as_str() => {}
+            _ => return Err(changed_since("project_id", &parameters.key())),
         }
         assign(context, parameters, earlier).await?;
         Ok(Undo::Done)

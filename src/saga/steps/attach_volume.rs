@@ -4,13 +4,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    common::{NoOutput, ProviderId, nothing_left},
+    common::{NoOutput, ProviderId, changed_since, nothing_left},
     volume,
 };
 use crate::saga::step::{Failure, Progress, Step, StepContext, Undo};
 
 /// Attaches a volume to a droplet in its region. The step fails if the volume is attached to another droplet. Undone by
-/// detaching it, unless it was attached before.
+/// detaching it, if it was not attached before, which is refused if it has been attached to another droplet since.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
@@ -24,6 +24,9 @@ pub struct Parameters {
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Before {
     was_elsewhere: bool,
+    /// The droplets of the volume. Earlier versions did not record them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    droplets: Option<Vec<String>>,
 }
 
 pub struct AttachVolume;
@@ -37,7 +40,10 @@ impl Step for AttachVolume {
 
     async fn before(&self, context: &StepContext<'_>, parameters: &Parameters) -> Result<Before, Failure> {
         let volume = volume::existing(context, &parameters.volume_id).await?;
-        Ok(Before { was_elsewhere: !volume::is_attached(&volume, &parameters.droplet_provider_id) })
+        Ok(Before {
+            was_elsewhere: !volume::is_attached(&volume, &parameters.droplet_provider_id),
+            droplets: Some(volume::droplets(&volume)),
+        })
     }
 
     async fn run(
@@ -79,6 +85,10 @@ impl Step for AttachVolume {
         if volume::is_attached(&volume, droplet_provider_id) {
             let action = volume::detach(context, volume_id, droplet_provider_id).await?;
             return Ok(action.map_or(Undo::Done, Undo::Started));
+        }
+        let now = volume::droplets(&volume);
+        if before.droplets.as_ref().is_some_and(|were| !now.is_empty() && *were != now) {
+            return Err(changed_since("droplet_ids", &format_args!("volume {volume_id}")));
         }
         Ok(nothing_left(output))
     }

@@ -146,6 +146,14 @@ pub(super) fn nothing_left<O>(output: Option<&O>) -> Undo {
     if output.is_some() { Undo::Done } else { Undo::NothingThere }
 }
 
+/// The failure of undoing a value that has been changed since.
+pub(super) fn changed_since(field: &str, of: &impl fmt::Display) -> Failure {
+    Failure::Permanent(format!(
+        "{field} of {of} is neither the earlier value nor the one that this step wrote: it was changed since. Compare it, \
+         and set it by hand if needed"
+    ))
+}
+
 /// The id of the action in the response to a call that started one.
 pub(super) fn action_id(answer: &Value) -> Result<ActionId, Failure> {
     let id = named(answer.pointer("/action/id"));

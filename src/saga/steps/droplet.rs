@@ -198,6 +198,11 @@ fn started(id: &str, action: ActionId) -> Progress<NoOutput> {
     Progress::Started { action, ids: vec![format!("droplets/{id}")] }
 }
 
+/// A droplet, for people.
+pub(super) fn of_droplet(id: &ProviderId) -> String {
+    format!("droplet {id}")
+}
+
 /// The failure of a step whose droplet does not exist.
 pub(super) fn gone(id: &str) -> Failure {
     Failure::Permanent(format!("there is no droplet {id}"))

@@ -6,14 +6,14 @@ use serde_json::Value;
 
 use super::{
     backups::{self, BackupPolicy},
-    common::ProviderId,
+    common::{ProviderId, changed_since},
     converging::Converging,
-    droplet::{self, NextAction},
+    droplet::{self, NextAction, of_droplet},
 };
 use crate::saga::step::{Failure, StepContext};
 
 /// Enables backups of a droplet. Undone by disabling them if they were disabled before, which may delete backups taken
-/// since; otherwise by restoring the earlier schedule, unless it has been changed since.
+/// since; otherwise by restoring the earlier schedule, which is refused if it has been changed since.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
@@ -84,17 +84,19 @@ impl Converging for EnableBackups {
         before: &Before,
         droplet: &Value,
     ) -> Result<NextAction, Failure> {
-        if !droplet::has_backups(droplet) {
-            return Ok(NextAction::Nothing);
-        }
+        let id = &parameters.droplet_provider_id;
         if before.were_disabled {
-            return Ok(backups::disable());
+            return Ok(if droplet::has_backups(droplet) { backups::disable() } else { NextAction::Nothing });
         }
-        let id = parameters.droplet_provider_id.as_str();
-        Ok(match (&parameters.backup_policy, &before.policy) {
-            (Some(wanted), Some(was)) if wanted.is_met_by(&now(context, id).await?) => backups::change(was),
-            _ => NextAction::Nothing,
-        })
+        let (Some(wanted), Some(was)) = (&parameters.backup_policy, &before.policy) else {
+            return Ok(NextAction::Nothing);
+        };
+        let now = if droplet::has_backups(droplet) { Some(now(context, id.as_str()).await?) } else { None };
+        match now {
+            Some(now) if was.is_met_by(&now) => Ok(NextAction::Nothing),
+            Some(now) if wanted.is_met_by(&now) => Ok(backups::change(was)),
+            _ => Err(changed_since("backup_policy", &of_droplet(id))),
+        }
     }
 }
 

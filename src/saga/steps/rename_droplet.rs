@@ -5,14 +5,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    common::{ProviderId, text},
+    common::{ProviderId, changed_since, text},
     converging::Converging,
-    droplet::NextAction,
+    droplet::{NextAction, of_droplet},
 };
 use crate::saga::step::{Failure, StepContext};
 
-/// Renames a droplet; its host name inside stays the same. Undone by restoring the earlier name, unless it has been
-/// renamed since.
+/// Renames a droplet; its host name inside stays the same. Undone by restoring the earlier name, which is refused if it
+/// has been renamed since.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
@@ -62,10 +62,16 @@ impl Converging for RenameDroplet {
         before: &Before,
         droplet: &Value,
     ) -> Result<NextAction, Failure> {
-        Ok(match &before.name {
-            Some(name) if is_named(droplet, &parameters.name) && *name != parameters.name => rename(name),
-            _ => NextAction::Nothing,
-        })
+        let Some(name) = before.name.as_ref().filter(|name| **name != parameters.name) else {
+            return Ok(NextAction::Nothing);
+        };
+        if is_named(droplet, name) {
+            return Ok(NextAction::Nothing);
+        }
+        if is_named(droplet, &parameters.name) {
+            return Ok(rename(name));
+        }
+        Err(changed_since("name", &of_droplet(&parameters.droplet_provider_id)))
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::common::{self, NoOutput, nothing_left};
+use super::common::{self, NoOutput, changed_since, nothing_left};
 use crate::{
     api::saga::ActionId,
     digitalocean::{ChangeMethod, Endpoint},
@@ -30,7 +30,8 @@ impl Before {
         Ok(droplet(context, ip).await?.map_or(Self::Nowhere, Self::Droplet))
     }
 
-    /// Restores this state if the address is still assigned to `given` or unassigned. Later assignments are kept.
+    /// Restores this state if the address is still assigned to `given` or unassigned, which a move passes through. Refuses
+    /// to change a later assignment.
     pub(super) async fn restore<O>(
         self,
         context: &StepContext<'_>,
@@ -58,7 +59,7 @@ impl Before {
             (Some(was), Some(other)) if now != given => Err(Failure::Permanent(format!(
                 "reserved IP {ip} was assigned to droplet {was} before, and has been assigned to droplet {other} since"
             ))),
-            (None, _) if now != given => Ok(Undo::Done),
+            (None, _) if now != given => Err(changed_since("droplet", &format_args!("reserved IP {ip}"))),
             _ => Ok(lead(context, ip, was).await?.map_or(Undo::Done, Undo::Started)),
         }
     }

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    common::{ProviderId, text},
+    common::{ProviderId, changed_since, text},
     converging::Converging,
-    droplet::{self, NextAction},
+    droplet::{self, NextAction, of_droplet},
 };
 use crate::{
     digitalocean::Endpoint,
@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Resizes a droplet. A running droplet is powered off as by `PowerOffDroplet`, and powered on afterwards. Undone by
-/// resizing it back in the same way, unless it has been resized since.
+/// resizing it back in the same way, which is refused if it has been resized since.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
@@ -122,13 +122,19 @@ impl Converging for ResizeDroplet {
         if is_resized {
             return Ok(NextAction::Act(json!({ "type": "resize", "size": size, "disk": false })));
         }
-        if !before.was_on {
-            return Ok(NextAction::Nothing);
+        let next = if !before.was_on {
+            NextAction::Nothing
+        } else if droplet::is_on(droplet) {
+            droplet::stays_on(context, id, before.latest_action, grace).await?
+        } else {
+            droplet::power_on()
+        };
+        // The power is restored first.
+        let is_changed = !is_slug(Some(size), &parameters.size) && !is_of_size(droplet, size);
+        if is_changed && matches!(next, NextAction::Nothing) {
+            return Err(changed_since("size_slug", &of_droplet(&parameters.droplet_provider_id)));
         }
-        if droplet::is_on(droplet) {
-            return droplet::stays_on(context, id, before.latest_action, grace).await;
-        }
-        Ok(droplet::power_on())
+        Ok(next)
     }
 }
 

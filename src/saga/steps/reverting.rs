@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    common::{also_null, any_id, kind_name, text_or_number},
+    common::{also_null, any_id, changed_since, kind_name, text_or_number},
     record::{self, NAME},
 };
 use crate::{
@@ -247,12 +247,7 @@ impl RevertParameters {
 
     /// The failure of undoing a value that has been changed since.
     pub(super) fn changed_since(&self) -> Failure {
-        Failure::Permanent(format!(
-            "{} of {} is neither the earlier value nor the one that this step wrote: it was changed since. Compare it, and \
-             set it by hand if needed",
-            self.field,
-            self.key()
-        ))
+        changed_since(&self.field, &self.key())
     }
 }
 

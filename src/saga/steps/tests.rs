@@ -1,5 +1,6 @@
 //! Every step in the same tests: done, repeated, undone, and with any response lost.
 
+mod changed_since;
 mod classes;
 mod cluster;
 mod domains;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    common::{NoOutput, ProviderId, nothing_left, unnamed},
+    common::{NoOutput, ProviderId, changed_since, nothing_left, unnamed},
     domain_record::{self, CaaTag, differing, fields, resolved, spelled},
 };
 use crate::{
@@ -13,8 +13,8 @@ use crate::{
     saga::step::{Failure, Progress, Step, StepContext, Undo},
 };
 
-/// Updates fields of a domain's record; absent fields are kept. Undone by restoring the earlier values, except of
-/// fields that have been changed since.
+/// Updates fields of a domain's record; absent fields are kept. Undone by restoring the earlier values, which is
+/// refused if one has been changed since.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
@@ -104,7 +104,12 @@ impl Step for UpdateDomainRecord {
         let wanted = fields(parameters)?;
         let moved = differing(&parameters.domain, &record, &wanted)?;
         let mut restored = before.fields.clone();
-        restored.retain(|field, _| !moved.contains(&field));
+        let left = differing(&parameters.domain, &record, &before.fields)?;
+        if let Some(field) = left.iter().find(|field| moved.contains(*field)) {
+            let Parameters { domain, record_id, .. } = parameters;
+            return Err(changed_since(field, &format_args!("record {record_id} of {domain}")));
+        }
+        restored.retain(|field, _| left.contains(&field));
         if restored.is_empty() {
             return Ok(nothing_left(output));
         }

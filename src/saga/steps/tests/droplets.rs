@@ -187,20 +187,16 @@ async fn a_droplet_that_shuts_down_after_all_is_powered_on_again_when_that_is_un
 }
 
 #[tokio::test]
-async fn changes_by_others_since_are_not_undone() {
+async fn a_droplet_that_others_resized_since_is_powered_on_and_not_resized_back() {
     let world = StepWorld::start().await;
-    let name = json!({ "droplet_provider_id": DROPLET, "name": "web-one" });
-    let mut rename = journey(&world, "RenameDroplet", &name);
-    rename.go().await.unwrap();
-    let size = json!({ "droplet_provider_id": "3164445", "size": "s-4vcpu-8gb" });
+    let size = json!({ "droplet_provider_id": DROPLET, "size": "s-4vcpu-8gb" });
     let mut resize = journey(&world, "ResizeDroplet", &size);
     resize.go().await.unwrap();
-    world.control.change("droplets", DROPLET, json!({ "name": "web-uno" })).await.unwrap();
-    let other = json!({ "size_slug": "s-8vcpu-16gb", "disk": 80 });
-    world.control.change("droplets", "3164445", other).await.unwrap();
-    assert_eq!((rename.undo().await, resize.undo().await), (Ok(()), Ok(())));
-    assert_eq!(world.droplet(DROPLET).await["name"], "web-uno");
-    let droplet = world.droplet("3164445").await;
+    let theirs = json!({ "size_slug": "s-8vcpu-16gb", "disk": 80, "status": "off" });
+    world.control.change("droplets", DROPLET, theirs).await.unwrap();
+    let Err(Failure::Permanent(why)) = resize.undo().await else { panic!("it should be refused") };
+    assert!(why.contains("neither the earlier value nor the one that this step wrote"), "{why}");
+    let droplet = world.droplet(DROPLET).await;
     assert_eq!((&droplet["size_slug"], &droplet["status"]), (&json!("s-8vcpu-16gb"), &json!("active")));
 }
 
@@ -213,9 +209,12 @@ async fn backup_times_that_were_changed_since_stay() {
     let mut enable = journey(&world, "EnableBackups", &parameters);
     enable.go().await.unwrap();
     world.act(DROPLET, json!({ "type": "change_backup_policy", "backup_policy": policy(12) })).await;
-    assert_eq!(enable.undo().await, Ok(()));
+    let Err(Failure::Permanent(why)) = enable.undo().await else { panic!("it should be refused") };
+    assert!(why.contains("backup_policy of droplet 3164444 is neither the earlier value"), "{why}");
     let actions = world.actions(DROPLET).await;
     assert_eq!(actions, ["enable_backups", "change_backup_policy", "change_backup_policy"]);
+    world.act(DROPLET, json!({ "type": "change_backup_policy", "backup_policy": policy(4) })).await;
+    assert_eq!(enable.undo().await, Ok(()), "it is the earlier one");
 }
 
 #[tokio::test]
