@@ -70,7 +70,7 @@ impl Permitted<'_> {
             How::Tags(resource) => Ok(self.tags(resource)),
             How::RenameDroplet => {
                 let name = limits::droplet_name(self.wanted()?)?;
-                Ok(self.droplet("RenameDroplet", json!({ "name": name }), "rename"))
+                Ok(self.droplet("RenameDroplet", json!({ "name": name, "live": self.live("name") }), "rename"))
             }
             How::ResizeDroplet => self.resize(),
             How::GrowDisk => self.grow_disk(),
@@ -146,7 +146,7 @@ impl Permitted<'_> {
             "priority" | "port" | "weight" => json!(limits::at_most(field, self.number()?, u16::MAX)?),
             _ => json!(limits::at_most(field, self.number()?, u32::MAX)?),
         };
-        let with = json!({ "domain": domain, "record_id": id, field: value });
+        let with = json!({ "domain": domain, "record_id": id, field: value, "live": self.live(field) });
         let path = format!("/v2/domains/{}/records/{id}", domain.unwrap_or_default());
         let call = ProposedCall { method: "PATCH", path, changes: self.differences() };
         Ok((vec![step("update", "UpdateDomainRecord", with)], vec![call]))
@@ -154,7 +154,8 @@ impl Permitted<'_> {
 
     fn project(&self, urn: &str) -> Result<Steps, String> {
         let project = limits::id("Project", self.wanted()?)?;
-        let with = json!({ "kind": self.revert.document.key().kind, "id": self.id(), "project_id": project });
+        let kind = self.revert.document.key().kind;
+        let with = json!({ "kind": kind, "id": self.id(), "project_id": project, "live": self.live("project_id") });
         let call = ProposedCall {
             method: "POST",
             path: format!("/v2/projects/{project}/resources"),
@@ -202,7 +203,7 @@ impl Permitted<'_> {
 
     fn resize(&self) -> Result<Steps, String> {
         let size = limits::slug(self.wanted()?)?;
-        let (mut steps, mut calls) = self.droplet("ResizeDroplet", json!({ "size": size, "disk": false }), "resize");
+        let (mut steps, mut calls) = self.resized(&size, false);
         self.with_power(&mut calls);
         if self.allow == Allow::DataLoss {
             let snapshot = json!({ "droplet_provider_id": self.id() });
@@ -213,6 +214,11 @@ impl Permitted<'_> {
         Ok((steps, calls))
     }
 
+    fn resized(&self, size: &str, disk: bool) -> Steps {
+        let with = json!({ "size": size, "disk": disk, "live": self.live("size_slug") });
+        self.droplet("ResizeDroplet", with, "resize")
+    }
+
     fn grow_disk(&self) -> Result<Steps, String> {
         let document = self.revert.document.document();
         let size = text_at(document, "size_slug").ok_or("The document of the droplet shows no size.")?;
@@ -221,8 +227,7 @@ impl Permitted<'_> {
             let has = has.map_or_else(|| "another disk".to_owned(), |has| format!("a disk of {has} GB"));
             return Err(format!("The size {size} has {has}, and a disk grows to that only; revert the size first."));
         }
-        let with = json!({ "size": size, "disk": true });
-        let (mut steps, mut calls) = self.droplet("ResizeDroplet", with, "resize");
+        let (mut steps, mut calls) = self.resized(&size, true);
         for step in &mut steps {
             step.irreversible = true;
         }
@@ -300,7 +305,7 @@ impl Permitted<'_> {
 
     fn resize_volume(&self) -> Result<Steps, String> {
         let size = limits::at_most(self.revert.field, self.number()?, limits::LARGEST_VOLUME)?;
-        let with = json!({ "volume_id": self.id(), "size_gigabytes": size });
+        let with = json!({ "volume_id": self.id(), "size_gigabytes": size, "live": self.live("size_gigabytes") });
         let step = ProposedStep { irreversible: true, ..step("resize", "ResizeVolume", with) };
         Ok((vec![step], vec![self.action("volumes", self.id(), "type: resize".to_owned())]))
     }
@@ -314,7 +319,9 @@ impl Permitted<'_> {
             return Ok((vec![step("unassign", "UnassignReservedIP", with)], vec![call]));
         }
         let droplet = limits::id("Droplet", self.wanted()?)?;
-        let with = json!({ "ip": self.id(), "droplet_provider_id": droplet, "reassign": live.is_some() });
+        let with = json!({
+            "ip": self.id(), "droplet_provider_id": droplet, "reassign": live.is_some(), "live": self.live("droplet.id"),
+        });
         let call = self.action("reserved_ips", self.id(), "type: assign".to_owned());
         Ok((vec![step("assign", "AssignReservedIP", with)], vec![call]))
     }
@@ -344,6 +351,11 @@ impl Permitted<'_> {
 
     fn id(&self) -> &str {
         &self.revert.document.key().id
+    }
+
+    /// The digest of a live value, which the step must find unless it finds the desired one.
+    fn live(&self, path: &str) -> String {
+        digest(at(self.revert.document.document(), path).unwrap_or(&Value::Null))
     }
 
     /// The recorded value as text.

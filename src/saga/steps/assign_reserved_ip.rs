@@ -4,9 +4,11 @@ use std::net::Ipv4Addr;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::{
     common::{NoOutput, ProviderId},
+    decided::{self, LiveDigest},
     reserved_ip::{self, Before},
 };
 use crate::saga::step::{Failure, Progress, Step, StepContext, Undo};
@@ -23,6 +25,10 @@ pub struct Parameters {
     /// Move the address from another droplet. Otherwise the step fails if the address is assigned to one.
     #[serde(default)]
     reassign: bool,
+    /// The digest of the id of the live droplet that was decided on, or of null for none. The step fails, before it
+    /// changes anything, if the address is assigned to neither this one nor the desired one by then.
+    #[serde(default)]
+    live: Option<LiveDigest>,
 }
 
 pub struct AssignReservedIP;
@@ -35,7 +41,12 @@ impl Step for AssignReservedIP {
     type Before = Before;
 
     async fn before(&self, context: &StepContext<'_>, parameters: &Parameters) -> Result<Before, Failure> {
-        Before::read(context, parameters.ip).await
+        let before = Before::read(context, parameters.ip).await?;
+        parameters.check_live(match before {
+            Before::Droplet(droplet) => Some(droplet),
+            Before::Nowhere | Before::Unknown => None,
+        })?;
+        Ok(before)
     }
 
     async fn run(
@@ -44,9 +55,14 @@ impl Step for AssignReservedIP {
         parameters: &Parameters,
         _: &Before,
     ) -> Result<Progress<NoOutput>, Failure> {
-        let Parameters { ip, droplet_provider_id, reassign } = parameters;
+        let Parameters { ip, droplet_provider_id, reassign, .. } = parameters;
         let droplet = droplet_provider_id.as_number()?;
-        match reserved_ip::droplet(context, *ip).await? {
+        let now = reserved_ip::droplet(context, *ip).await?;
+        // A move passes through no droplet, and there is nothing to overwrite.
+        if now.is_some() {
+            parameters.check_live(now)?;
+        }
+        match now {
             Some(now) if now == droplet => return Ok(Progress::Done(NoOutput {})),
             Some(now) if !reassign => {
                 return Err(Failure::Permanent(format!(
@@ -70,5 +86,16 @@ impl Step for AssignReservedIP {
             Before::Droplet(droplet) if *droplet == given => Ok(Undo::Done),
             _ => before.restore(context, parameters.ip, Some(given), output).await,
         }
+    }
+}
+
+impl Parameters {
+    /// Refuses a droplet other than the decided and the desired one.
+    fn check_live(&self, droplet: Option<u64>) -> Result<(), Failure> {
+        if droplet == Some(self.droplet_provider_id.as_number()?) {
+            return Ok(());
+        }
+        let of = format_args!("reserved IP {}", self.ip);
+        decided::check(self.live.as_ref(), "droplet", &Value::from(droplet), &of)
     }
 }

@@ -4,7 +4,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::common::{NoOutput, ProviderId, any_id, changed_since, kind_name, nothing_left, text, text_or_number, unnamed};
+use super::{
+    common::{NoOutput, ProviderId, any_id, changed_since, kind_name, nothing_left, text, text_or_number, unnamed},
+    decided::{self, LiveDigest},
+};
 use crate::{
     digitalocean::{ChangeMethod, Endpoint, Error, FieldSet, Kind, ResourceKey, revert},
     saga::step::{Failure, Progress, Step, StepContext, Undo},
@@ -24,6 +27,10 @@ pub struct Parameters {
     id: String,
     /// The id of the project.
     project_id: ProviderId,
+    /// The digest of the live project that was decided on. The step fails, before it changes anything, if it is neither this
+    /// one nor the desired one by then.
+    #[serde(default)]
+    live: Option<LiveDigest>,
 }
 
 /// The state before the step.
@@ -50,6 +57,7 @@ impl Step for AssignToProject {
 
     async fn before(&self, context: &StepContext<'_>, parameters: &Parameters) -> Result<Before, Failure> {
         let project = project(context, parameters).await?;
+        parameters.check_live(&project)?;
         Ok(Before { project: Some(project).filter(|project| project != parameters.project_id.as_str()) })
     }
 
@@ -60,7 +68,9 @@ impl Step for AssignToProject {
         _: &Before,
     ) -> Result<Progress<NoOutput>, Failure> {
         let wanted = parameters.project_id.as_str();
-        if project(context, parameters).await? != wanted {
+        let now = project(context, parameters).await?;
+        if now != wanted {
+            parameters.check_live(&now)?;
             assign(context, parameters, wanted).await?;
         }
         Ok(Progress::Done(NoOutput {}))
@@ -87,6 +97,14 @@ impl Step for AssignToProject {
 impl Parameters {
     fn key(&self) -> ResourceKey {
         ResourceKey::new(self.kind, self.id.as_str())
+    }
+
+    /// Refuses a project other than the decided and the desired one.
+    fn check_live(&self, project: &str) -> Result<(), Failure> {
+        if project == self.project_id.as_str() {
+            return Ok(());
+        }
+        decided::check(self.live.as_ref(), "project_id", &Value::from(project), &self.key())
     }
 }
 

@@ -12,6 +12,7 @@ mod create_domain_record;
 mod create_droplet;
 mod create_droplet_snapshot;
 mod create_volume;
+mod decided;
 mod delete_droplet;
 mod delete_snapshot;
 mod delete_volume;

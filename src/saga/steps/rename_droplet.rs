@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::{
     common::{ProviderId, changed_since, text},
     converging::Converging,
+    decided::{self, LiveDigest},
     droplet::{NextAction, of_droplet},
 };
 use crate::saga::step::{Failure, StepContext};
@@ -21,6 +22,10 @@ pub struct Parameters {
     /// The new name: letters, digits, dots and dashes. A domain of the account also sets the droplet's PTR record.
     #[schemars(length(min = 1, max = 255), regex(pattern = r"^[a-zA-Z0-9]?[a-z0-9A-Z.\-]*[a-z0-9A-Z]$"))]
     name: String,
+    /// The digest of the live name that was decided on. The step fails, before it changes anything, if it is neither this
+    /// one nor the desired one by then.
+    #[serde(default)]
+    live: Option<LiveDigest>,
 }
 
 /// The state before the step.
@@ -41,7 +46,16 @@ impl Converging for RenameDroplet {
         &parameters.droplet_provider_id
     }
 
-    async fn before(&self, _: &StepContext<'_>, _: &Parameters, droplet: &Value) -> Result<Before, Failure> {
+    fn check(&self, parameters: &Parameters, droplet: &Value) -> Result<(), Failure> {
+        let Parameters { droplet_provider_id: id, name, live } = parameters;
+        if is_named(droplet, name) {
+            return Ok(());
+        }
+        decided::check(live.as_ref(), "name", droplet.get("name").unwrap_or(&Value::Null), &of_droplet(id))
+    }
+
+    async fn before(&self, _: &StepContext<'_>, parameters: &Parameters, droplet: &Value) -> Result<Before, Failure> {
+        self.check(parameters, droplet)?;
         Ok(Before { name: text(droplet, "name").map(str::to_owned) })
     }
 

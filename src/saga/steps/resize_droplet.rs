@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::{
     common::{ProviderId, changed_since, text},
     converging::Converging,
+    decided::{self, LiveDigest},
     droplet::{self, NextAction, of_droplet},
 };
 use crate::{
@@ -35,6 +36,10 @@ pub struct Parameters {
     #[serde(default = "droplet::default_grace_seconds")]
     #[schemars(range(min = 0, max = 600))]
     grace_seconds: u32,
+    /// The digest of the live size that was decided on. The step fails, before it changes anything, if it is neither this
+    /// one nor the desired one by then.
+    #[serde(default)]
+    live: Option<LiveDigest>,
 }
 
 /// The state before the step.
@@ -64,14 +69,23 @@ impl Converging for ResizeDroplet {
         parameters.disk.then_some("a grown disk cannot be shrunk")
     }
 
+    fn check(&self, parameters: &Parameters, droplet: &Value) -> Result<(), Failure> {
+        let Parameters { droplet_provider_id: id, size, live, .. } = parameters;
+        if is_of_size(droplet, size) {
+            return Ok(());
+        }
+        decided::check(live.as_ref(), "size_slug", droplet.get("size_slug").unwrap_or(&Value::Null), &of_droplet(id))
+    }
+
     async fn before(
         &self,
         context: &StepContext<'_>,
         parameters: &Parameters,
         droplet: &Value,
     ) -> Result<Before, Failure> {
+        self.check(parameters, droplet)?;
         // Checked first, so that the droplet is not powered off for nothing.
-        check(context, parameters, droplet).await?;
+        check_size(context, parameters, droplet).await?;
         Ok(Before {
             size: text(droplet, "size_slug").map(str::to_owned),
             disk: gigabytes(droplet),
@@ -139,7 +153,7 @@ impl Converging for ResizeDroplet {
 }
 
 /// Refuses sizes that the droplet cannot have.
-async fn check(context: &StepContext<'_>, parameters: &Parameters, droplet: &Value) -> Result<(), Failure> {
+async fn check_size(context: &StepContext<'_>, parameters: &Parameters, droplet: &Value) -> Result<(), Failure> {
     let (id, wanted) = (&parameters.droplet_provider_id, &parameters.size);
     let sizes = Endpoint { route: "/v2/sizes", parent: None, id: None, scope: "sizes:read" };
     let sizes = context.cloud.rows(sizes, "sizes", &[]).await?;

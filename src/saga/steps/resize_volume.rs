@@ -4,10 +4,11 @@ use std::cmp::Ordering;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     common::{NoOutput, ProviderId},
+    decided::{self, LiveDigest},
     volume,
 };
 use crate::saga::step::{Failure, Progress, Step, StepContext, Trace};
@@ -21,6 +22,10 @@ pub struct Parameters {
     /// The new size, at least the current one.
     #[schemars(range(min = 1, max = 16_384))]
     size_gigabytes: u64,
+    /// The digest of the live size that was decided on. The step fails, before it changes anything, if it is neither this
+    /// one nor the desired one by then.
+    #[serde(default)]
+    live: Option<LiveDigest>,
 }
 
 /// The state before the step.
@@ -44,6 +49,7 @@ impl Step for ResizeVolume {
 
     async fn before(&self, context: &StepContext<'_>, parameters: &Parameters) -> Result<Before, Failure> {
         let volume = volume::existing(context, &parameters.volume_id).await?;
+        parameters.check_live(&volume)?;
         Ok(Before { size_gigabytes: volume::size(&volume) })
     }
 
@@ -53,8 +59,10 @@ impl Step for ResizeVolume {
         parameters: &Parameters,
         _: &Before,
     ) -> Result<Progress<NoOutput>, Failure> {
-        let Parameters { volume_id, size_gigabytes } = parameters;
-        let now = volume::size(&volume::existing(context, volume_id).await?).unwrap_or_default();
+        let Parameters { volume_id, size_gigabytes, .. } = parameters;
+        let volume = volume::existing(context, volume_id).await?;
+        parameters.check_live(&volume)?;
+        let now = volume::size(&volume).unwrap_or_default();
         match now.cmp(size_gigabytes) {
             Ordering::Equal => Ok(Progress::Done(NoOutput {})),
             Ordering::Greater => {
@@ -91,5 +99,16 @@ impl Step for ResizeVolume {
             }
             _ => Trace::Nothing,
         })
+    }
+}
+
+impl Parameters {
+    /// Refuses a size other than the decided and the desired one.
+    fn check_live(&self, volume: &Value) -> Result<(), Failure> {
+        if volume::size(volume) == Some(self.size_gigabytes) {
+            return Ok(());
+        }
+        let now = volume.get("size_gigabytes").unwrap_or(&Value::Null);
+        decided::check(self.live.as_ref(), "size_gigabytes", now, &format_args!("volume {}", self.volume_id))
     }
 }

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::{
     common::{also_null, any_id, changed_since, kind_name, text_or_number},
+    decided::{self, DIGEST, LiveDigest, changed_meanwhile},
     record::{self, NAME},
 };
 use crate::{
@@ -47,15 +48,11 @@ pub struct RevertParameters {
     /// The digest of the live value that was decided on. The step fails, before it changes anything, if the live value is
     /// neither this one nor the desired one by then.
     #[serde(default)]
-    #[schemars(regex(pattern = DIGEST))]
-    live: Option<String>,
+    live: Option<LiveDigest>,
     /// The recorded or the live value holds a credential. The saga does not store it, so the step cannot be undone.
     #[serde(default)]
     holds_credential: bool,
 }
-
-/// The digest of a value.
-pub(super) const DIGEST: &str = "^[0-9a-f]{8}$";
 
 /// The state before the step.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -109,10 +106,8 @@ impl RevertParameters {
         let live = self.live(context, &desired).await?;
         let state = self.compare(&live, &desired)?;
         if matches!(state, FieldState::Differs(_)) {
-            let is_other =
-                |decided: &String| revert::live_digest(&live, &self.field, &desired).is_some_and(|now| now != *decided);
-            if self.live.as_ref().is_some_and(is_other) {
-                return Err(self.changed_meanwhile());
+            if let Some(now) = revert::live_digest(&live, &self.field, &desired) {
+                decided::check_digest(self.live.as_ref(), &self.field, &now, &self.key())?;
             }
             self.check(&live, &desired)?;
         }
@@ -210,7 +205,7 @@ impl RevertParameters {
             (None, Some(digests)) => digests.was == digest(&now),
             (None, None) => true,
         };
-        if is_same { Ok(()) } else { Err(self.changed_meanwhile()) }
+        if is_same { Ok(()) } else { Err(changed_meanwhile(&self.field, &self.key())) }
     }
 
     /// Whether the live value shows that a step which cannot be undone has changed it. The record may have another desired
@@ -234,14 +229,6 @@ impl RevertParameters {
         Failure::Permanent(format!(
             "ProvisionedResource {}: the desired value of {} was changed since the revert was decided; decide it again",
             self.record, self.field
-        ))
-    }
-
-    fn changed_meanwhile(&self) -> Failure {
-        Failure::Permanent(format!(
-            "{} of {} was changed since the revert was decided; review its drift, and decide again",
-            self.field,
-            self.key()
         ))
     }
 

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{
     common::{NoOutput, ProviderId, changed_since, nothing_left, unnamed},
+    decided::{self, LiveDigest},
     domain_record::{self, CaaTag, differing, fields, resolved, spelled},
 };
 use crate::{
@@ -50,6 +51,10 @@ pub struct Parameters {
     /// The tag, for `CAA`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tag: Option<CaaTag>,
+    /// The digest of the live value that was decided on, for one field. The step fails, before it changes anything, if the
+    /// live value is neither this one nor the desired one by then.
+    #[serde(default, skip_serializing)]
+    live: Option<LiveDigest>,
 }
 
 /// The state before the step.
@@ -68,10 +73,16 @@ impl Step for UpdateDomainRecord {
     type Output = NoOutput;
     type Before = Before;
 
+    fn objection(&self, parameters: &Parameters) -> Option<String> {
+        let is_one = fields(parameters).is_ok_and(|fields| fields.len() == 1);
+        (parameters.live.is_some() && !is_one).then(|| "`live` needs exactly one field to change".to_owned())
+    }
+
     async fn before(&self, context: &StepContext<'_>, parameters: &Parameters) -> Result<Before, Failure> {
         let record = existing(context, parameters).await?;
         let wanted = fields(parameters)?;
         let changed = differing(&parameters.domain, &record, &wanted)?;
+        parameters.check_live(&record, &changed)?;
         let was = |field: &String| record.get(field).cloned().unwrap_or_default();
         Ok(Before { fields: changed.into_iter().map(|field| (field.clone(), was(field))).collect() })
     }
@@ -84,7 +95,9 @@ impl Step for UpdateDomainRecord {
     ) -> Result<Progress<NoOutput>, Failure> {
         let record = existing(context, parameters).await?;
         let wanted = fields(parameters)?;
-        if !differing(&parameters.domain, &record, &wanted)?.is_empty() {
+        let changed = differing(&parameters.domain, &record, &wanted)?;
+        if !changed.is_empty() {
+            parameters.check_live(&record, &changed)?;
             write(context, parameters, &record, resolved(&parameters.domain, wanted, &record)).await?;
         }
         Ok(Progress::Done(NoOutput {}))
@@ -106,8 +119,7 @@ impl Step for UpdateDomainRecord {
         let mut restored = before.fields.clone();
         let left = differing(&parameters.domain, &record, &before.fields)?;
         if let Some(field) = left.iter().find(|field| moved.contains(*field)) {
-            let Parameters { domain, record_id, .. } = parameters;
-            return Err(changed_since(field, &format_args!("record {record_id} of {domain}")));
+            return Err(changed_since(field, &parameters.record()));
         }
         restored.retain(|field, _| left.contains(&field));
         if restored.is_empty() {
@@ -115,6 +127,19 @@ impl Step for UpdateDomainRecord {
         }
         write(context, parameters, &record, restored).await?;
         Ok(Undo::Done)
+    }
+}
+
+impl Parameters {
+    /// Refuses a value other than the decided and the desired one.
+    fn check_live(&self, record: &Value, changed: &[&String]) -> Result<(), Failure> {
+        let live = |field: &str| record.get(field).unwrap_or(&Value::Null);
+        changed.iter().try_for_each(|field| decided::check(self.live.as_ref(), field, live(field), &self.record()))
+    }
+
+    /// The record, for people.
+    fn record(&self) -> String {
+        format!("record {} of {}", self.record_id, self.domain)
     }
 }
 

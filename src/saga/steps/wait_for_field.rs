@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::{
     common::{NoOutput, also_null, any_id, kind_name, text_or_number},
+    decided::DIGEST,
     record::{self, NAME},
-    reverting::DIGEST,
 };
 use crate::{
     comparison::{secret, show::full as shown},

@@ -25,6 +25,17 @@ async fn a_record_created_by_others_stays_after_the_step_was_refused() {
 }
 
 #[test]
+fn the_decided_value_of_a_record_is_that_of_one_field() {
+    let check = |more: Value| {
+        let mut parameters = json!({ "domain": "example.com", "record_id": 7, "live": "0123abcd" });
+        parameters.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        named("UpdateDomainRecord").unwrap().check(&parameters)
+    };
+    assert_eq!(check(json!({ "ttl": 60 })), Ok(None));
+    assert!(check(json!({ "ttl": 60, "data": "192.0.2.1" })).unwrap_err().contains("exactly one field"));
+}
+
+#[test]
 fn a_record_that_lacks_what_its_type_needs_is_refused_before_anything_is_done() {
     let check = |kind: &str, more: Value| {
         let mut parameters = json!({ "domain": "example.com", "type": kind, "name": "@", "data": "a.example.org" });

@@ -459,6 +459,55 @@ async fn a_pool_that_somebody_changed_after_the_decision_stays() {
     assert_eq!(world.changes().await, 0);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_that_somebody_set_after_the_decision_is_not_overwritten() {
+    let balancer = || json!({ "id": UUID, "name": "web", "project_id": UUID });
+    let record = || json!({ "id": 7, "type": "A", "name": "www", "data": "192.0.2.1", "ttl": 1800 });
+    let volume = || json!({ "id": UUID, "size_gigabytes": 10, "droplet_ids": [] });
+    let address = || json!({ "ip": "192.0.2.7", "region": "nyc3", "droplet": null });
+    let (records, ip) = ("domains/example.com/records", "192.0.2.7");
+    each(
+        [
+            (case("Droplet", "droplets", DROPLET, json!({}), "name", json!("web-9")), json!({ "name": "theirs" })),
+            (
+                case("Droplet", "droplets", DROPLET, json!({}), "size", json!("s-4vcpu-8gb")),
+                json!({ "size_slug": "s-8vcpu-16gb", "size": { "slug": "s-8vcpu-16gb" } }),
+            ),
+            (
+                case("LoadBalancer", "load_balancers", UUID, balancer(), "project_id", json!(OTHER)),
+                json!({ "project_id": "506f78a4-e098-11e5-ad9f-000f53306ae1" }),
+            ),
+            (case("DomainRecord", records, "example.com/7", record(), "ttl", json!(60)), json!({ "ttl": 300 })),
+            (case("Volume", "volumes", UUID, volume(), "size_gigabytes", json!(20)), json!({ "size_gigabytes": 15 })),
+            (
+                case("ReservedIP", "reserved_ips", ip, address(), "droplet_id", json!(DROPLET)),
+                json!({ "droplet": { "id": 3_164_445 } }),
+            ),
+        ],
+        async |(case, theirs)| {
+            let _permit = super::WORLDS.acquire().await.unwrap();
+            let world = StepWorld::start().await;
+            let plan = set_up(&world, &case).await.unwrap();
+            let (step, with) = (plan.steps[0].step, Value::Object(plan.steps[0].with.clone()));
+            let journey = || Journey::new(&world, named(step).unwrap(), &with);
+            // Before the step starts, and right after.
+            let (mut late, mut early) = (journey(), journey());
+            late.begin().await.unwrap();
+            world.control.change(case.collection, case.key(), theirs).await.unwrap();
+            for failed in [early.go().await, late.call_on().await] {
+                match failed {
+                    Err(Failure::Permanent(why)) => {
+                        assert!(why.contains("was changed since the revert was decided"), "{step}: {why}");
+                    }
+                    result => panic!("{step}: {result:?}"),
+                }
+            }
+            assert_eq!((early.undo().await, world.changes().await), (Ok(()), 0), "{step}");
+        },
+    )
+    .await;
+}
+
 #[tokio::test]
 async fn a_pool_gets_and_loses_its_nodes_again() {
     let world = StepWorld::start().await;
