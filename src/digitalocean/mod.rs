@@ -51,6 +51,7 @@ mod route;
 mod rules;
 mod scopes;
 mod sizes;
+mod tag_users;
 mod texts;
 mod token;
 

@@ -15,8 +15,8 @@ use super::{
     fetches::Confirmation,
     index::Orphans,
     known::KnownDrift,
-    observe::{Fetched, LiveState, fetch, learn_sizes, observe, owners},
-    observed::{Around, Inactive, NeedsFreshRead, Observed, ReadSource, Recorded, Seen},
+    observe::{Fetched, LiveState, decision_facts, fetch, learn_sizes, observe},
+    observed::{Around, DecisionFacts, Inactive, NeedsFreshRead, Observed, ReadSource, Recorded, Seen},
     plan::{DriftPlan, PlannedWrite, Situation},
     records::RecordEntry,
     status::status,
@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     api::{Drift, ProvisionedResource, Saga, conditions::ConditionReason, events},
-    digitalocean::{Beside, ResourceOwners},
+    digitalocean::Beside,
     failpoint,
     kube_ext::{
         cache::Cache,
@@ -148,7 +148,7 @@ async fn reconcile_record(key: &ObjectKey, context: &Arc<DriftContext>) -> Resul
                     let Some(now) = now else { return Ok(Requeue::Again) };
                     let before = std::mem::replace(&mut entry, now).drifts;
                     learn_sizes(&entry, &fresh, context).await;
-                    let owners = owners(&entry, &fresh, context).await;
+                    let decided = decision_facts(&entry, &fresh, context).await;
                     if matches!(fresh, LiveState::Unknown(_)) {
                         next = Requeue::After(context.fetches.failed(key));
                         plan = decide(key, &entry, &seen, ReadSource::Failed { is_confirmed }, context);
@@ -158,8 +158,8 @@ async fn reconcile_record(key: &ObjectKey, context: &Arc<DriftContext>) -> Resul
                             context.fetches.confirmed(key);
                         }
                         let reading = ReadSource::Fresh { before: &before };
-                        plan = decide_for(key, &entry, &fresh, reading, context, &owners);
-                        if owners.is_err() || fresh.is_partial() && entry.drifts.iter().any(is_decided) {
+                        plan = decide_for(key, &entry, &fresh, reading, context, &decided);
+                        if decided.is_err() || fresh.is_partial() && entry.drifts.iter().any(is_decided) {
                             next = Requeue::After(context.fetches.failed(key));
                         } else {
                             context.fetches.forget(key);
@@ -283,7 +283,7 @@ fn decide(
     reading: ReadSource<'_>,
     context: &DriftContext,
 ) -> DriftPlan {
-    decide_for(key, entry, known, reading, context, &Ok(ResourceOwners::default()))
+    decide_for(key, entry, known, reading, context, &Ok(DecisionFacts::default()))
 }
 
 fn decide_for(
@@ -292,7 +292,7 @@ fn decide_for(
     known: &LiveState,
     reading: ReadSource<'_>,
     context: &DriftContext,
-    owners: &Result<ResourceOwners, String>,
+    decided: &Result<DecisionFacts, String>,
 ) -> DriftPlan {
     let record = &entry.record;
     let reverts = context.reverts().of(key);
@@ -307,7 +307,7 @@ fn decide_for(
     let recorded = Recorded {
         name: &key.name,
         reverts: &reverts,
-        owners: owners.as_ref().map_err(String::as_str),
+        decided: decided.as_ref().map_err(String::as_str),
         around: Around(&around),
         desired: &desired,
         ignore: record.ignore(),

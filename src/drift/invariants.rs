@@ -20,7 +20,7 @@ use super::{
     evaluate::{evaluate, orphaned},
     finding::{Finding, compare},
     known::{Decided, KnownDrift, LastAccepted, Reverting, Standing},
-    observed::{Around, Inactive, NeedsFreshRead, Observed, ReadSource, Recorded, Seen},
+    observed::{Around, DecisionFacts, Inactive, NeedsFreshRead, Observed, ReadSource, Recorded, Seen},
     ownership::DeclaredFields,
     plan::{Accepted, Adoption, Closing, Compared, DriftPlan, Ending, PlannedWrite, Situation},
     revert_saga::RevertSaga,
@@ -31,8 +31,8 @@ use crate::{
     api::{AcceptPolicy, DriftPhase, SagaPhase, conditions::ConditionReason, labels},
     comparison::{reading::stands_for as shows, show::full as shown_text},
     digitalocean::{
-        Kind, Live, ResourceKey, ResourceOwners,
-        revert::{AccountFacts, RevertClass},
+        Kind, Live, ResourceKey,
+        revert::{AccountFacts, RevertClass, TagUsers},
     },
 };
 use world::*;

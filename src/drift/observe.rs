@@ -2,10 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{context::DriftContext, observed::NeedsFreshRead, records::RecordEntry, sweep};
+use super::{
+    context::DriftContext,
+    observed::{DecisionFacts, NeedsFreshRead},
+    records::RecordEntry,
+    sweep,
+};
 use crate::{
     api::conditions::ConditionReason,
-    digitalocean::{Document, Live, Observation, ResourceKey, ResourceOwners, UnknownReason, revert},
+    digitalocean::{Document, Error, Live, Observation, ResourceKey, UnknownReason, revert},
     kube_ext::key::ObjectKey,
 };
 
@@ -132,19 +137,34 @@ pub(super) async fn learn_sizes(entry: &RecordEntry, live: &LiveState, context: 
     }
 }
 
-/// The controllers that own the resource or its fields, where a revert needs to know.
-pub(super) async fn owners(
+/// Reads the parts of the account that a decision to revert depends on: the owners of the resource or its fields, and for
+/// tags the resources that select by them. Returns why they could not be read, as the reason of a wait.
+pub(super) async fn decision_facts(
     entry: &RecordEntry,
     live: &LiveState,
     context: &DriftContext,
-) -> Result<ResourceOwners, String> {
-    let LiveState::Present(found) = live else { return Ok(ResourceOwners::default()) };
+) -> Result<DecisionFacts, String> {
+    let LiveState::Present(found) = live else { return Ok(DecisionFacts::default()) };
     let decided =
         entry.drifts.iter().filter(|drift| drift.is_open() && drift.revert.is_some() && drift.reverting.is_none());
     let fields: Vec<&str> = decided.map(|drift| &*drift.field).collect();
     if fields.is_empty() {
-        return Ok(ResourceOwners::default());
+        return Ok(DecisionFacts::default());
     }
-    let owners = tokio::time::timeout(LONGEST_READ, context.inventory.owners(&found.live, &fields)).await;
-    owners.map_err(|_| "no response in time".to_owned())?.map_err(|error| error.to_string())
+    let owners = in_time(context.inventory.owners(&found.live, &fields)).await;
+    let owners = owners.map_err(|why| format!("its owner could not be read: {why}"))?;
+    let kind = entry.record.resource.kind;
+    let tag_users = if fields.iter().any(|field| revert::is_selected_by(kind, field)) {
+        let users = in_time(context.inventory.list_tag_users()).await;
+        Some(users.map_err(|why| format!("the firewalls and load balancers could not be listed: {why}"))?)
+    } else {
+        None
+    };
+    Ok(DecisionFacts { owners, tag_users })
+}
+
+/// The result of reading for a decision.
+async fn in_time<T>(reading: impl Future<Output = Result<T, Error>>) -> Result<T, String> {
+    let read = tokio::time::timeout(LONGEST_READ, reading).await;
+    read.map_err(|_| "no response in time".to_owned())?.map_err(|error| error.to_string())
 }

@@ -16,7 +16,10 @@ use super::{
 };
 use crate::{
     api::{AcceptPolicy, conditions::ConditionReason},
-    digitalocean::{Live, Observation, ResourceOwners, revert::AccountFacts},
+    digitalocean::{
+        Live, Observation, ResourceOwners,
+        revert::{AccountFacts, TagUsers},
+    },
 };
 
 /// The parts of a record that a verdict needs.
@@ -39,12 +42,21 @@ pub struct Recorded<'a> {
     pub declared: &'a DeclaredFields,
     /// The sagas that revert its drifts, or have done so. A drift may have been deleted since.
     pub reverts: &'a [RevertSaga],
-    /// The controllers that own the resource or its fields, as far as reverts need them; or why they could not be read.
-    pub owners: Result<&'a ResourceOwners, &'a str>,
+    /// The parts of the account that are read for decisions to revert only; or why they could not be read.
+    pub decided: Result<&'a DecisionFacts, &'a str>,
     /// The parts of the account that the classes of reverts depend on.
     pub around: Around<'a>,
     /// The time of this evaluation.
     pub now: Timestamp,
+}
+
+/// The parts of the account that are read for decisions to revert only.
+#[derive(Clone, Debug, Default)]
+pub struct DecisionFacts {
+    /// The controllers that own the resource or its fields.
+    pub owners: ResourceOwners,
+    /// The firewalls and load balancers that select by tags, if the class of a decided field depends on them.
+    pub tag_users: Option<Arc<TagUsers>>,
 }
 
 /// Reads the parts of the account that the classes of reverts depend on. Only a field that differs needs them.

@@ -240,6 +240,21 @@ async fn the_class_follows_the_firewalls_that_select_by_a_tag() {
 }
 
 #[tokio::test]
+async fn a_decision_about_a_tag_finds_the_firewalls_that_nobody_recorded() {
+    let world = World::new("unrecorded").await;
+    let firewall = json!({"id": FIREWALL, "name": "web", "tags": ["web"], "inbound_rules": [rule("22", "10.0.0.0/8")]});
+    world.cloud.put("firewalls", firewall).await.unwrap();
+    world.record("web-1", json!({"tags": ["prod"]})).await;
+    let drift = format!("drift/{}", world.open_drift().await);
+    world.shows(&drift, "{.spec.revert}", "Safe").await;
+    world.run(&["annotate", &drift, "arcadia.cloud/revert=true"]).await;
+    world.reaches(&drift, "Resolved", "False DecisionRefused").await;
+    let message = world.message(&drift, "Resolved").await;
+    assert!(message.contains(&format!("Firewall {FIREWALL} selects resources by the tag web")), "{message}");
+    assert!(message.contains("arcadia.cloud/revert=allow-disruption"), "{message}");
+}
+
+#[tokio::test]
 async fn a_resize_to_a_smaller_disk_is_not_revertible_from_the_start() {
     let world = World::new("smaller").await;
     world.record("web-1", json!({"size_slug": "s-1vcpu-1gb"})).await;

@@ -24,8 +24,10 @@ use crate::digitalocean::{
     account::{Account, Accounts},
     certificates::{self, CertificateBook},
     kinds::FieldSet,
+    revert::TagUsers,
     scopes::Scopes,
     sizes::SizeBook,
+    tag_users::TagUserBook,
 };
 
 /// The message of a missing resource whose existence is not checked yet.
@@ -59,6 +61,7 @@ pub(super) struct InventoryState {
     pub(super) accounts: Accounts,
     pub(super) certificates: CertificateBook,
     pub(super) sizes: SizeBook,
+    pub(super) tag_users: TagUserBook,
     pub(super) scopes: Scopes,
     /// The allowance for calls besides the lists.
     pub(super) allowance: Mutex<Allowance>,
@@ -117,6 +120,7 @@ impl Inventory {
             accounts: Accounts::default(),
             certificates: CertificateBook::default(),
             sizes: SizeBook::default(),
+            tag_users: TagUserBook::default(),
             scopes: Scopes::default(),
             allowance,
             kinds: Mutex::default(),
@@ -206,6 +210,11 @@ impl Inventory {
     /// Lists the sizes of droplets, unless they are known.
     pub(crate) async fn list_sizes(&self) {
         self.0.sizes.refresh(&self.0.client).await;
+    }
+
+    /// Lists the firewalls and load balancers of the account that select by tags, unless they were just listed.
+    pub(crate) async fn list_tag_users(&self) -> Result<Arc<TagUsers>, Error> {
+        self.0.tag_users.list(&self.0.client).await
     }
 
     /// The start of the last complete list of the kind.

@@ -18,6 +18,7 @@ use crate::digitalocean::{
     kinds::FieldSet,
     scopes::Scopes,
     sizes::SizeBook,
+    tag_users::TagUserBook,
 };
 
 const DAY: Duration = Duration::from_hours(24);
@@ -345,6 +346,7 @@ async fn a_sync_that_is_given_up_changes_nothing() {
         accounts: Accounts::default(),
         certificates: CertificateBook::default(),
         sizes: SizeBook::default(),
+        tag_users: TagUserBook::default(),
         scopes: Scopes::default(),
         allowance: parking_lot::Mutex::new(Allowance::of(1_000)),
         kinds: parking_lot::Mutex::new(std::mem::take(&mut *world.inventory.kinds())),

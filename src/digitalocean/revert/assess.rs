@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{Allow, Assessment, Revert, RevertClass};
+use super::{AccountFacts, Allow, Assessment, Revert, RevertClass, TagUsers};
 use crate::{
     comparison::{
         Difference,
@@ -177,7 +177,7 @@ pub(super) fn judge(revert: &Revert<'_>) -> Judged {
         }
         if rule.selects {
             for difference in &comparison.differences {
-                judged.assessment = judged.assessment.or(selecting(difference, &around.tags));
+                judged.assessment = judged.assessment.or(selecting(difference, around));
             }
             judged.assessment.may_rise |= !around.has_all_tags;
         }
@@ -324,17 +324,30 @@ fn parts(
 }
 
 /// The assessment of an added or removed tag, by the resources that select by it.
-fn selecting(difference: &Difference, selected: &super::SelectedTags) -> Assessment {
+fn selecting(difference: &Difference, around: &AccountFacts) -> Assessment {
     let tag = difference.expected.as_ref().or(difference.actual.as_ref()).and_then(Value::as_str).unwrap_or_default();
-    match selected.get(&tag.to_lowercase()) {
+    let tag_users = around.tag_users.as_deref();
+    let mut selected = [Some(&around.tags), tag_users.map(|users| &users.tags)].into_iter().flatten();
+    match selected.find_map(|tags| tags.get(&tag.to_lowercase())) {
         Some(user) => {
             let why = format!("{user} selects resources by the tag {tag}, so its members change.");
             Assessment::new(RevertClass::Disruptive, Some(why))
         }
-        None => Assessment {
-            warnings: vec!["Unrecorded firewalls and load balancers may select by these tags.".to_owned()],
-            ..Assessment::new(RevertClass::Safe, None)
-        },
+        None => Assessment { warnings: vec![unlisted(tag_users)], ..Assessment::new(RevertClass::Safe, None) },
+    }
+}
+
+/// The warning about resources that were not listed and may select by tags.
+fn unlisted(tag_users: Option<&TagUsers>) -> String {
+    match tag_users {
+        None => "Unrecorded firewalls and load balancers may select by these tags.".to_owned(),
+        Some(users) if users.missing.is_empty() => {
+            "Unrecorded databases and alert policies may select by these tags.".to_owned()
+        }
+        Some(users) => format!(
+            "Unrecorded firewalls and load balancers may select by these tags; to list them, the token needs {}.",
+            users.missing.join(" and ")
+        ),
     }
 }
 

@@ -59,6 +59,17 @@ pub struct AccountFacts {
     pub has_all_tags: bool,
     /// The sizes of droplets; none if they were not listed.
     pub sizes: Option<Arc<SizeDisks>>,
+    /// All firewalls and load balancers that select by tags; none without a decision, for which alone they are listed.
+    pub tag_users: Option<Arc<TagUsers>>,
+}
+
+/// The firewalls and load balancers of the account that select by tags, recorded or not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TagUsers {
+    /// Their tags.
+    pub tags: SelectedTags,
+    /// The scopes of the lists that the token cannot read.
+    pub missing: Vec<&'static str>,
 }
 
 /// The class of a revert, with its reasons.

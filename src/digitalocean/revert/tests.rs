@@ -230,6 +230,24 @@ fn a_tag_that_a_firewall_selects_by_disrupts() {
     };
     assert_eq!(class(json!(["web"])), RevertClass::Safe);
     assert_eq!(class(json!(["x"])), RevertClass::Disruptive);
+    // A decision lists those that nobody recorded.
+    let listed = |tag: &str, missing: &[&'static str]| {
+        let tags = [(tag.to_owned(), "LoadBalancer 1".to_owned())].into();
+        let users = TagUsers { tags, missing: missing.to_vec() };
+        let around = AccountFacts { tag_users: Some(Arc::new(users)), ..AccountFacts::default() };
+        assess(&Revert { field: "tags", desired: &json!(["x"]), document: &droplet, around: &around })
+    };
+    let assessed = listed("web", &["firewall:read"]);
+    assert_eq!(assessed.class, RevertClass::Disruptive);
+    assert!(assessed.why.unwrap().starts_with("LoadBalancer 1 selects resources by the tag web"));
+    for (missing, warning) in [
+        (&[][..], "Unrecorded databases and alert policies may select by these tags."),
+        (&["firewall:read"], "to list them, the token needs firewall:read."),
+    ] {
+        let assessed = listed("other", missing);
+        assert_eq!(assessed.class, RevertClass::Safe);
+        assert!(assessed.warnings[0].ends_with(warning), "{:?}", assessed.warnings);
+    }
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Reverting a drift: reads the decision, plans the saga, and follows it to its end. Pure.
 
+use std::sync::Arc;
+
 use jiff::SignedDuration;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -16,7 +18,7 @@ use crate::{
     drift::{
         finding::{Finding, compare},
         known::{KnownDrift, readable},
-        observed::{NeedsFreshRead, ReadSource, Recorded, Seen},
+        observed::{DecisionFacts, NeedsFreshRead, ReadSource, Recorded, Seen},
         plan::{Closing, PlannedSaga, PlannedWrite},
         revert_saga::RevertSaga,
         shown::brief,
@@ -293,9 +295,9 @@ impl Planner<'_> {
             return self.refuse(drift, format!("reverting {EXISTS} is not possible: {why}"));
         };
         let desired = effective.desired.get(drift.field.as_ref()).unwrap_or(&Value::Null);
-        let owners = match effective.owners {
-            Ok(owners) => owners,
-            Err(why) => return self.wait(drift, &format!("its owner could not be read: {why}")),
+        let DecisionFacts { owners, tag_users } = match effective.decided {
+            Ok(facts) => facts,
+            Err(why) => return self.wait(drift, why),
         };
         let field = owners.fields.get(&*drift.field).map(|by| (format!("{} of ", brief(&drift.field)), by));
         if let Some((what, owner)) = field.or(owners.resource.as_ref().map(|owner| (String::new(), owner))) {
@@ -303,7 +305,11 @@ impl Planner<'_> {
                 format!("{what}{} belongs to {owner}, which would change it back; change it there", document.key());
             return self.refuse(drift, message);
         }
-        let revert = Revert { field: &drift.field, desired, document, around: &(effective.around.0)() };
+        let mut around = (effective.around.0)();
+        if tag_users.is_some() {
+            Arc::make_mut(&mut around).tag_users.clone_from(tag_users);
+        }
+        let revert = Revert { field: &drift.field, desired, document, around: &around };
         match asked {
             RevertRequest::Plan => match revert::proposal(&revert, effective.name) {
                 Ok((plan, needs)) => {

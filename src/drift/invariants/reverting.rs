@@ -255,13 +255,13 @@ fn what_cannot_be_reverted_is_refused_with_the_reason_and_the_next_step() {
     assert!(refusal(&world.settle()).contains("both set"));
     // Another controller would undo it.
     let mut world = decided("true");
-    world.owners.resource = Some("autoscale pool web".into());
+    world.decided.owners.resource = Some("autoscale pool web".into());
     assert!(refusal(&world.settle()).contains("Droplet 1 belongs to autoscale pool web"));
     let mut world = decided("true");
-    world.owners.fields.insert("name".into(), "the autoscaling".into());
+    world.decided.owners.fields.insert("name".into(), "the autoscaling".into());
     assert!(refusal(&world.settle()).contains("name of Droplet 1 belongs to the autoscaling"));
     let mut world = decided("true");
-    world.owners.fields.insert("memory".into(), "the autoscaling".into());
+    world.decided.owners.fields.insert("memory".into(), "the autoscaling".into());
     assert!(matches!(&world.settle()[..], [PlannedWrite::Revert { .. }, ..]), "another field");
     // The whole resource.
     let mut world = RecordWorld::new(json!({"name": "web-1"}), droplet());
@@ -512,7 +512,7 @@ fn tagged(around: AccountFacts) -> RecordWorld {
 /// Firewalls that select by these tags.
 fn selecting(tags: &[&str], has_all_tags: bool) -> AccountFacts {
     let tags = tags.iter().map(|tag| ((*tag).to_owned(), "Firewall 1".to_owned())).collect();
-    AccountFacts { tags, has_all_tags, sizes: None }
+    AccountFacts { tags, has_all_tags, ..AccountFacts::default() }
 }
 
 /// The classes that the writes show.
@@ -545,6 +545,20 @@ fn the_class_rises_and_falls_with_the_firewalls_that_select_by_a_tag() {
     let writes = world.settle();
     assert!(refusal(&writes).contains("is Disruptive: Firewall 1 selects resources by the tag web"), "{writes:?}");
     assert_eq!(world.settle(), []);
+}
+
+#[test]
+fn a_decision_finds_the_class_by_firewalls_that_nobody_recorded() {
+    let mut world = tagged(selecting(&[], true));
+    let tags = [("web".to_owned(), "Firewall 2".to_owned())].into();
+    world.decided.tag_users = Some(Arc::new(TagUsers { tags, missing: Vec::new() }));
+    world.revert("tags-1", "true");
+    let writes = world.settle();
+    assert!(refusal(&writes).contains("is Disruptive: Firewall 2 selects resources by the tag web"), "{writes:?}");
+    // The drift shows the class of what is recorded, as before.
+    assert_eq!(world.settle(), []);
+    world.revert("tags-1", "allow-disruption");
+    assert!(matches!(&world.settle()[..], [PlannedWrite::Revert { .. }, ..]));
 }
 
 #[test]

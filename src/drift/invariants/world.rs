@@ -19,8 +19,8 @@ pub(super) struct RecordWorld {
     pub(super) reverts: Vec<RevertSaga>,
     /// The parts of the account that the classes of reverts depend on.
     pub(super) around: AccountFacts,
-    /// Other controllers that own the resource or its fields.
-    pub(super) owners: ResourceOwners,
+    /// The parts of the account that are read for decisions only.
+    pub(super) decided: DecisionFacts,
     pub(super) now: Timestamp,
     pub(super) was_seen: bool,
     pub(super) is_deleting: bool,
@@ -62,7 +62,7 @@ impl RecordWorld {
             declared: DeclaredFields::Nothing,
             reverts: Vec::new(),
             around: AccountFacts::default(),
-            owners: ResourceOwners::default(),
+            decided: DecisionFacts::default(),
             now: "2026-11-29T12:00:00Z".parse().unwrap(),
             was_seen: true,
             is_deleting: false,
@@ -125,7 +125,7 @@ impl RecordWorld {
         let recorded = Recorded {
             name: "web-1",
             reverts: &self.reverts,
-            owners: Ok(&self.owners),
+            decided: Ok(&self.decided),
             around: Around(&|| Arc::new(self.around.clone())),
             desired: &self.desired,
             ignore: &self.ignore,
