@@ -74,7 +74,7 @@ pub(crate) use inventory::{Changes, Observation, SyncCategory, SyncError, Unknow
 pub(crate) use kinds::FieldSet;
 pub(crate) use live::{FieldComparison, Live};
 pub(crate) use observed::{Certificates, Document, SizeDisks};
-pub(crate) use owners::ResourceOwners;
+pub(crate) use owners::{ResourceOwner, ResourceOwners};
 #[cfg(feature = "cli")]
 pub(crate) use pins::Pinned;
 pub(crate) use route::{ChangeMethod, Endpoint};

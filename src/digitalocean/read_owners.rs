@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{
-    Client, Endpoint, Error, Live, ResourceOwners,
+    Client, Endpoint, Error, Live, ResourceOwner, ResourceOwners,
     document::{at, str_at},
     kinds::ControllerLists,
     revert,
@@ -31,18 +31,19 @@ impl Client {
         Ok(owners)
     }
 
-    /// The controller that owns a resource, such as `Kubernetes cluster web`; none if there is none, or if the token
-    /// cannot list the controllers. The resources of each controller need a separate call, so those of other regions are
+    /// The controller that owns a resource. The resources of each controller need a separate call, so those of other regions are
     /// not read.
     ///
     /// # Errors
     /// If a list could not be read.
-    pub async fn owner(&self, live: &Live) -> Result<Option<String>, Error> {
+    pub async fn owner(&self, live: &Live) -> Result<ResourceOwner, Error> {
         let key = live.key();
-        let Some(lists) = &key.kind.row().controllers else { return Ok(None) };
+        let Some(lists) = &key.kind.row().controllers else { return Ok(ResourceOwner::Nobody) };
         let all = Endpoint { route: &lists.list.path, parent: None, id: None, scope: &lists.scope };
         let all = match self.rows(all, &lists.list.key, &[]).await {
-            Err(Error::Forbidden { .. }) => return Ok(None),
+            Err(Error::Forbidden { .. }) => {
+                return Ok(ResourceOwner::Unknown { noun: &lists.noun, scope: &lists.scope });
+            }
             all => all?,
         };
         let document = live.document();
@@ -56,10 +57,11 @@ impl Client {
             let path = Endpoint { route: &lists.of_one.path, parent: None, id: Some(id), scope: &lists.scope };
             let is_it = |row: &Value| row.get(&lists.id).is_some_and(|id| text(id) == *key.id);
             if self.owned(path, lists).await?.iter().any(is_it) {
-                return Ok(Some(format!("{} {}", lists.noun, str_at(&controller, "name"))));
+                let name = str_at(&controller, "name");
+                return Ok(ResourceOwner::Controller(format!("{} {name}", lists.noun)));
             }
         }
-        Ok(None)
+        Ok(ResourceOwner::Nobody)
     }
 
     /// The rows of one controller's resources.
@@ -105,7 +107,7 @@ mod tests {
             .await;
             let database = live("Database", "9cc10173-e9ea-4176-9dbc-a4cee4c4ff30", &json!({}));
             let owners = server.client().owners(&database, &["storage_size_mib", "tags"]).await.unwrap();
-            assert_eq!(owners.resource, None);
+            assert_eq!(owners.resource, ResourceOwner::Nobody);
             let fields: Vec<_> = owners.fields.keys().map(String::as_str).collect();
             assert_eq!(fields, if is_on { vec!["storage_size_mib"] } else { vec![] });
             assert_eq!(server.asked().len(), 1, "{:?}", server.asked());
@@ -145,7 +147,26 @@ mod tests {
             ("Firewall", "lb-1", None),
         ] {
             let owner = client.owner(&live(kind, id, &json!({"region": {"slug": "nyc3"}}))).await.unwrap();
-            assert_eq!(owner.as_deref(), wanted, "{kind} {id}");
+            assert_eq!((owner.controller(), owner.warning()), (wanted, None), "{kind} {id}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_owner_that_the_token_cannot_read_is_unknown_and_not_nobody() {
+        let server = Fake::start(|_| FakeResponse::json(403, &json!({"id": "forbidden", "message": "no"}))).await;
+        for (kind, says) in [
+            (
+                "LoadBalancer",
+                Some("Whether a Kubernetes cluster owns the resource is unknown; the token needs kubernetes:read."),
+            ),
+            (
+                "Droplet",
+                Some("Whether a droplet autoscale pool owns the resource is unknown; the token needs droplet:read."),
+            ),
+            ("Firewall", None),
+        ] {
+            let owner = server.client().owner(&live(kind, "7", &json!({}))).await.unwrap();
+            assert_eq!((owner.controller(), owner.warning().as_deref()), (None, says), "{kind}");
         }
     }
 }

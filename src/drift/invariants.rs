@@ -31,7 +31,7 @@ use crate::{
     api::{AcceptPolicy, DriftPhase, SagaPhase, conditions::ConditionReason, labels},
     comparison::{reading::stands_for as shows, show::full as shown_text},
     digitalocean::{
-        Kind, Live, ResourceKey,
+        Kind, Live, ResourceKey, ResourceOwner,
         revert::{AccountFacts, RevertClass, TagUsers},
     },
 };

@@ -300,7 +300,8 @@ impl Planner<'_> {
             Err(why) => return self.wait(drift, why),
         };
         let field = owners.fields.get(&*drift.field).map(|by| (format!("{} of ", brief(&drift.field)), by));
-        if let Some((what, owner)) = field.or(owners.resource.as_ref().map(|owner| (String::new(), owner))) {
+        let field = field.map(|(what, by)| (what, by.as_str()));
+        if let Some((what, owner)) = field.or(owners.resource.controller().map(|owner| (String::new(), owner))) {
             let message =
                 format!("{what}{} belongs to {owner}, which would change it back; change it there", document.key());
             return self.refuse(drift, message);
@@ -312,7 +313,8 @@ impl Planner<'_> {
         let revert = Revert { field: &drift.field, desired, document, around: &around };
         match asked {
             RevertRequest::Plan => match revert::proposal(&revert, effective.name) {
-                Ok((plan, needs)) => {
+                Ok((mut plan, needs)) => {
+                    plan.assessment.warnings.extend(owners.resource.warning());
                     self.writes.push(PlannedWrite::ShowPlan { drift: drift.name.clone(), plan: Box::new(plan), needs });
                     self.writes.push(PlannedWrite::DropDecision { drift: drift.name.clone() });
                 }

@@ -255,8 +255,17 @@ fn what_cannot_be_reverted_is_refused_with_the_reason_and_the_next_step() {
     assert!(refusal(&world.settle()).contains("both set"));
     // Another controller would undo it.
     let mut world = decided("true");
-    world.decided.owners.resource = Some("autoscale pool web".into());
+    world.decided.owners.resource = ResourceOwner::Controller("autoscale pool web".into());
     assert!(refusal(&world.settle()).contains("Droplet 1 belongs to autoscale pool web"));
+    // A plan says that it could not be read.
+    let mut world = decided("plan");
+    world.decided.owners.resource = ResourceOwner::Unknown { noun: "Kubernetes cluster", scope: "kubernetes:read" };
+    let writes = world.settle();
+    let [PlannedWrite::ShowPlan { plan, .. }, PlannedWrite::DropDecision { .. }] = &writes[..] else {
+        panic!("{writes:?}")
+    };
+    let warning = plan.assessment.warnings.last().unwrap();
+    assert!(warning.ends_with("is unknown; the token needs kubernetes:read."), "{warning}");
     let mut world = decided("true");
     world.decided.owners.fields.insert("name".into(), "the autoscaling".into());
     assert!(refusal(&world.settle()).contains("name of Droplet 1 belongs to the autoscaling"));

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     comparison::secret::hide_text,
     digitalocean::{
-        Error, FieldSet, IdFormat, Live,
+        Error, FieldSet, IdFormat, Live, ResourceOwner,
         kinds::RestState,
         revert::{
             AccountFacts, Revert,
@@ -51,7 +51,7 @@ impl Step for UpdateResource {
     async fn before(&self, context: &StepContext<'_>, Parameters(given): &Parameters) -> Result<Before, Failure> {
         let (before, live) = given.before(context).await?;
         if before.differed
-            && let Some(owner) = context.cloud.owner(&live).await?
+            && let ResourceOwner::Controller(owner) = context.cloud.owner(&live).await?
         {
             return Err(Failure::Permanent(format!(
                 "{} of {} belongs to the {owner}, which would change it back; change it there",
