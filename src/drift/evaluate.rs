@@ -13,7 +13,10 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use self::{decision::Decision, planner::Planner};
+use self::{
+    decision::{Decision, DecisionChoice},
+    planner::Planner,
+};
 use super::{
     finding::{Finding, Findings, assess, compare},
     known::{KnownDrift, LateDecision},
@@ -259,9 +262,11 @@ impl Planner<'_> {
                 Err(why) => return self.refuse(drift, why),
             };
             match self.reading {
-                ReadSource::Fresh { before } if before.contains(drift) => match decision {
-                    Decision::Accept(value) => self.decide(drift, value, recorded, finding),
-                    Decision::Revert(asked) => self.decide_revert(drift, asked, effective, finding),
+                ReadSource::Fresh { before } if before.contains(drift) => match decision.choice {
+                    DecisionChoice::Accept(value) => self.decide(drift, value, recorded, finding),
+                    DecisionChoice::Revert(asked) => {
+                        self.decide_revert(drift, (decision.origin, asked), effective, finding);
+                    }
                 },
                 ReadSource::Failed { .. } => self.wait(drift, "the live resource could not be read just now"),
                 // After a fresh read, for a decision that was made during the read.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde_json::Value;
+use strum::IntoStaticStr;
 
 use super::{known::LastAccepted, observed::NeedsFreshRead, shown::Shown};
 use crate::{
@@ -400,6 +401,13 @@ pub(crate) fn waiting(why: &str) -> String {
     cut(&message, LONGEST_MESSAGE).to_owned()
 }
 
+/// The maker of a decision. A policy would be another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
+pub enum DecisionOrigin {
+    /// A person, who annotated the Drift.
+    Person,
+}
+
 /// The saga of a revert, before it is created.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlannedSaga {
@@ -407,4 +415,6 @@ pub struct PlannedSaga {
     pub name: String,
     /// Its spec.
     pub spec: SagaSpec,
+    /// The maker of its decision.
+    pub origin: DecisionOrigin,
 }

@@ -20,7 +20,7 @@ use crate::{
     digitalocean::revert::{Allow, RevertProposal},
     drift::{
         known::Decided,
-        plan::PlannedSaga,
+        plan::{DecisionOrigin, PlannedSaga},
         reverts::marks,
         shown::{brief, named},
         standing::whole_seconds,
@@ -40,7 +40,9 @@ impl Executor<'_> {
         let mut saga = Saga::new(&order.name, order.spec);
         saga.metadata.namespace = Some(self.key.namespace.to_string());
         saga.metadata.labels = Some([(labels::REVERT_OF.to_owned(), drift.uid.to_string())].into());
-        saga.metadata.annotations = Some(marks(&drift.revert_decided(None)));
+        saga.metadata.annotations = Some(marks(&match order.origin {
+            DecisionOrigin::Person => drift.revert_decided(None),
+        }));
         saga.metadata.owner_references = Some(vec![self.owner_reference()]);
         let doing = format!("creating Saga {}/{}", self.key.namespace, order.name);
         let params = PostParams { field_manager: Some(OPERATOR.to_owned()), ..PostParams::default() };
@@ -58,7 +60,8 @@ impl Executor<'_> {
             created => created?,
         };
         self.context.reverts().learn(&created);
-        info!(record = %self.key, drift = name, saga = order.name, "a saga reverts the drift");
+        let by: &str = order.origin.into();
+        info!(record = %self.key, drift = name, saga = order.name, by, "a saga reverts the drift");
         Ok(())
     }
 

@@ -4,12 +4,19 @@ use crate::{
     api::annotations,
     comparison::secret,
     digitalocean::revert::Allow,
-    drift::{known::KnownDrift, shown::brief},
+    drift::{known::KnownDrift, plan::DecisionOrigin, shown::brief},
 };
 
-/// A decision on an open drift. Each has an origin: a person, who annotated it.
+/// A decision on an open drift.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Decision<'d> {
+pub(super) struct Decision<'d> {
+    pub(super) origin: DecisionOrigin,
+    pub(super) choice: DecisionChoice<'d>,
+}
+
+/// The content of a decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum DecisionChoice<'d> {
     /// Accept the value that the drift shows, or the named one.
     Accept(&'d str),
     Revert(RevertRequest),
@@ -30,6 +37,12 @@ impl<'d> Decision<'d> {
     /// # Errors
     /// If the annotations are invalid; the text contains the remedy.
     pub(super) fn of(drift: &'d KnownDrift) -> Result<Self, String> {
+        Ok(Self { origin: DecisionOrigin::Person, choice: DecisionChoice::of(drift)? })
+    }
+}
+
+impl<'d> DecisionChoice<'d> {
+    fn of(drift: &'d KnownDrift) -> Result<Self, String> {
         match (drift.accept.as_deref(), drift.revert.as_deref()) {
             (Some(_), Some(_)) => Err(format!(
                 "{} and {} are both set, and only one can be carried out; set one of them again",

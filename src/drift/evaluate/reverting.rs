@@ -19,7 +19,7 @@ use crate::{
         finding::{Finding, compare},
         known::{KnownDrift, readable},
         observed::{DecisionFacts, NeedsFreshRead, ReadSource, Recorded, Seen},
-        plan::{Closing, PlannedSaga, PlannedWrite},
+        plan::{Closing, DecisionOrigin, PlannedSaga, PlannedWrite},
         revert_saga::RevertSaga,
         shown::brief,
     },
@@ -33,7 +33,7 @@ const RECENT: SignedDuration = SignedDuration::from_hours(1);
 const KEPT: i32 = 7 * 24 * 60 * 60;
 
 impl PlannedSaga {
-    fn of(drift: &KnownDrift, record: &str, resource: &str, plan: RevertProposal) -> Self {
+    fn of(drift: &KnownDrift, record: &str, resource: &str, plan: RevertProposal, origin: DecisionOrigin) -> Self {
         let steps = plan.steps.into_iter().map(|step| StepSpec {
             name: step.name,
             step: step.step.to_owned(),
@@ -55,7 +55,7 @@ impl PlannedSaga {
             suspend: false,
             ttl_seconds_after_finished: Some(KEPT),
         };
-        Self { name: name_of(drift, record), spec }
+        Self { name: name_of(drift, record), spec, origin }
     }
 }
 
@@ -261,7 +261,7 @@ impl Planner<'_> {
     pub(super) fn decide_revert(
         &mut self,
         drift: &KnownDrift,
-        asked: RevertRequest,
+        (origin, asked): (DecisionOrigin, RevertRequest),
         effective: &Recorded<'_>,
         finding: Option<&Finding>,
     ) {
@@ -330,7 +330,7 @@ impl Planner<'_> {
                 ),
                 Ok(plan) => {
                     let key = concurrency_key(document.key().kind.name(), &document.key().id);
-                    let saga = PlannedSaga::of(drift, effective.name, &key, plan);
+                    let saga = PlannedSaga::of(drift, effective.name, &key, plan, origin);
                     let name = saga.name.as_str().into();
                     self.writes.push(PlannedWrite::Revert { drift: drift.name.clone(), saga: Box::new(saga) });
                     self.writes.push(PlannedWrite::Follow { drift: drift.name.clone(), saga: name, stuck: None });

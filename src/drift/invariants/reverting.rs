@@ -1,7 +1,7 @@
 //! Reverts: refusals, the created sagas, and the effect of their end on the drift.
 
 use super::*;
-use crate::drift::plan::PlannedSaga;
+use crate::drift::plan::{DecisionOrigin, PlannedSaga};
 
 /// A drift on the name, and the decision to revert it.
 fn decided(text: &str) -> RecordWorld {
@@ -19,7 +19,8 @@ fn reverting() -> RecordWorld {
     let [PlannedWrite::Revert { saga, .. }, PlannedWrite::Follow { stuck: None, .. }] = &writes[..] else {
         panic!("{writes:?}")
     };
-    let PlannedSaga { name, spec } = &**saga;
+    let PlannedSaga { name, spec, origin } = &**saga;
+    assert_eq!(*origin, DecisionOrigin::Person);
     assert!(name.starts_with("revert-web-1-name-"), "{name}");
     assert_eq!(spec.triggered_by.as_deref(), Some("drift:name-1"));
     assert_eq!(spec.concurrency_key.as_deref(), Some("Droplet/1"));
