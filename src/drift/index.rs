@@ -12,6 +12,7 @@ use kube::Resource;
 use tokio::time::Instant;
 
 use super::{
+    cached::CachedDrift,
     known::KnownDrift,
     records::{Record, RecordEntry, Records},
     shared::SharedTexts,
@@ -67,7 +68,19 @@ pub struct RecordIndex {
 
 struct Drifts {
     record: ObjectKey,
-    all: Vec<KnownDrift>,
+    all: Vec<CachedDrift>,
+}
+
+impl Drifts {
+    /// The drifts as an evaluation reads them.
+    fn known(&self) -> Vec<KnownDrift> {
+        self.all.iter().map(CachedDrift::known).collect()
+    }
+
+    /// The drifts that wait for a decision.
+    fn open(&self) -> impl Iterator<Item = &KnownDrift> {
+        self.all.iter().filter_map(CachedDrift::open)
+    }
 }
 
 impl RecordIndex {
@@ -75,7 +88,7 @@ impl RecordIndex {
     #[must_use]
     pub fn entry(&self, key: &ObjectKey) -> Option<RecordEntry> {
         let record = self.records.get(key)?.clone();
-        let drifts = self.drifts.get(&record.uid).map(|drifts| drifts.all.clone()).unwrap_or_default();
+        let drifts = self.drifts.get(&record.uid).map(Drifts::known).unwrap_or_default();
         Some(RecordEntry { older: self.older_than(&record), record, drifts })
     }
 
@@ -99,14 +112,8 @@ impl RecordIndex {
         let known = owners.filter_map(|owner| self.drifts.get(owner.uid.as_str())).flat_map(|drifts| &drifts.all);
         let uid = object.uid.as_deref().unwrap_or_default();
         known
-            .filter(|drift| drift.uid.as_ref() == uid)
-            .any(|drift| !Version::of(object).is_newer(&drift.resource_version))
-    }
-
-    /// One drift of a record.
-    #[must_use]
-    pub fn drift(&self, owner: &str, name: &str) -> Option<&KnownDrift> {
-        self.drifts.get(owner)?.all.iter().find(|drift| drift.name.as_ref() == name)
+            .filter(|drift| drift.uid() == uid)
+            .any(|drift| !Version::of(object).is_newer(drift.resource_version()))
     }
 
     /// The drifts of records of this name that are not in the cache, if they need work.
@@ -114,10 +121,11 @@ impl RecordIndex {
     pub fn orphans(&self, key: &ObjectKey) -> Vec<Orphans> {
         let owners = self.ownerless.get(key).into_iter().flatten();
         let orphans = owners.filter_map(|(owner, since)| {
-            let drifts = self.drifts.get(owner)?.all.clone();
-            Some(Orphans { owner: owner.clone(), since: *since, drifts })
+            let drifts = self.drifts.get(owner)?;
+            let is_unsettled = drifts.all.iter().any(|drift| drift.whole().is_some());
+            is_unsettled.then(|| Orphans { owner: owner.clone(), since: *since, drifts: drifts.known() })
         });
-        orphans.filter(|orphans| orphans.drifts.iter().any(KnownDrift::is_unsettled)).collect()
+        orphans.collect()
     }
 
     /// The names of all records that are not in the cache and have drifts.
@@ -207,7 +215,7 @@ impl RecordIndex {
     /// The records of a kind with an open drift on a field that is wanted.
     #[must_use]
     pub fn keys_with_open(&self, kind: Kind, is_wanted: impl Fn(&str) -> bool) -> Vec<ObjectKey> {
-        let has_one = |drifts: &Drifts| drifts.all.iter().any(|drift| drift.is_open() && is_wanted(&drift.field));
+        let has_one = |drifts: &Drifts| drifts.open().any(|drift| is_wanted(&drift.field));
         let owners = self.drifts.iter().filter(|(_, drifts)| has_one(drifts));
         let records = owners.filter_map(|(owner, _)| self.records.of_uid(owner));
         records.filter(|record| record.resource.kind == kind).map(|record| record.key.clone()).collect()
@@ -220,7 +228,7 @@ impl RecordIndex {
         for (owner, drifts) in &self.drifts {
             let record = self.records.of_uid(owner);
             let Some(kind) = record.map(|record| record.resource.kind) else { continue };
-            for drift in drifts.all.iter().filter(|drift| drift.is_open()) {
+            for drift in drifts.open() {
                 let (count, oldest) = open.entry((kind, drift.field.as_ref())).or_insert((0, drift.created));
                 *count += 1;
                 *oldest = drift.created.min(*oldest);
@@ -254,7 +262,7 @@ impl RecordIndex {
     /// Drops a drift that this process deleted.
     pub fn forget_drift(&mut self, owner: &str, uid: &str) {
         if let Some(drifts) = self.drifts.get_mut(owner) {
-            drifts.all.retain(|drift| drift.uid.as_ref() != uid);
+            drifts.all.retain(|drift| drift.uid() != uid);
             if drifts.all.is_empty() {
                 let key = drifts.record.clone();
                 self.drifts.remove(owner);
@@ -326,19 +334,19 @@ impl Cache<Drift> for RecordIndex {
 
     fn uids(&self, scope: &WatchScope) -> HashSet<Box<str>> {
         let drifts = self.drifts.values().filter(|drifts| is_in(scope, &drifts.record.namespace));
-        drifts.flat_map(|drifts| &drifts.all).map(|drift| drift.uid.clone()).collect()
+        drifts.flat_map(|drifts| &drifts.all).map(|drift| drift.uid().into()).collect()
     }
 
     fn apply(&mut self, object: &Drift) -> Vec<ObjectKey> {
-        let drift = KnownDrift::of(object);
+        let drift = CachedDrift::of(KnownDrift::of(object), |field| self.texts.share(field));
         let owner = object.spec.resource_ref.uid.as_str();
         let namespace = self.texts.share(object.metadata.namespace.as_deref().unwrap_or_default());
         let record = self.record_of(owner, &object.spec.resource_ref.name, &namespace);
         let is_new = !self.drifts.contains_key(owner);
         let drifts =
             self.drifts.entry(owner.into()).or_insert_with(|| Drifts { record: record.clone(), all: Vec::new() });
-        match drifts.all.iter_mut().find(|known| known.uid == drift.uid) {
-            Some(known) if !drift.resource_version.is_newer(&known.resource_version) => return Vec::new(),
+        match drifts.all.iter_mut().find(|known| known.uid() == drift.uid()) {
+            Some(known) if !drift.resource_version().is_newer(known.resource_version()) => return Vec::new(),
             Some(known) => *known = drift,
             None => {
                 // Most records have one.
@@ -362,7 +370,7 @@ impl Cache<Drift> for RecordIndex {
         let mut affected = Vec::new();
         self.drifts.retain(|owner, drifts| {
             let before = drifts.all.len();
-            drifts.all.retain(|drift| !gone.contains(&drift.uid));
+            drifts.all.retain(|drift| !gone.contains(drift.uid()));
             if drifts.all.len() != before {
                 affected.extend(self.records.of_uid(owner).map(|record| record.key.clone()));
             }
@@ -412,7 +420,7 @@ mod tests {
     }
 
     fn drifts(index: &RecordIndex) -> Vec<&str> {
-        index.drifts.values().flat_map(|drifts| &drifts.all).map(|drift| drift.uid.as_ref()).collect()
+        index.drifts.values().flat_map(|drifts| &drifts.all).map(CachedDrift::uid).collect()
     }
 
     const ALL: WatchScope = None;

@@ -1,6 +1,7 @@
 //! Drift: comparing what is recorded with what is live, and deciding what becomes of each difference.
 
 mod act;
+mod cached;
 pub(crate) mod context;
 pub(crate) mod controller;
 mod due;

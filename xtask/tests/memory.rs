@@ -1,4 +1,4 @@
-//! The memory of records, documents and finished sagas, as the allocator counts it.
+//! The memory of records, documents, resolved drifts and finished sagas, as the allocator counts it.
 #![cfg(test)]
 
 use std::{
@@ -11,7 +11,7 @@ use std::{
 };
 
 use arcadia_operator::{
-    api::{ProvisionedResource, Saga},
+    api::{Drift, ProvisionedResource, Saga},
     digitalocean::{self, Inventory, InventorySettings, Kind, Token},
     drift::index::RecordIndex,
     kube_ext::cache::Cache as _,
@@ -56,6 +56,38 @@ fn record(number: usize) -> ProvisionedResource {
         "status": {
             "observedGeneration": 1, "reason": "NoDrift", "firstSeenAt": "2026-01-01T00:00:00Z",
             "conditions": [condition("Ready", "Compared", "compared with Droplet 3164444"), condition("InSync", "NoDrift", "")],
+        },
+    });
+    serde_json::from_value(object).unwrap()
+}
+
+/// A drift that was accepted in place, with its decision.
+fn resolved_drift(number: usize) -> Drift {
+    let at = "2026-01-01T00:00:00Z";
+    let resolved = json!({
+        "type": "Resolved", "status": "True", "reason": "Accepted", "message": "accepted", "observedGeneration": 1,
+        "lastTransitionTime": at,
+    });
+    let object = json!({
+        "apiVersion": "arcadia.cloud/v1alpha1", "kind": "Drift",
+        "metadata": {
+            "name": format!("web-{number}-size-slug-{number:010x}-1"), "namespace": "production", "generation": 1,
+            "uid": format!("00000000-0000-4000-a000-{number:012}"), "resourceVersion": (40_000 + number).to_string(),
+            "creationTimestamp": at,
+            "annotations": {
+                "arcadia.cloud/accept": "true", "arcadia.cloud/because": "more memory for the cache",
+                "arcadia.cloud/decided-by": "jane.doe@example.com",
+            },
+        },
+        "spec": {
+            "resourceRef": { "name": format!("web-{number}"), "uid": format!("00000000-0000-4000-8000-{number:012}") },
+            "resource": { "kind": "Droplet", "id": (FIRST_DROPLET + number).to_string() }, "field": "size_slug",
+            "episode": 1, "expected": "s-2vcpu-4gb", "actual": "s-4vcpu-8gb", "specVersion": 1, "revert": "Disruptive",
+        },
+        "status": {
+            "phase": "Accepted", "reason": "Accepted", "resolvedAt": at, "decidedBy": "jane.doe@example.com",
+            "decision": "true", "because": "more memory for the cache", "conditions": [resolved],
+            "acceptance": { "mode": "InPlace", "value": "s-4vcpu-8gb", "declared": "s-2vcpu-4gb", "since": at },
         },
     });
     serde_json::from_value(object).unwrap()
@@ -134,11 +166,17 @@ async fn each_record_takes_little_memory_also_during_a_sweep() {
     let of_document = each("a document", before);
 
     let before = ALLOCATOR.allocated();
+    for number in 0..RECORDS {
+        index.apply(&resolved_drift(number));
+    }
+    let of_drift = each("a resolved drift, and the entry of its record", before);
+
+    let before = ALLOCATOR.allocated();
     let mut sagas = saga::index::SagaIndex::default();
     for number in 0..RECORDS {
         sagas.apply(&finished_saga(number));
     }
     let of_saga = each("a finished saga", before);
-    assert!(of_record <= 600 && of_document <= 800 && of_saga <= 400);
+    assert!(of_record <= 600 && of_document <= 800 && of_drift <= 600 && of_saga <= 400);
     assert!(peaks.iter().all(|peak| *peak <= 1536), "{peaks:?}");
 }
