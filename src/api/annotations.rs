@@ -28,6 +28,8 @@ terms! {
     APPROVE_PREFIX = "arcadia.cloud/approve-" on "Saga";
     /// Any new value lists the kind immediately.
     SYNC_REQUESTED_AT = "arcadia.cloud/sync-requested-at" on "ProvisionedResource";
+    /// Set by the operator: the decision that the saga of a revert carries out, as JSON.
+    REVERT_DECISION = "arcadia.cloud/revert-decision" on "Saga";
     /// Set by the operator: the UIDs of the drifts that were accepted last, so that a crash loses no decision.
     LAST_ACCEPTED = "arcadia.cloud/last-accepted" on "ProvisionedResource";
 }

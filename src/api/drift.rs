@@ -21,7 +21,7 @@ pub use crate::digitalocean::revert::RevertClass;
 /// The field under which the loss of a whole resource is reported.
 pub const EXISTS: &str = "exists";
 
-/// One field of one record that diverged. Written by the operator only, and never changed.
+/// One field of one record that diverged. Written by the operator only.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "arcadia.cloud",
@@ -134,7 +134,7 @@ pub struct DriftSpec {
     pub note: Option<String>,
 
     /// The effect of reverting the field, from the live value to the desired one. While the drift is open, it follows the
-    /// live value and the resources that select by the tags.
+    /// live value and the resources that select by its tags.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revert: Option<RevertClass>,
 
@@ -412,7 +412,8 @@ pub(super) fn crd() -> CustomResourceDefinition {
         schema::atomic(spec);
         let message = "the spec of a Drift must not change: it says what the operator found. \
                        Decide it with the annotation arcadia.cloud/accept or arcadia.cloud/revert";
-        let rule = schema::immutable_except(spec, &["revert", "revertNote"], message);
+        let mut rule = schema::immutable_except(spec, &["revert", "revertNote"], message);
+        rule.rule.push_str(" && (has(self.revert) || !has(oldSelf.revert))");
         spec.x_kubernetes_validations.get_or_insert_default().push(rule);
     });
     crd

@@ -105,6 +105,7 @@ impl ResolvedDrift {
             actual: Box::default(),
             difference: Box::default(),
             class: None,
+            effect: None,
             change: None,
             accept: None,
             decided: Decided::default(),

@@ -30,7 +30,7 @@ pub(super) const WORKERS: usize = 16;
 /// The number of records whose provider requests for decisions run at a time, so that workers remain for other records.
 const FETCHES: usize = 8;
 
-/// The time for which the tags that select resources are cached.
+/// The time for which the facts of the account are cached.
 const SELECTED_FOR: Duration = Duration::from_secs(10);
 
 /// The settings of the controller.

@@ -15,7 +15,7 @@ use super::{
     fetches::Confirmation,
     index::Orphans,
     known::KnownDrift,
-    observe::{Fetched, LiveState, decision_facts, fetch, learn_sizes, observe},
+    observe::{Fetched, LiveState, decision_facts, fetch, list_sizes, observe},
     observed::{Around, DecisionFacts, Inactive, NeedsFreshRead, Observed, ReadSource, Recorded, Seen},
     plan::{DriftPlan, PlannedWrite, Situation},
     records::RecordEntry,
@@ -124,7 +124,7 @@ async fn reconcile_record(key: &ObjectKey, context: &Arc<DriftContext>) -> Resul
     };
     let sync_request = request_sync(key, &entry, context);
     let Some(seen) = observe(key, &entry, context) else { return Ok(Requeue::Settled) };
-    learn_sizes(&entry, &seen, context).await;
+    list_sizes(&entry, &seen, context).await;
     let is_confirmed = seen.is_confirmed();
     let mut plan = decide(key, &entry, &seen, ReadSource::Inventory { is_confirmed }, context);
     let mut next = Requeue::Settled;
@@ -147,7 +147,7 @@ async fn reconcile_record(key: &ObjectKey, context: &Arc<DriftContext>) -> Resul
                     let now = context.index().entry(key).filter(|now| now.is_of_same(&entry));
                     let Some(now) = now else { return Ok(Requeue::Again) };
                     let before = std::mem::replace(&mut entry, now).drifts;
-                    learn_sizes(&entry, &fresh, context).await;
+                    list_sizes(&entry, &fresh, context).await;
                     let decided = decision_facts(&entry, &fresh, context).await;
                     if matches!(fresh, LiveState::Unknown(_)) {
                         next = Requeue::After(context.fetches.failed(key));

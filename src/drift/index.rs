@@ -111,9 +111,7 @@ impl RecordIndex {
         let owners = object.owner_references.iter().flatten();
         let known = owners.filter_map(|owner| self.drifts.get(owner.uid.as_str())).flat_map(|drifts| &drifts.all);
         let uid = object.uid.as_deref().unwrap_or_default();
-        known
-            .filter(|drift| drift.uid() == uid)
-            .any(|drift| !Version::of(object).is_newer(drift.resource_version()))
+        known.filter(|drift| drift.uid() == uid).any(|drift| !Version::of(object).is_newer(drift.resource_version()))
     }
 
     /// The drifts of records of this name that are not in the cache, if they need work.

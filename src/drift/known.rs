@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use kube::ResourceExt;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -46,6 +47,8 @@ pub struct KnownDrift {
     pub difference: Box<str>,
     /// The class of its revert that it shows.
     pub class: Option<RevertClass>,
+    /// The effect of its revert that it shows; none once it is over.
+    pub effect: Option<Box<str>>,
     /// Its label [`labels::CHANGE`].
     pub change: Option<Box<str>>,
     /// The decision to accept, as annotated.
@@ -114,6 +117,7 @@ impl KnownDrift {
             actual: unless_over(drift.actual_now()),
             difference: difference.unwrap_or_default().into(),
             class: drift.spec.revert,
+            effect: drift.spec.revert_note.as_deref().filter(|_| !is_over).map(Into::into),
             change: drift.labels().get(labels::CHANGE).filter(|_| !is_over).map(|text| text.as_str().into()),
             decided_by: accept.as_ref().or(revert.as_ref()).and_then(|_| {
                 let decision = if accept.is_some() { annotations::ACCEPT } else { annotations::REVERT };
@@ -213,7 +217,7 @@ impl KnownDrift {
         self.accept.is_some() || self.revert.is_some()
     }
 
-    /// The revert that a saga carries out: as the drift or the saga says, or as it is annotated.
+    /// The revert that a saga carries out: from the status of the drift, the saga or the annotations, in this order.
     #[must_use]
     pub fn revert_decided(&self, of_saga: Option<&Decided>) -> Decided {
         let written = [Some(&self.decided), of_saga].into_iter().flatten().find(|decided| decided.decision.is_some());
@@ -232,15 +236,18 @@ impl KnownDrift {
 }
 
 /// A decision that was carried out, or that a saga carries out, as its annotations were then.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decided {
     /// The decision itself. Empty if its annotation was gone already.
     pub decision: Option<Box<str>>,
     /// The end of an acceptance.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<Box<str>>,
     /// The reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub because: Option<Box<str>>,
     /// The person who decided.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub by: Option<Box<str>>,
 }
 

@@ -127,12 +127,14 @@ fn read(resource: &ResourceKey, observation: Observation) -> LiveState {
     }
 }
 
-/// Lists the sizes of droplets where the droplet has another size than its record: the class of the revert depends on
-/// the disk of the recorded size.
-pub(super) async fn learn_sizes(entry: &RecordEntry, live: &LiveState, context: &DriftContext) {
+/// Lists the sizes of droplets if the size of the droplet differs from the recorded one: the class of the revert depends
+/// on the disk of the recorded size.
+pub(super) async fn list_sizes(entry: &RecordEntry, live: &LiveState, context: &DriftContext) {
     let LiveState::Present(found) = live else { return };
-    if revert::is_resize(&found.live, &entry.record.desired_fields()) {
-        // Without an answer in time the class may rise later.
+    // Most kinds have no sizes, and need not parse the record.
+    if revert::can_resize(entry.record.resource.kind) && revert::is_resize(&found.live, &entry.record.desired_fields())
+    {
+        // If the list times out, a later evaluation may raise the class.
         let _ = tokio::time::timeout(LONGEST_LIST, context.inventory.list_sizes()).await;
     }
 }

@@ -161,7 +161,8 @@ pub enum PlannedWrite {
         /// Both values and their differences.
         shown: Box<Shown>,
     },
-    /// The class of the revert of an open drift changed, by what hangs on the field or with the live value.
+    /// The class or the effect of the revert of an open drift changed, because the live value changed, or other resources
+    /// select by the field.
     Reassess {
         /// The drift's name.
         drift: Box<str>,

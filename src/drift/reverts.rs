@@ -106,20 +106,41 @@ impl Cache<Saga> for RevertSagas {
     }
 }
 
-/// The annotations of a decision, which the saga that carries it out holds too: those of the drift may change before the
-/// drift names the saga.
-pub(super) fn marks(decided: &Decided) -> BTreeMap<String, String> {
-    let Decided { decision, because, by, .. } = decided;
-    let keys = [(annotations::REVERT, decision), (annotations::BECAUSE, because), (annotations::DECIDED_BY, by)];
-    keys.into_iter().filter_map(|(key, text)| Some((key.to_owned(), text.as_deref()?.to_owned()))).collect()
+/// The annotation with the decision that a saga carries out: the annotations of the drift may change before the drift
+/// names the saga. It has a key of its own, since others of a saga are about its resolution.
+pub(super) fn decision_annotations(decided: &Decided) -> BTreeMap<String, String> {
+    let text = serde_json::to_string(decided).ok();
+    text.map(|text| (annotations::REVERT_DECISION.to_owned(), text)).into_iter().collect()
 }
 
 fn decided(saga: &Saga) -> Decided {
-    let mark = |key: &str| saga.annotations().get(key).map(|text| text.as_str().into());
-    Decided {
-        decision: mark(annotations::REVERT),
-        until: None,
-        because: mark(annotations::BECAUSE),
-        by: mark(annotations::DECIDED_BY),
+    let text = saga.annotations().get(annotations::REVERT_DECISION);
+    text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_decision_that_a_saga_carries_out_is_read_back() {
+        let wanted = Decided {
+            decision: Some("allow-disruption".into()),
+            until: None,
+            because: Some("OPS-1: \"more\" memory".into()),
+            by: Some("jane".into()),
+        };
+        let mut saga = Saga::new(
+            "revert",
+            serde_json::from_value(serde_json::json!({
+                "kind": "update", "deploymentId": "d", "steps": [],
+            }))
+            .unwrap(),
+        );
+        saga.metadata.annotations = Some(decision_annotations(&wanted));
+        assert_eq!(decided(&saga), wanted);
+        // Another client wrote the annotation, or a saga has none.
+        saga.annotations_mut().insert(annotations::REVERT_DECISION.to_owned(), "{".to_owned());
+        assert_eq!(decided(&saga), Decided::default());
     }
 }

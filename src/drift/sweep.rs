@@ -25,7 +25,7 @@ use super::{
 use crate::{
     digitalocean::{
         Changes, FieldSet, Kind, Observation, ResourceKey, SyncError, UnknownReason,
-        revert::{AccountFacts, is_selected_by},
+        revert::{AccountFacts, is_selected_by, is_size},
     },
     kube_ext::key::ObjectKey,
 };
@@ -294,10 +294,13 @@ impl Sweep {
         self.queue_selected();
     }
 
-    /// Queues the records with an open drift on tags, if other tags select resources than at the last sweep: the classes
-    /// of their reverts may change.
+    /// Queues the records with an open drift on tags or sizes, if other tags select resources, or other sizes are known,
+    /// than at the last sweep: the classes of their reverts may change.
     fn queue_selected(&mut self) {
-        let keys = self.context.index().keys_with_open(self.kind, |field| is_selected_by(self.kind, field));
+        let keys = self
+            .context
+            .index()
+            .keys_with_open(self.kind, |field| is_selected_by(self.kind, field) || is_size(self.kind, field));
         if keys.is_empty() {
             self.around = None;
             return;

@@ -76,8 +76,8 @@ pub fn mutating(installation: &Installation) -> Result<String, Error> {
         + &decisions::signing(installation, "saga-decided-by", SAGAS)?)
 }
 
-/// Limits writing of Drifts and of the journals of Sagas to the operator. The CRD already makes the spec of a Drift
-/// immutable; this policy limits who creates one.
+/// Limits writing of Drifts and of the journals of Sagas to the operator. The CRD makes the
+/// spec of a Drift immutable except for the class of its revert; this policy limits who writes that and who creates one.
 fn contents(installation: &Installation) -> ValidatingAdmissionPolicySpec {
     let differs = "oldObject == null || object.spec != oldObject.spec || object.?status != oldObject.?status";
     let username = installation.username();
@@ -119,14 +119,18 @@ fn marks(installation: &Installation) -> ValidatingAdmissionPolicySpec {
 /// Limits marking a saga as the revert of a Drift. While such a saga runs, its record is not compared: anyone who could set
 /// the mark could hide drifts.
 fn revert_marks(installation: &Installation) -> ValidatingAdmissionPolicySpec {
-    let mark = labels::REVERT_OF;
-    let key = text(mark);
-    let differs = format!(
-        "object.metadata.?labels[?{key}] != (oldObject == null ? optional.none() : oldObject.metadata.?labels[?{key}])"
-    );
+    let (label, annotation) = (labels::REVERT_OF, annotations::REVERT_DECISION);
+    let differs = |map: &str, key: &str| {
+        let key = text(key);
+        format!(
+            "object.metadata.?{map}[?{key}] != (oldObject == null ? optional.none() : oldObject.metadata.?{map}[?{key}])"
+        )
+    };
+    let differs = format!("{} || {}", differs("labels", label), differs("annotations", annotation));
     let message = format!(
-        "'user ' + request.userInfo.username + ' cannot set, change or remove the label {mark}: only the operator ({}) \
-         sets it, on the Sagas that it creates. To revert a Drift, annotate it with {}'",
+        "'user ' + request.userInfo.username + ' cannot set, change or remove the label {label} or the annotation \
+         {annotation}: only the operator ({}) sets them, on the Sagas that it creates. To revert a Drift, annotate it \
+         with {}'",
         installation.username(),
         annotations::REVERT,
     );

@@ -188,3 +188,25 @@ pub(super) fn intervention(saga: &Saga) -> Option<Intervention> {
 pub(super) fn is_held(saga: &Saga) -> bool {
     saga.finalizers().iter().any(|finalizer| finalizer == FINALIZER)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_decision_that_a_saga_carries_out_is_not_the_reason_of_its_resolution() {
+        let saga: Saga = serde_json::from_value(json!({
+            "apiVersion": "arcadia.cloud/v1alpha1", "kind": "Saga",
+            "metadata": { "name": "revert", "namespace": "default", "annotations": {
+                annotations::RESOLVE: "skip",
+                annotations::REVERT_DECISION: r#"{"decision":"true","because":"OPS-1","by":"jane"}"#,
+            } },
+            "spec": { "kind": "update", "deploymentId": "d", "steps": [] },
+        }))
+        .unwrap();
+        let Some(Intervention::Choose(Choice::Skip, resolution)) = intervention(&saga) else { panic!() };
+        assert_eq!((resolution.by.as_str(), resolution.why), ("unknown", None));
+    }
+}

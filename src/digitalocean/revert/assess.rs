@@ -31,9 +31,9 @@ const UNWANTED: &str = "Deleting a resource is not a revert; delete it in Digita
 /// The reason for a value that a saga would have to store.
 const CREDENTIAL: &str = "The recorded or the live value holds a credential, and a saga does not store credentials; \
                           change the field in DigitalOcean.";
-/// The reason for an accepted value that is not stored.
+/// The reason for a value of which only a fingerprint is stored.
 const HIDDEN: &str =
-    "The accepted value holds a credential, which is kept as a fingerprint; commit it to the manifest first.";
+    "The desired value is the fingerprint of a credential; record the credential itself in the manifest first.";
 /// The reason for a field without a rule.
 const NO_RULE: &str = "The operator does not know how DigitalOcean changes this field; change it there.";
 
@@ -71,11 +71,24 @@ pub fn is_selected_by(kind: Kind, field: &str) -> bool {
     reverts.and_then(|reverts| rule(reverts, &[field])).is_some_and(|rule| rule.selects)
 }
 
+/// Returns true if the class of a field depends on the sizes of droplets.
+#[must_use]
+pub fn is_size(kind: Kind, field: &str) -> bool {
+    let reverts = kind.row().revert.as_ref();
+    reverts.and_then(|reverts| rule(reverts, &[field])).is_some_and(|rule| rule.how == Some(How::ResizeDroplet))
+}
+
+/// Returns true if a revert of a field of this kind can resize a droplet.
+#[must_use]
+pub fn can_resize(kind: Kind) -> bool {
+    let rules = kind.row().revert.iter().flat_map(|reverts| &reverts.fields);
+    rules.into_iter().any(|rule| rule.how == Some(How::ResizeDroplet))
+}
+
 /// Returns true if a revert of one of these recorded fields would resize the droplet.
 #[must_use]
 pub fn is_resize(document: &Live, desired: &BTreeMap<String, Value>) -> bool {
-    let Some(reverts) = &document.key().kind.row().revert else { return false };
-    let resizes = |field: &str| rule(reverts, &[field]).is_some_and(|rule| rule.how == Some(How::ResizeDroplet));
+    let resizes = |field: &str| is_size(document.key().kind, field);
     let differs = |field: &str, value: &Value| {
         let texts = [&document.value(field), value].map(|value| text(value).map(|text| text.to_lowercase()));
         texts[0] != texts[1]
@@ -217,14 +230,14 @@ fn misshapen(how: Option<&How>, desired: &Value, live: &Value) -> Option<String>
     if let (Some(How::Tags(_)), Value::Array(tags)) = (how, desired)
         && tags.iter().any(|tag| text(tag).is_some_and(|tag| !IdFormat::Tag.admits(&tag)))
     {
-        return Some("The recorded value has a tag that DigitalOcean does not take; correct the record.".to_owned());
+        return Some("The recorded value has a tag that DigitalOcean does not accept; correct the record.".to_owned());
     }
     let is_right = is == wanted && (!is_set || are_scalars(desired));
     let wanted = if is_set { "a list of texts or numbers" } else { wanted };
     (!is_right).then(|| format!("The recorded value is not {wanted}, as DigitalOcean has it; correct the record."))
 }
 
-/// Returns true if a value is recorded as blank that is a number or a switch: it would be reset instead.
+/// Returns true if the recorded value is blank and the live one is a number or a switch: it would be reset instead.
 fn is_never_blank(difference: &Difference) -> bool {
     let is_scalar = matches!(difference.actual, Some(Value::Number(_) | Value::Bool(_)));
     is_scalar && difference.item.is_none() && difference.expected.as_ref().is_some_and(is_blank)

@@ -24,7 +24,7 @@ use strum::{Display, EnumIter, EnumString, IntoStaticStr};
 use super::{Kind, Live, ResourceKey, SizeDisks, document::Pattern, kinds::How};
 
 pub use super::kinds::RevertClass;
-pub use assess::{existence, irreversible, is_resize, is_selected_by};
+pub use assess::{can_resize, existence, irreversible, is_resize, is_selected_by, is_size};
 pub use plan::{RevertProposal, RevertRefusal, assess, plan, proposal};
 pub use planned::{ProposedCall, ProposedStep};
 pub use reference::reference;
@@ -187,7 +187,12 @@ pub fn selected_by(document: &Live, tags: &mut SelectedTags) {
     for value in patterns.flat_map(|pattern| values_at(document.document(), &pattern.segments())) {
         let texts = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
         for tag in texts.iter().filter_map(Value::as_str).filter(|tag| !tag.is_empty()) {
-            tags.entry(tag.to_lowercase()).or_insert_with(|| document.key().to_string());
+            // Of several, always the same one, so that the reason of a class does not change to and fro.
+            let user = document.key().to_string();
+            let known = tags.entry(tag.to_lowercase()).or_insert_with(|| user.clone());
+            if user < *known {
+                *known = user;
+            }
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::{
     drift::{
         known::Decided,
         plan::{DecisionOrigin, PlannedSaga},
-        reverts::marks,
+        reverts::decision_annotations,
         shown::{brief, named},
         standing::whole_seconds,
     },
@@ -40,7 +40,7 @@ impl Executor<'_> {
         let mut saga = Saga::new(&order.name, order.spec);
         saga.metadata.namespace = Some(self.key.namespace.to_string());
         saga.metadata.labels = Some([(labels::REVERT_OF.to_owned(), drift.uid.to_string())].into());
-        saga.metadata.annotations = Some(marks(&match order.origin {
+        saga.metadata.annotations = Some(decision_annotations(&match order.origin {
             DecisionOrigin::Person => drift.revert_decided(None),
         }));
         saga.metadata.owner_references = Some(vec![self.owner_reference()]);

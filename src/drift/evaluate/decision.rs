@@ -7,6 +7,9 @@ use crate::{
     drift::{known::KnownDrift, plan::DecisionOrigin, shown::brief},
 };
 
+/// The maximum length of the reason of a revert, in bytes. The saga contains it too.
+const LONGEST_REASON: usize = 4096;
+
 /// A decision on an open drift.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Decision<'d> {
@@ -54,6 +57,12 @@ impl<'d> DecisionChoice<'d> {
                 until = annotations::ACCEPT_UNTIL,
                 revert = annotations::REVERT
             )),
+            (_, Some(_)) if drift.because.as_ref().is_some_and(|because| because.len() > LONGEST_REASON) => {
+                Err(format!(
+                    "{} is longer than {LONGEST_REASON} bytes; set a shorter one and decide again",
+                    annotations::BECAUSE
+                ))
+            }
             (_, Some("plan")) => Ok(Self::Revert(RevertRequest::Plan)),
             (_, Some(text)) => text.parse().map(|allow| Self::Revert(RevertRequest::Revert(allow))).map_err(|_| {
                 let text = brief(&secret::hide_text(text));

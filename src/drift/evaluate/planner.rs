@@ -1,6 +1,9 @@
 //! The plan under construction: every part of an evaluation adds to it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -70,12 +73,17 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Shows another class of the revert. A class falls only if all that may raise it is known.
+    /// Updates the shown class and effect of the revert. The class is lowered only if every fact that could raise it is
+    /// known.
     pub(super) fn reassess(&mut self, drift: &KnownDrift, shown: &Shown) {
         let Some(revert) = &shown.revert else { return };
         // Earlier versions did not write it, and the definition of an earlier version would drop it each time.
         let Some(class) = drift.class else { return };
-        let is_other = revert.class != class && !(revert.may_rise && revert.class < class);
+        let is_other = match revert.class.cmp(&class) {
+            Ordering::Less => !revert.may_rise,
+            Ordering::Equal => !revert.may_rise && revert.why.as_deref() != drift.effect.as_deref(),
+            Ordering::Greater => true,
+        };
         if is_other && self.is_confirmed() {
             let revert = Box::new(revert.clone());
             self.writes.push(PlannedWrite::Reassess { drift: drift.name.clone(), revert });

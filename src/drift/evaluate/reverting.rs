@@ -328,6 +328,13 @@ impl Planner<'_> {
                          client that changes it before the next revert"
                     ),
                 ),
+                // The shown class rests on what could be read earlier.
+                Ok(plan)
+                    if plan.assessment.may_rise
+                        && drift.class.is_some_and(|shown| shown > plan.assessment.class && !allow.permits(shown)) =>
+                {
+                    self.wait(drift, "what the revert affects could not be read");
+                }
                 Ok(plan) => {
                     let key = concurrency_key(document.key().kind.name(), &document.key().id);
                     let saga = PlannedSaga::of(drift, effective.name, &key, plan, origin);

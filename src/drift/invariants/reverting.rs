@@ -572,6 +572,43 @@ fn a_decision_finds_the_class_by_firewalls_that_nobody_recorded() {
 }
 
 #[test]
+fn a_revert_waits_for_what_its_shown_class_rests_on() {
+    let mut world = tagged(selecting(&["web"], true));
+    assert_eq!(world.drift("tags-1").class, Some(RevertClass::Disruptive));
+    // The firewalls could not be read again.
+    world.around = selecting(&[], false);
+    world.revert("tags-1", "true");
+    let writes = world.settle();
+    let [PlannedWrite::Wait { message, .. }] = &writes[..] else { panic!("{writes:?}") };
+    assert!(message.contains("what the revert affects could not be read"), "{message}");
+    // The worst case is allowed.
+    world.revert("tags-1", "allow-disruption");
+    let writes = world.settle();
+    assert!(writes.iter().any(|write| matches!(write, PlannedWrite::Revert { .. })), "{writes:?}");
+}
+
+#[test]
+fn the_effect_follows_the_firewall_that_selects_by_a_tag() {
+    let mut world = tagged(selecting(&["web"], true));
+    let firewall = |number: u8, has_all_tags| AccountFacts {
+        tags: [("web".to_owned(), format!("Firewall {number}"))].into(),
+        has_all_tags,
+        sizes: None,
+    };
+    for (around, effect, writes) in [
+        (firewall(2, true), "Firewall 2 selects", 1),
+        (firewall(2, true), "Firewall 2 selects", 0),
+        // One that is not known may be the better reason.
+        (firewall(3, false), "Firewall 2 selects", 0),
+    ] {
+        world.around = around;
+        assert_eq!(world.settle().len(), writes);
+        let shown = world.drift("tags-1").effect.clone().unwrap();
+        assert!(shown.starts_with(effect), "{shown}");
+    }
+}
+
+#[test]
 fn the_class_follows_the_live_value() {
     let mut document = droplet();
     document["backup_ids"] = json!([]);

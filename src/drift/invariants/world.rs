@@ -186,7 +186,8 @@ impl RecordWorld {
                     deleting: false,
                     change: Some(labels::change(kind.name(), &field, &expected, &actual).into()),
                     difference: difference.into(),
-                    class: revert.map(|revert| revert.class),
+                    class: revert.as_ref().map(|revert| revert.class),
+                    effect: revert.and_then(|revert| revert.why).map(Into::into),
                     decided: Decided::default(),
                     is_in_place: false,
                     is_answered: false,
@@ -215,7 +216,10 @@ impl RecordWorld {
             }
             PlannedWrite::Relabel { drift, change } => self.drift(&drift).change = Some(change.into()),
             PlannedWrite::Refresh { drift, shown } => self.drift(&drift).actual = shown.actual.into(),
-            PlannedWrite::Reassess { drift, revert } => self.drift(&drift).class = Some(revert.class),
+            PlannedWrite::Reassess { drift, revert } => {
+                let drift = self.drift(&drift);
+                (drift.class, drift.effect) = (Some(revert.class), revert.why.map(Into::into));
+            }
             PlannedWrite::Adopt { adoptions, in_doubt } => {
                 self.last_accepted = in_doubt;
                 self.version += 1;
