@@ -107,7 +107,7 @@ impl Cache<Saga> for RevertSagas {
 }
 
 /// The annotation with the decision that a saga carries out: the annotations of the drift may change before the drift
-/// names the saga. It has a key of its own, since others of a saga are about its resolution.
+/// names the saga. It has its own key: the other annotations of a saga are about its resolution.
 pub(super) fn decision_annotations(decided: &Decided) -> BTreeMap<String, String> {
     let text = serde_json::to_string(decided).ok();
     text.map(|text| (annotations::REVERT_DECISION.to_owned(), text)).into_iter().collect()

@@ -333,7 +333,7 @@ impl Planner<'_> {
                     if plan.assessment.may_rise
                         && drift.class.is_some_and(|shown| shown > plan.assessment.class && !allow.permits(shown)) =>
                 {
-                    self.wait(drift, "what the revert affects could not be read");
+                    self.wait(drift, "the resources that the revert affects could not be read");
                 }
                 Ok(plan) => {
                     let key = concurrency_key(document.key().kind.name(), &document.key().id);

@@ -580,7 +580,7 @@ fn a_revert_waits_for_what_its_shown_class_rests_on() {
     world.revert("tags-1", "true");
     let writes = world.settle();
     let [PlannedWrite::Wait { message, .. }] = &writes[..] else { panic!("{writes:?}") };
-    assert!(message.contains("what the revert affects could not be read"), "{message}");
+    assert!(message.contains("the resources that the revert affects could not be read"), "{message}");
     // The worst case is allowed.
     world.revert("tags-1", "allow-disruption");
     let writes = world.settle();
