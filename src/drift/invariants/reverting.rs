@@ -593,7 +593,7 @@ fn the_effect_follows_the_firewall_that_selects_by_a_tag() {
     let firewall = |number: u8, has_all_tags| AccountFacts {
         tags: [("web".to_owned(), format!("Firewall {number}"))].into(),
         has_all_tags,
-        sizes: None,
+        ..AccountFacts::default()
     };
     for (around, effect, writes) in [
         (firewall(2, true), "Firewall 2 selects", 1),
