@@ -358,10 +358,14 @@ fn verdict(verb: DecisionKind, before: &DriftView, now: Option<&DriftView>, plan
     let failures = [ConditionReason::DecisionRefused, ConditionReason::RevertFailed, ConditionReason::RevertStuck];
     // A plan leaves the reason of an earlier refusal as it is.
     let is_planned = now.planned_at != before.planned_at;
+    let answer = now.answer.as_ref().filter(|answer| before.answer.as_ref() != Some(answer));
     match verb {
+        _ if let Some((message, _)) = answer => Some(Verdict::Refused(message.clone())),
         DecisionKind::Withdraw => {
             let stands = now.standing.as_ref().is_some_and(|(status, _)| status == "True");
-            (is_handled && !stands).then(|| Verdict::Done("withdrawn".to_owned()))
+            // A saga that has not started yet is cancelled first.
+            let reverts = [ConditionReason::Reverting, ConditionReason::RevertStuck].iter().any(|it| now.reason == *it);
+            (is_handled && !stands && !(now.is_open() && reverts)).then(|| Verdict::Done("withdrawn".to_owned()))
         }
         _ if !now.is_open() => {
             let is_as_decided = match verb {
@@ -455,5 +459,13 @@ mod tests {
         let standing = |status: &str| json!({ "status": { "phase": "Accepted", "conditions": [{ "type": "Standing", "status": status, "reason": "R" }] } });
         assert_eq!(of(DecisionKind::Withdraw, standing("True")), None);
         assert_eq!(of(DecisionKind::Withdraw, standing("False")), Some(Verdict::Done("withdrawn".into())));
+        assert_eq!(of(DecisionKind::Withdraw, json!({ "status": { "reason": "Reverting" } })), None);
+        // A saga runs already: the operator answers, and restores the annotation.
+        let restored = json!({ "metadata": { "annotations": { "arcadia.cloud/revert": "true" } }, "status": {
+            "reason": "RevertStuck", "conditions": [{ "type": "DecisionApplied", "status": "False",
+                "reason": "AlreadyResolved", "message": "a saga reverts it", "lastTransitionTime": "now" }] } });
+        for verb in [DecisionKind::Withdraw, DecisionKind::Accept, DecisionKind::Plan] {
+            assert_eq!(of(verb, restored.clone()), Some(Verdict::Refused("a saga reverts it".into())));
+        }
     }
 }

@@ -65,6 +65,8 @@ pub(super) struct DriftView {
     pub(super) standing: Option<(String, String)>,
     /// The end of a standing acceptance.
     pub(super) until: Option<String>,
+    /// The answer to a decision that could not be carried out, and its time.
+    pub(super) answer: Option<(String, String)>,
 }
 
 /// A pending decision: the value of its annotation.
@@ -191,6 +193,8 @@ impl DriftView {
             pending: pending.filter(|_| phase == DriftPhase::Open.name()),
             standing: condition(data, conditions::STANDING).map(|standing| (standing.status, standing.reason)),
             until: text("/status/acceptance/until").or_else(|| annotation(annotations::ACCEPT_UNTIL)),
+            answer: condition(data, conditions::DECISION_APPLIED)
+                .map(|answer| (one_line(&answer.message), answer.since)),
             phase,
             expected,
             actual,
@@ -240,6 +244,8 @@ pub(super) struct ConditionView {
     pub(super) status: String,
     pub(super) reason: String,
     pub(super) message: String,
+    /// The transition time.
+    pub(super) since: String,
 }
 
 /// A condition of an object.
@@ -247,7 +253,12 @@ pub(super) fn condition(data: &Value, kind: &str) -> Option<ConditionView> {
     let conditions = data.pointer("/status/conditions")?.as_array()?;
     let found = conditions.iter().find(|condition| text(condition, "/type") == Some(kind))?;
     let part = |pointer: &str| text(found, pointer).unwrap_or_default().to_owned();
-    Some(ConditionView { status: part("/status"), reason: part("/reason"), message: part("/message") })
+    Some(ConditionView {
+        status: part("/status"),
+        reason: part("/reason"),
+        message: part("/message"),
+        since: part("/lastTransitionTime"),
+    })
 }
 
 /// The text at a JSON pointer.

@@ -73,6 +73,7 @@ fn refusal(drift: &DriftView, allowed: Allow) -> Option<String> {
     let (class, effect) = (drift.class.as_ref()?, drift.effect()?);
     let Some(needed) = class.needs() else { return Some(format!("Drift {} is {effect}", drift.name)) };
     (allowed < needed).then(|| {
+        let effect = effect.trim_end_matches('.');
         format!(
             "to revert Drift {} is {effect}; show the steps with --plan, or permit it with --allow {}",
             drift.name,

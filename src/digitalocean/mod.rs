@@ -57,9 +57,9 @@ mod token;
 
 pub use client::{Client, Usage};
 pub use config::Config;
-pub use error::Error;
+pub use error::{Error, ErrorCategory};
 pub use id_format::IdFormat;
-pub use inventory::{Inventory, InventorySettings, SnapshotInfo};
+pub use inventory::{Inventory, InventorySettings, SnapshotInfo, SyncCategory};
 pub use kinds::{AccountId, Kind, ResourceKey};
 pub use token::Token;
 
@@ -68,9 +68,8 @@ pub(crate) use actions::Actions;
 pub(crate) use beside::Beside;
 pub(crate) use budget::Priority;
 pub(crate) use equivalence::SAGA_TAG;
-pub(crate) use error::ErrorCategory;
 pub(crate) use host_names::full_name;
-pub(crate) use inventory::{Changes, Observation, SyncCategory, SyncError, UnknownReason, Wanted};
+pub(crate) use inventory::{Changes, Observation, SyncError, UnknownReason, Wanted};
 pub(crate) use kinds::FieldSet;
 pub(crate) use live::{FieldComparison, Live};
 pub(crate) use observed::{Certificates, Document, SizeDisks};

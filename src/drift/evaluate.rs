@@ -35,6 +35,7 @@ pub fn evaluate(recorded: &Recorded<'_>, observed: Observed<'_>, drifts: &[Known
     planner.reverted = drifts.iter().filter_map(|drift| Some((drift.field.clone(), drift.reverted_at?))).collect();
     planner.answer_late(drifts);
     if let Some(rests) = recorded.rests {
+        planner.cancel_withdrawn(rests, recorded, drifts);
         let situation = planner.rest(rests, drifts);
         return planner.plan(situation);
     }
@@ -214,7 +215,9 @@ impl Planner<'_> {
         let open = drifts.iter().filter(|drift| drift.is_open());
         match rests {
             Inactive::Deleting => {
-                for drift in open.filter(|drift| drift.is_decided()) {
+                // A saga that runs is undone: its steps cannot read the record any more.
+                let followed = std::mem::take(&mut self.followed);
+                for drift in open.filter(|drift| drift.is_decided() && !followed.contains(&drift.name)) {
                     self.refuse(drift, "the record of this drift is being deleted".to_owned());
                 }
                 Situation::Deleting
@@ -227,7 +230,8 @@ impl Planner<'_> {
                 Situation::Suspended
             }
             Inactive::Duplicate(older) => {
-                open.for_each(|drift| self.wait(drift, "an older record exists for the same resource"));
+                open.filter(|drift| drift.reverting.is_none())
+                    .for_each(|drift| self.wait(drift, "an older record exists for the same resource"));
                 self.answer_standing(drifts);
                 Situation::Duplicate(older.to_owned())
             }

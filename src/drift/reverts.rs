@@ -71,14 +71,17 @@ impl Cache<Saga> for RevertSagas {
 
     /// Returns the record of the reverted drift.
     fn apply(&mut self, object: &Saga) -> Vec<ObjectKey> {
-        let Some(drift) = object.labels().get(labels::REVERT_OF) else { return Vec::new() };
-        let kind = ProvisionedResource::kind(&());
-        let Some(owner) = object.owner_references().iter().find(|owner| owner.kind == kind) else { return Vec::new() };
         let uid: Box<str> = object.uid().unwrap_or_default().into();
         let version = Version::of(&object.metadata);
         if self.has(&object.metadata) {
             return Vec::new();
         }
+        let kind = ProvisionedResource::kind(&());
+        let owner = object.owner_references().iter().find(|owner| owner.kind == kind);
+        let (Some(drift), Some(owner)) = (object.labels().get(labels::REVERT_OF), owner) else {
+            // The record was deleted without its sagas: it does not wait for this one any more.
+            return self.remove(&uid).into_iter().collect();
+        };
         let status = object.status.as_ref();
         let outcome = status.and_then(|status| conditions::find(&status.conditions, conditions::SUCCEEDED));
         let saga = RevertSaga {
@@ -121,6 +124,31 @@ fn decided(saga: &Saga) -> Decided {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_saga_that_lost_its_record_is_forgotten() {
+        let saga = |version: &str, owners: serde_json::Value| -> Saga {
+            serde_json::from_value(serde_json::json!({
+                "apiVersion": "arcadia.cloud/v1alpha1", "kind": "Saga",
+                "metadata": {
+                    "name": "revert", "namespace": "default", "uid": "saga", "resourceVersion": version,
+                    "labels": { labels::REVERT_OF: "drift" }, "ownerReferences": owners,
+                },
+                "spec": { "kind": "update", "deploymentId": "d", "steps": [] },
+            }))
+            .unwrap()
+        };
+        let record = ObjectKey { namespace: "default".into(), name: "lb".into() };
+        let owner = serde_json::json!([{
+            "apiVersion": "arcadia.cloud/v1alpha1", "kind": "ProvisionedResource", "name": "lb", "uid": "record",
+        }]);
+        let mut sagas = RevertSagas::default();
+        assert_eq!(sagas.apply(&saga("1", owner)).as_slice(), std::slice::from_ref(&record));
+        assert_eq!(sagas.of(&record).len(), 1);
+        // The record was deleted, and its sagas were kept.
+        assert_eq!(sagas.apply(&saga("2", serde_json::json!([]))).as_slice(), std::slice::from_ref(&record));
+        assert!(sagas.of(&record).is_empty());
+    }
 
     #[test]
     fn the_decision_that_a_saga_carries_out_is_read_back() {

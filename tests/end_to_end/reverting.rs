@@ -494,7 +494,7 @@ async fn a_desired_value_that_changes_before_its_revert_begins_cancels_the_saga(
     eventually("the decision as it was", || async {
         let message = world.message(&drift, "DecisionApplied").await;
         let decision = world.value(&drift, "{.metadata.annotations.arcadia\\.cloud/revert}").await;
-        let is_answered = message.contains("set spec.cancelRequested of the saga");
+        let is_answered = message.contains("to stop it, remove the annotation");
         if is_answered && decision == "true" { Ok(()) } else { Err(format!("{decision}: {message}")) }
     })
     .await;

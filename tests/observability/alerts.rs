@@ -2,7 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use arcadia_operator::{api::conditions::ConditionReason, digitalocean, kube_ext::call};
+use arcadia_operator::{
+    api::conditions::ConditionReason,
+    digitalocean::{self, SyncCategory},
+    kube_ext::call,
+};
 use strum::VariantNames as _;
 
 use crate::{
@@ -78,8 +82,9 @@ fn the_runbook_names_only_existing_log_lines_and_categories() {
     for logged in searches.chain(sentences) {
         assert!(code.contains(&format!("\"{logged}")), "nothing is logged as {logged}");
     }
-    let categories = [call::Error::VARIANTS, digitalocean::Error::VARIANTS].concat();
-    let code = ["src/kube_ext/work.rs", "src/digitalocean/inventory/sync_error.rs"].map(read).concat();
+    let of_sweeps = [SyncCategory::OtherAccount, SyncCategory::IncompleteList].map(<&str>::from);
+    let categories = [call::Error::VARIANTS, digitalocean::Error::VARIANTS, &of_sweeps].concat();
+    let code = read("src/kube_ext/work.rs");
     let is_reason = |outcome: &str| ConditionReason::read(outcome).is_some();
     for outcome in runbook.lines().filter_map(|line| line.strip_prefix("- `")?.split_once("`:")) {
         for outcome in outcome.0.split("`, `") {

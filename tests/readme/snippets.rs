@@ -2,7 +2,7 @@
 
 use std::{fs, process::Command};
 
-use control_plane::find;
+use control_plane::{ControlPlane, find};
 use digitalocean_simulator::{Options, Simulator};
 use tokio::runtime::Runtime;
 
@@ -52,7 +52,9 @@ fn records_are_written_with_doctl_backed_up_and_restored() {
 #[test]
 fn the_first_records_are_imported() {
     let runtime = Runtime::new().unwrap();
-    let stage = runtime.block_on(Stage::start("import"));
+    // An import skips what other tests recorded.
+    let control_plane = runtime.block_on(ControlPlane::start(control_plane::Options::default())).unwrap();
+    let stage = runtime.block_on(Stage::on(&control_plane, "import"));
     let mut shell = Shell::start(&stage);
     let folder = tempfile::tempdir().unwrap();
     shell.succeed(&format!("cd {}", folder.path().display()));

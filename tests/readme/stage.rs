@@ -16,7 +16,11 @@ pub struct Stage {
 
 impl Stage {
     pub async fn start(name: &str) -> Self {
-        let control_plane = ControlPlane::shared().await.unwrap();
+        Self::on(ControlPlane::shared().await.unwrap(), name).await
+    }
+
+    /// On this control plane.
+    pub async fn on(control_plane: &ControlPlane, name: &str) -> Self {
         let kubectl = control_plane.kubectl();
         kubectl.run_with_input(&["apply", "--server-side", "-f", "-"], &api::crds_as_yaml().unwrap()).await.unwrap();
         let crds = ["provisionedresources", "drifts", "sagas"].map(|plural| format!("crd/{plural}.arcadia.cloud"));

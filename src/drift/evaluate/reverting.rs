@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{decision::RevertRequest, planner::Planner};
 use crate::{
     api::{
-        SagaKind, SagaPhase, SagaSpec,
+        SagaKind, SagaPhase, SagaSpec, annotations,
         drift::EXISTS,
         saga::{Retry, StepSpec},
     },
@@ -18,10 +18,10 @@ use crate::{
     drift::{
         finding::{Finding, compare},
         known::{KnownDrift, readable},
-        observed::{DecisionFacts, NeedsFreshRead, ReadSource, Recorded, Seen},
+        observed::{DecisionFacts, Inactive, NeedsFreshRead, ReadSource, Recorded, Seen},
         plan::{Closing, DecisionOrigin, PlannedSaga, PlannedWrite},
         revert_saga::RevertSaga,
-        shown::brief,
+        shown::{brief, named},
     },
 };
 
@@ -123,22 +123,50 @@ impl Planner<'_> {
         running
     }
 
+    /// Cancels the sagas that have not started yet and must not start: their record is being deleted, or the decision was
+    /// withdrawn while the record is not reconciled.
+    pub(super) fn cancel_withdrawn(&mut self, rests: Inactive<'_>, recorded: &Recorded<'_>, drifts: &[KnownDrift]) {
+        let is_deleting = rests == Inactive::Deleting;
+        for drift in drifts.iter().filter(|drift| drift.is_open()) {
+            let named = drift.reverting.as_ref().map(|reverting| &reverting.saga);
+            let of_name = named.and_then(|named| recorded.reverts.iter().find(|saga| saga.name == *named));
+            let Some(saga) = of_name.or_else(|| begun(drift, recorded)) else { continue };
+            if saga.phase == SagaPhase::Pending {
+                if !saga.is_cancelled && (is_deleting || drift.revert.is_none()) {
+                    self.writes.push(PlannedWrite::CancelRevert { drift: drift.name.clone(), saga: saga.name.clone() });
+                }
+            } else if !saga.phase.is_finished() {
+                self.followed.insert(drift.name.clone());
+            } else if saga.is_cancelled && drift.revert.is_none() && drift.reverting.is_some() && !is_deleting {
+                self.writes.push(PlannedWrite::Await { drift: drift.name.clone() });
+            }
+        }
+    }
+
     /// The annotations of a drift that a saga reverts may have been changed: only the saga itself can be stopped.
     fn keep_to_revert(&mut self, drift: &KnownDrift, saga: &RevertSaga) {
+        if drift.revert.is_none() && (saga.phase == SagaPhase::Pending || saga.is_cancelled) {
+            // A withdrawal: the saga is cancelled before its first step. An acceptance in its place is carried out then.
+            return;
+        }
+        let stop = match saga.phase {
+            SagaPhase::Pending => format!("remove the annotation {}", annotations::REVERT),
+            SagaPhase::Stuck => format!("resolve the saga: kubectl arcadia saga {}", saga.name),
+            SagaPhase::Running
+            | SagaPhase::RollingBack
+            | SagaPhase::Succeeded
+            | SagaPhase::RolledBack
+            | SagaPhase::Failed => "cancel the saga: set its spec.cancelRequested".to_owned(),
+        };
+        let saga = &saga.name;
         if drift.accept.is_some() || drift.accept_until.is_some() {
-            return self.restore(drift, "a saga reverts this Drift; to accept the live value, cancel the saga first");
+            let message = format!("saga {saga} reverts this Drift; to accept the live value, first {stop}");
+            return self.restore(drift, &message);
         }
         // Earlier versions did not write the decision before its end.
         let Some(decision) = &drift.decided.decision else { return };
-        if drift.revert.is_none() && (saga.phase == SagaPhase::Pending || saga.is_cancelled) {
-            // A withdrawal: the saga is cancelled before its first step.
-            return;
-        }
-        let saga = &saga.name;
         if drift.revert.as_ref() != Some(decision) {
-            let message =
-                format!("saga {saga} reverts this Drift already; to stop it, set spec.cancelRequested of the saga");
-            self.restore(drift, &message);
+            self.restore(drift, &format!("saga {saga} reverts this Drift already; to stop it, {stop}"));
         } else if drift.because != drift.decided.because {
             self.restore(
                 drift,
@@ -183,6 +211,15 @@ impl Planner<'_> {
             }
             SagaPhase::Failed if saga.is_cancelled && drift.revert.is_none() => {
                 self.writes.push(PlannedWrite::Await { drift: drift.name.clone() });
+                false
+            }
+            SagaPhase::Failed if saga.is_cancelled && self.has_moved_on(drift, effective) => {
+                let message = format!(
+                    "the desired or the live value changed before saga {} began, so it was cancelled; review the drift \
+                     and decide again",
+                    saga.name
+                );
+                self.fail_revert(drift, message);
                 false
             }
             SagaPhase::RolledBack | SagaPhase::Failed => {
@@ -321,11 +358,12 @@ impl Planner<'_> {
                 Err(refused) => self.refuse(drift, refused.to_string()),
             },
             RevertRequest::Revert(allow) => match revert::plan(&revert, effective.name, allow) {
-                Ok(_) if self.is_changed_back(drift) => self.refuse(
+                Ok(_) if let Some(next) = self.next_revert(drift) => self.refuse(
                     drift,
                     format!(
-                        "the field was reverted {MOST_REVERTS} times within the last hour and changed again each time; find the \
-                         client that changes it before the next revert"
+                        "{} was reverted {MOST_REVERTS} times within the last hour and changed again each time; find the \
+                         client that changes it. The next revert is possible after {next}",
+                        named(&drift.field)
                     ),
                 ),
                 // The shown class rests on what could be read earlier.
@@ -347,9 +385,14 @@ impl Planner<'_> {
         }
     }
 
-    fn is_changed_back(&self, drift: &KnownDrift) -> bool {
+    /// The time of the next revert of a field whose live value is changed back again and again; none if it is possible
+    /// now.
+    fn next_revert(&self, drift: &KnownDrift) -> Option<Timestamp> {
         let of_field = self.reverted.iter().filter(|(field, _)| *field == drift.field);
-        of_field.filter(|(_, at)| self.now.duration_since(*at) < RECENT).count() >= MOST_REVERTS
+        let recent = of_field.map(|(_, at)| *at).filter(|at| self.now.duration_since(*at) < RECENT);
+        let mut recent: Vec<_> = recent.collect();
+        recent.sort_unstable_by_key(|at| std::cmp::Reverse(*at));
+        recent.get(MOST_REVERTS - 1).map(|at| *at + RECENT)
     }
 
     /// Whether it was reverted a short time ago, so that it counts against further reverts.

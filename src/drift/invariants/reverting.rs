@@ -653,7 +653,53 @@ fn an_acceptance_of_a_drift_that_a_saga_reverts_is_taken_back() {
         let [PlannedWrite::Answer { message, .. }, PlannedWrite::RestoreDecision { .. }] = &writes[..] else {
             panic!("{writes:?}")
         };
-        assert!(message.contains("cancel the saga first"), "{message}");
+        assert!(message.contains("to accept the live value, first cancel the saga"), "{message}");
+    }
+}
+
+#[test]
+fn an_acceptance_in_place_of_a_revert_that_has_not_started_is_carried_out() {
+    let mut world = reverting();
+    let drift = world.drift("name-1");
+    (drift.accept, drift.revert) = (Some("true".into()), None);
+    world.touch("name-1");
+    let writes = world.settle();
+    assert!(matches!(&writes[..], [PlannedWrite::CancelRevert { .. }, PlannedWrite::Await { .. }, ..]), "{writes:?}");
+    assert_eq!(world.drift("name-1").phase, DriftPhase::Accepted);
+}
+
+#[test]
+fn a_decision_that_is_withdrawn_while_the_record_is_not_reconciled_cancels_the_saga() {
+    type Rest = fn(&mut RecordWorld);
+    let rests: [Rest; 2] = [|world| world.suspended = true, |world| world.older = Some("older".to_owned())];
+    for rest in rests {
+        let mut world = reverting();
+        rest(&mut world);
+        assert_eq!(world.settle(), [], "a decision that stands is carried out");
+        world.drift("name-1").revert = None;
+        world.touch("name-1");
+        let writes = world.settle();
+        assert!(matches!(&writes[..], [PlannedWrite::CancelRevert { .. }, PlannedWrite::Await { .. }]), "{writes:?}");
+        // A saga that runs is not stopped.
+        let mut world = reverting();
+        world.saga_is(SagaPhase::Running);
+        rest(&mut world);
+        world.drift("name-1").revert = None;
+        world.touch("name-1");
+        assert_eq!(world.settle(), []);
+    }
+}
+
+#[test]
+fn the_deletion_of_a_record_cancels_the_sagas_that_have_not_started() {
+    for (phase, is_cancelled) in [(SagaPhase::Pending, true), (SagaPhase::Running, false)] {
+        let mut world = reverting();
+        world.saga_is(phase);
+        world.is_deleting = true;
+        let writes = world.settle();
+        let cancels = writes.iter().any(|write| matches!(write, PlannedWrite::CancelRevert { .. }));
+        let refuses = writes.iter().any(|write| matches!(write, PlannedWrite::Refuse { .. }));
+        assert_eq!((cancels, refuses), (is_cancelled, is_cancelled), "{writes:?}");
     }
 }
 

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use arcadia_operator::kube_ext::leader::LOST_LEASE;
 use control_plane::Process;
 use tokio::time::sleep;
 
@@ -72,6 +73,12 @@ impl Operator {
     /// Ends it as the loss of its node would.
     pub(super) fn kill(mut self) {
         self.process.kill();
+    }
+
+    /// Returns true if it ended because it lost its lease: the API server was away for longer than it may renew it.
+    /// Kubernetes would start it again.
+    pub(super) fn has_lost_lease(&mut self) -> bool {
+        self.process.ended().is_some_and(|status| status.code() == Some(i32::from(LOST_LEASE)))
     }
 
     /// Fails if it has ended.

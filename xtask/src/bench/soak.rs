@@ -69,6 +69,8 @@ struct Count {
     cloud_outages: u32,
     api_server_outages: u32,
     kills: u32,
+    /// Starts after the operator lost its lease to an outage.
+    lost_leases: u32,
     /// Actions of the benchmark that met an outage.
     failed: u32,
 }
@@ -131,6 +133,11 @@ impl<'s> Soak<'s> {
     }
 
     async fn tick(&mut self, tick: u32, ticks: u32) -> Result<(), Error> {
+        if self.operator.has_lost_lease() {
+            self.operator = run(self.program, self.stage)?;
+            self.count.lost_leases += 1;
+            self.samples.clear();
+        }
         self.operator.check()?;
         // Kills the operator once, early: samples of the new process are compared only with each other.
         if tick == ticks / 6 {
@@ -261,7 +268,8 @@ impl<'s> Soak<'s> {
     }
 
     fn done(&self) -> Vec<Row> {
-        let Count { changes, decisions, churned, sagas, cloud_outages, api_server_outages, kills, failed } = self.count;
+        let Count { changes, decisions, churned, sagas, cloud_outages, api_server_outages, kills, lost_leases, failed } =
+            self.count;
         let counts = [
             ("live changes", changes),
             ("decisions", decisions),
@@ -270,6 +278,7 @@ impl<'s> Soak<'s> {
             ("outages of the cloud", cloud_outages),
             ("outages of the API server", api_server_outages),
             ("kills of the operator", kills),
+            ("restarts after an outage in which the lease ran out", lost_leases),
             ("seconds in which the benchmark's own requests met an outage", failed),
         ];
         counts.into_iter().map(|(what, count)| Row::of(DONE, what, "", f64::from(count))).collect()
