@@ -8,7 +8,7 @@ use super::{
     Error, ResourceKey,
     beside::Beside,
     document::{self, Pattern, at, is_blank, is_position},
-    equivalence::{Equivalence, Site, has_backup_policy},
+    equivalence::{Site, has_backup_policy},
     kinds::Source,
     notes,
     observed::{Certificates, Document, UnreadPart},
@@ -129,6 +129,8 @@ impl Live {
     /// A value of a field with the name of each certificate in place of its id, which a renewal replaces.
     #[cfg(feature = "cli")]
     pub(crate) fn with_certificate_names(&self, field: &str, value: &Value) -> Value {
+        use super::equivalence::Equivalence;
+
         let is_certificate = |how: &Equivalence| *how == Equivalence::Certificate;
         let patterns = self.key.kind.row().equivalences.iter().filter(|(_, how)| is_certificate(how));
         let (Some(certificates), mut named) = (&self.certificates, value.clone()) else { return value.clone() };
