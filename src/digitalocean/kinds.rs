@@ -26,7 +26,7 @@ pub(crate) use field_set::FieldSet;
 pub(crate) use reverts::RestState;
 
 pub(super) use reverts::{
-    BodyShape, CallTemplate, Content, Guard, How, MemberCall, RevertCase, RevertRule, RevertRules, Spelling,
+    BodyShape, CallTemplate, Content, Guard, How, MemberCall, Owned, RevertCase, RevertRule, RevertRules, Spelling,
     ValueChange, WriteRule,
 };
 pub(super) use table::{ControllerLists, KindDefinition, KubernetesMark, OwnLimit, PartList, PartSource, Source};

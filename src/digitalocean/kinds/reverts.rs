@@ -10,12 +10,15 @@ use strum::{Display, EnumIter};
 
 use super::response::ResponseShape;
 use crate::{
-    comparison::{scalar, secret::hide_text},
+    comparison::{scalar, secret::hide_text, show::short_text},
     digitalocean::{
         ChangeMethod,
         document::{Pattern, at, is_blank},
     },
 };
+
+/// The maximum number of columns of the name of a controller.
+const LONGEST_NAME: usize = 100;
 
 /// The effect of reverting a field, from harmless to impossible.
 #[derive(
@@ -138,11 +141,15 @@ pub(crate) struct Condition {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Owned {
-    names: Vec<Pattern>,
+    pub(crate) names: Vec<Pattern>,
+    /// A `*` of its path matches the same item as in the name.
     #[serde(rename = "where")]
     condition: Condition,
     /// Its description, after "belongs to".
     pub(crate) by: String,
+    /// The path of the name that follows the description, with the same meaning of `*`.
+    #[serde(default)]
+    called: Option<String>,
 }
 
 /// Another controller that sets a field if another path of the resource shows it.
@@ -353,7 +360,11 @@ impl Rest {
 
 impl Condition {
     pub(crate) fn holds(&self, document: &Value) -> bool {
-        let found = at(document, &self.path);
+        self.holds_at(&self.path, document)
+    }
+
+    fn holds_at(&self, path: &str, document: &Value) -> bool {
+        let found = at(document, path);
         let value = found.unwrap_or(&Value::Null);
         let is_one_of = |values: &Vec<Value>| values.iter().any(|one| scalar::text(one) == scalar::text(value));
         let text = value.as_str().unwrap_or_default();
@@ -395,8 +406,27 @@ impl fmt::Display for Condition {
 impl Owned {
     /// Returns true if the controller sets this field of the resource.
     pub(crate) fn covers(&self, path: &[impl AsRef<str>], document: &Value) -> bool {
-        self.names.iter().any(|pattern| pattern.covers(path)) && self.condition.holds(document)
+        self.names.iter().any(|pattern| pattern.covers(path))
+            && self.condition.holds_at(&beside(&self.condition.path, path), document)
     }
+
+    /// The controller of this field, for people.
+    pub(crate) fn owner(&self, path: &[impl AsRef<str>], document: &Value) -> String {
+        let called = self.called.as_ref().and_then(|called| at(document, &beside(called, path))?.as_str());
+        match called {
+            Some(called) => format!("{} {}", self.by, short_text(called, LONGEST_NAME)),
+            None => self.by.clone(),
+        }
+    }
+}
+
+/// A pattern beside a path: each `*` becomes the segment of the path at its place.
+fn beside(pattern: &str, path: &[impl AsRef<str>]) -> String {
+    let segments = pattern.split('.').enumerate().map(|(depth, segment)| match path.get(depth) {
+        Some(own) if segment == "*" => own.as_ref(),
+        _ => segment,
+    });
+    segments.collect::<Vec<_>>().join(".")
 }
 
 impl<'de> Deserialize<'de> for CallTemplate {

@@ -1,6 +1,9 @@
 //! The class of a revert in its direction.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    iter,
+};
 
 use serde_json::Value;
 
@@ -140,6 +143,10 @@ impl Judged {
     fn never(why: impl Into<String>) -> Self {
         Self { assessment: Assessment::new(RevertClass::NotRevertible, Some(why.into())), how: None }
     }
+
+    fn owned(owner: &str) -> Self {
+        Self::never(format!("It belongs to {owner}, which would change it back; change it there."))
+    }
 }
 
 pub(super) fn judge(revert: &Revert<'_>) -> Judged {
@@ -156,6 +163,11 @@ pub(super) fn judge(revert: &Revert<'_>) -> Judged {
         }
         Resolved::NotReadable | Resolved::NoSuchField { .. } => return Judged::never(NO_RULE),
     };
+    if rule(reverts, &path).is_some_and(|rule| rule.class != RevertClass::NotOurs)
+        && let Some(owner) = owner(reverts, &[&path], [document.document()])
+    {
+        return Judged::owned(&owner);
+    }
     let mut judged = judge_at(reverts, &path, desired, &live, document.document());
     if judged.how.is_some()
         && let Some(why) = misshapen(judged.how, desired, &live)
@@ -171,10 +183,12 @@ pub(super) fn judge(revert: &Revert<'_>) -> Judged {
         let whole = rule.names.iter().find(|name| name.covers(&path)).map(ToString::to_string).unwrap_or_default();
         return Judged::never(format!("Only the whole field `{whole}` can be reverted; record that instead."));
     }
-    if takes_parts(reverts, judged.how)
-        && let Err(why) = document.restored(field, desired)
-    {
-        return Judged::never(format!("The field cannot be reverted: {why}."));
+    let mut restored = None;
+    if takes_parts(reverts, judged.how) {
+        restored = match document.restored(field, desired) {
+            Ok(restored) => restored,
+            Err(why) => return Judged::never(format!("The field cannot be reverted: {why}.")),
+        };
     }
     if let FieldComparison::Done(comparison) = document.compare(field, desired) {
         if matches!(judged.how, Some(How::UpdateResource(_)))
@@ -194,6 +208,13 @@ pub(super) fn judge(revert: &Revert<'_>) -> Judged {
             }
             judged.assessment.may_rise |= !around.has_all_tags;
         }
+    }
+    if let Some(restored) = restored
+        && Allow::needed(judged.assessment.class).is_some()
+        // A revert that takes the part away from its owner is possible.
+        && let Some(owner) = owner(reverts, &changes(document.document(), &restored), [document.document(), &restored])
+    {
+        return Judged::owned(&owner);
     }
     if judged.how == Some(&How::ResizeDroplet) {
         if let Some(why) = size_refusal(revert) {
@@ -272,11 +293,6 @@ fn judge_at(
     document: &Value,
 ) -> Judged {
     let Some(rule) = rule(reverts, path) else { return Judged::never(NO_RULE) };
-    if rule.class != RevertClass::NotOurs
-        && let Some(owned) = reverts.owned.iter().find(|owned| owned.covers(path, document))
-    {
-        return Judged::never(format!("It belongs to {}, which would change it back; change it there.", owned.by));
-    }
     let applies = |case: &&RevertCase| {
         case.change.is_none_or(|change| change.is_of(recorded, live))
             && case.condition.as_ref().is_none_or(|condition| condition.holds(document))
@@ -292,6 +308,45 @@ fn judge_at(
     let how = how.filter(|_| !matches!(class, RevertClass::NotRevertible | RevertClass::NotOurs));
     let warnings = warnings.into_iter().flatten().collect();
     Judged { assessment: Assessment { warnings, ..Assessment::new(class, says) }, how }
+}
+
+/// The other controller that sets one of these paths, as each of the documents shows.
+fn owner<const N: usize>(
+    reverts: &RevertRules,
+    paths: &[impl AsRef<[String]>],
+    documents: [&Value; N],
+) -> Option<String> {
+    reverts.owned.iter().find_map(|owned| {
+        let is_owned = |path: &&[String]| documents.iter().all(|document| owned.covers(path, document));
+        let path = paths.iter().map(AsRef::as_ref).find(is_owned)?;
+        Some(owned.owner(path, documents.first()?))
+    })
+}
+
+/// The paths at which a restored document differs from the live one.
+fn changes(live: &Value, restored: &Value) -> Vec<Vec<String>> {
+    let below = |segment: &str, live: &Value, restored: &Value| {
+        let within = changes(live, restored).into_iter();
+        within.map(|rest| iter::once(segment.to_owned()).chain(rest).collect::<Vec<_>>()).collect::<Vec<_>>()
+    };
+    match (live, restored) {
+        (Value::Object(live), Value::Object(restored)) => {
+            let keys: BTreeSet<_> = live.keys().chain(restored.keys()).collect();
+            let both = |key: &String| [live, restored].map(|entries| entries.get(key).unwrap_or(&Value::Null));
+            let each = keys.into_iter().flat_map(|key| {
+                let [live, restored] = both(key);
+                below(key, live, restored)
+            });
+            each.collect()
+        }
+        // Of lists of equal length, each item is at its place.
+        (Value::Array(live), Value::Array(restored)) if live.len() == restored.len() => {
+            let items = live.iter().zip(restored).enumerate();
+            items.flat_map(|(place, (live, restored))| below(&place.to_string(), live, restored)).collect()
+        }
+        (live, restored) if live == restored => Vec::new(),
+        _ => vec![Vec::new()],
+    }
 }
 
 /// Returns true if a part of the rule's field can be reverted alone.

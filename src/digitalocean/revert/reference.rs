@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::RevertClass;
 use crate::digitalocean::{
     Kind,
-    kinds::{How, RevertCase, RevertRule, ValueChange},
+    kinds::{How, Owned, RevertCase, RevertRule, ValueChange},
 };
 
 /// A section with a table per kind, for the generated reference.
@@ -24,10 +24,20 @@ pub fn reference() -> String {
             text.push_str(&row(rule));
         }
         for owned in &reverts.owned {
-            let _ = write!(text, "\nRefused for a resource that belongs to {}.\n", owned.by);
+            let _ = write!(text, "\nRefused for {}.\n", refusal(owned));
         }
     }
     text
+}
+
+/// The fields, or the resources, that belong to another controller.
+fn refusal(owned: &Owned) -> String {
+    let names: Vec<_> = owned.names.iter().map(ToString::to_string).collect();
+    if names == ["**"] {
+        return format!("a resource that belongs to {}", owned.by);
+    }
+    let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
+    format!("{} if it belongs to {}", names.join(", "), owned.by)
 }
 
 fn row(rule: &RevertRule) -> String {

@@ -293,6 +293,44 @@ fn a_resource_of_another_controller_is_refused_by_name() {
 }
 
 #[test]
+fn the_count_of_an_autoscaled_pool_belongs_to_its_autoscaler() {
+    let pool = |name: &str, count: u64, scales: bool| json!({"id": name, "name": name, "count": count, "tags": [], "auto_scale": scales, "min_nodes": 1, "max_nodes": 5});
+    let pools = json!([pool("p1", 5, false), pool("p2", 4, true)]);
+    let cluster = live("KubernetesCluster", UUID, &json!({"id": UUID, "node_pools": pools}));
+    let owner = "It belongs to the autoscaler of the pool p2, which would change it back; change it there.";
+    for (field, desired) in [
+        ("node_pools", json!([{"name": "p1", "count": 3}, {"name": "p2", "count": 2}])),
+        // The order of the record is another one.
+        ("node_pools", json!([{"name": "p2", "count": 2}, {"name": "p1", "count": 5}])),
+        ("node_pools", json!([{"name": "p1", "count": 5}, {"name": "p2", "count": 2, "tags": ["a"]}])),
+        ("node_pools.1", json!({"name": "p2", "count": 2})),
+        ("node_pools.1.count", json!(2)),
+        ("node_pools.1.count", json!("5")),
+    ] {
+        let shown = assessed(&cluster, field, &desired);
+        assert_eq!((shown.class, shown.why.as_deref()), (RevertClass::NotRevertible, Some(owner)), "{field} {desired}");
+        let refused = planned(&cluster, field, &desired, Allow::DataLoss).unwrap_err();
+        assert!(refused.to_string().ends_with(owner), "{refused}");
+    }
+    for (field, desired, class) in [
+        ("node_pools", json!([{"name": "p2", "count": 4}, {"name": "p1", "count": 3}]), RevertClass::Disruptive),
+        ("node_pools", json!([{"name": "p1", "count": 6}, {"name": "p2", "tags": ["a"]}]), RevertClass::Safe),
+        ("node_pools.0.count", json!(6), RevertClass::Safe),
+        ("node_pools.1.tags", json!(["a"]), RevertClass::Safe),
+        ("node_pools.1.max_nodes", json!(9), RevertClass::Disruptive),
+        // The autoscaler is switched off, and the count is set.
+        ("node_pools.1", json!({"name": "p2", "count": 2, "auto_scale": false}), RevertClass::Disruptive),
+        // The autoscaler is switched on, and sets the count from then on.
+        ("node_pools.0", json!({"name": "p1", "count": 2, "auto_scale": true}), RevertClass::Disruptive),
+    ] {
+        assert_eq!(assessed(&cluster, field, &desired).class, class, "{field} {desired}");
+    }
+    // A pool that is deleted has its own reason.
+    let why = assessed(&cluster, "node_pools", &json!([{"name": "p1", "count": 5}])).why.unwrap();
+    assert!(why.starts_with("Deleting a node pool"), "{why}");
+}
+
+#[test]
 fn what_the_user_did_not_allow_is_refused_with_the_effect_and_the_way() {
     let droplet = live("Droplet", "7", &json!({"id": 7, "size_slug": "s-1vcpu-1gb", "status": "active"}));
     let refused = planned(&droplet, "size", &json!("s-2vcpu-4gb"), Allow::Safe).unwrap_err();

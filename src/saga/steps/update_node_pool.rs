@@ -77,7 +77,7 @@ impl Step for UpdateNodePool {
         let (now, wanted) = changed.first().ok_or_else(|| {
             Failure::Permanent(format!("{}: pools cannot be added or deleted by this step", given.key()))
         })?;
-        write(context, given, wanted, &part(wanted, now)).await?;
+        write(context, given, (now, wanted), &part(wanted, now)).await?;
         Ok(Progress::NotYet { again: SOON, why: format!("waiting until the nodes of {} run", given.key()) })
     }
 
@@ -99,11 +99,16 @@ impl Step for UpdateNodePool {
                 continue;
             };
             let is = |field: &str, value: &Value| has(&live, place, field, value);
-            let moved: Vec<_> = fields(was).filter(|(field, value)| !is(field, value)).collect();
+            // The autoscaler sets the count of a pool that scales.
+            let will_scale = if was.get("auto_scale").is_some() { scales(was) } else { scales(now) };
+            let is_set = |field: &str, value: &Value| is(field, value) || (will_scale && field == "count");
+            let moved: Vec<_> = fields(was).filter(|(field, value)| !is_set(field, value)).collect();
             if moved.is_empty() {
                 continue;
             }
-            if moved.iter().any(|(field, _)| !is(field, wrote.get(*field).unwrap_or(&Value::Null))) {
+            let is_ours =
+                |field: &str| is(field, wrote.get(field).unwrap_or(&Value::Null)) || (scales(now) && field == "count");
+            if !moved.iter().all(|(field, _)| is_ours(field)) {
                 return Err(given.changed_since());
             }
             let mut target = now.clone();
@@ -112,7 +117,7 @@ impl Step for UpdateNodePool {
                     moved.into_iter().map(|(field, value)| (field.clone(), blank_of(value, wrote.get(field))));
                 target.extend(restored.collect::<Vec<_>>());
             }
-            write(context, given, &target, was).await?;
+            write(context, given, (now, &target), was).await?;
             return Ok(Undo::not_yet(SOON));
         }
         Ok(nothing_left(output))
@@ -182,8 +187,7 @@ fn starting(cluster: &Value) -> Option<String> {
         let nodes: Vec<_> = pool.get("nodes").into_iter().flat_map(items).collect();
         let runs = |node: &&&Value| node.pointer("/status/state").is_some_and(|state| state == "running");
         let running = nodes.iter().filter(runs).count();
-        let scales = pool.get("auto_scale") == Some(&Value::Bool(true));
-        let count = pool.get("count").and_then(Value::as_u64).filter(|_| !scales);
+        let count = pool.get("count").and_then(Value::as_u64).filter(|_| !scales(pool));
         let is_there = running == nodes.len() && count.is_none_or(|count| usize::try_from(count) == Ok(running));
         let name = text(pool, "name").unwrap_or_default();
         (!is_there).then(|| format!("waiting until the nodes of pool {name} run: {running} of {} do", nodes.len()))
@@ -201,19 +205,30 @@ fn check_tags(given: &RevertParameters, live: &Live) -> Result<(), Failure> {
     )))
 }
 
-/// Changes the fields of a pool.
+/// Returns true if the autoscaler sets the count of a pool.
+fn scales(pool: &Value) -> bool {
+    pool.get("auto_scale") == Some(&Value::Bool(true))
+}
+
+/// Changes the fields of a pool from its live to its wanted state. Fails if the call changes none of them: it would be
+/// repeated without end.
 async fn write(
     context: &StepContext<'_>,
     given: &RevertParameters,
-    pool: &Value,
+    (now, pool): (&Value, &Value),
     changed: &Value,
 ) -> Result<(), Failure> {
-    let scales = pool.get("auto_scale") == Some(&Value::Bool(true));
     let required = REQUIRED.iter().filter_map(|field| Some(((*field).to_owned(), pool.get(*field)?.clone())));
     let mut body: Map<_, _> = required.collect();
     body.extend(fields(changed).map(|(field, _)| (field.clone(), pool.get(field).cloned().unwrap_or_default())));
-    if scales {
+    if scales(pool) {
         body.remove("count");
+    }
+    let differs = |field: &&String| body.contains_key(*field) && pool.get(*field) != now.get(*field);
+    let sent: Vec<_> = fields(changed).map(|(field, _)| field).filter(differs).collect();
+    let what = format!("changing pool {} of {}", text(now, "name").unwrap_or_default(), given.key());
+    if sent.is_empty() {
+        return Err(Failure::Permanent(format!("{what}: this step cannot change it; change it in DigitalOcean")));
     }
     if let Some(Value::Array(tags)) = body.get_mut("tags") {
         // The cloud keeps its own tags.
@@ -223,7 +238,18 @@ async fn write(
     let route = "/v2/kubernetes/clusters/{parent}/node_pools/{id}";
     let path = Endpoint { route, parent: Some(&given.id), id: Some(id), scope: "kubernetes:update" };
     match context.cloud.send(ChangeMethod::Put, path, Some(&body.into())).await {
-        Ok(answer) => answer.pointer("/node_pool/id").map(drop).ok_or_else(|| unnamed("node pool")),
+        Ok(answer) => {
+            let answered = answer.get("node_pool").filter(|pool| pool.get("id").is_some());
+            let answered = answered.ok_or_else(|| unnamed("node pool"))?;
+            let is_kept = |field: &&String| answered.get(*field).is_some_and(|value| now.get(*field) == Some(value));
+            if sent.iter().all(is_kept) {
+                let sent = sent.into_iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+                return Err(Failure::Permanent(format!(
+                    "{what}: DigitalOcean accepted the call, and {sent} did not change; change it there"
+                )));
+            }
+            Ok(())
+        }
         Err(Error::NotFound { .. }) => Err(Failure::Permanent(format!("{} has no node pool {id}", given.key()))),
         Err(error) => Err(error.into()),
     }

@@ -508,6 +508,57 @@ async fn a_value_that_somebody_set_after_the_decision_is_not_overwritten() {
     .await;
 }
 
+/// A cluster with one autoscaled pool of four nodes, and the parameters to revert it to this record.
+async fn autoscaled(world: &StepWorld, recorded: Value) -> Value {
+    let pool = json!({
+        "name": "web", "size": "s-1vcpu-2gb", "count": 4, "auto_scale": true, "min_nodes": 1, "max_nodes": 5,
+    });
+    let cluster = json!({ "id": UUID, "node_pools": [pool], "status": { "state": "running" }, "tags": [] });
+    world.control.put("kubernetes/clusters", cluster).await.unwrap();
+    world.control.reset_requests().await.unwrap();
+    world.record("web-1", "KubernetesCluster", UUID, &json!({ "node_pools": [recorded] }));
+    let (record, allow) = ("web-1", "disruption");
+    json!({ "kind": "KubernetesCluster", "id": UUID, "record": record, "field": "node_pools", "allow": allow })
+}
+
+#[tokio::test]
+async fn the_count_of_an_autoscaled_pool_is_refused() {
+    let world = StepWorld::start().await;
+    let parameters = autoscaled(&world, json!({ "name": "web", "count": 2 })).await;
+    let mut journey = Journey::new(&world, named("UpdateNodePool").unwrap(), &parameters);
+    let Err(Failure::Permanent(why)) = journey.go().await else { panic!("it should be refused") };
+    assert!(why.contains("belongs to the autoscaler of the pool web, which would change it back"), "{why}");
+    assert_eq!((journey.undo().await, world.changes().await), (Ok(()), 0));
+}
+
+#[tokio::test]
+async fn a_pool_that_scales_again_keeps_the_count_of_its_autoscaler() {
+    let world = StepWorld::start().await;
+    let parameters = autoscaled(&world, json!({ "name": "web", "count": 2, "auto_scale": false })).await;
+    let pool = async || {
+        let cluster = world.control.get("kubernetes/clusters", UUID).await.unwrap().unwrap();
+        (cluster["node_pools"][0]["auto_scale"].clone(), cluster["node_pools"][0]["count"].clone())
+    };
+    let mut journey = Journey::new(&world, named("UpdateNodePool").unwrap(), &parameters);
+    journey.go().await.unwrap();
+    assert_eq!((pool().await, world.changes().await), ((json!(false), json!(2)), 1));
+    journey.undo().await.unwrap();
+    assert_eq!((pool().await, world.changes().await), ((json!(true), json!(2)), 2));
+}
+
+#[tokio::test]
+async fn a_pool_that_no_call_changes_is_written_once() {
+    let world = StepWorld::start().await;
+    // DigitalOcean ignores a bound without a value.
+    let parameters = autoscaled(&world, json!({ "name": "web", "max_nodes": null })).await;
+    let Err(Failure::Permanent(why)) = Journey::new(&world, named("UpdateNodePool").unwrap(), &parameters).go().await
+    else {
+        panic!("it should fail")
+    };
+    assert!(why.ends_with("DigitalOcean accepted the call, and max_nodes did not change; change it there"), "{why}");
+    assert_eq!(world.changes().await, 1);
+}
+
 #[tokio::test]
 async fn a_pool_gets_and_loses_its_nodes_again() {
     let world = StepWorld::start().await;
