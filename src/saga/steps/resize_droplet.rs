@@ -122,14 +122,17 @@ impl Converging for ResizeDroplet {
     ) -> Result<NextAction, Failure> {
         let (id, grace) = (parameters.droplet_provider_id.as_str(), droplet::grace(parameters.grace_seconds));
         let Some(size) = &before.size else { return Ok(NextAction::Nothing) };
-        if gigabytes(droplet) > before.disk {
+        let is_resized = is_of_size(droplet, &parameters.size) && !is_of_size(droplet, size);
+        let is_theirs = !is_of_size(droplet, &parameters.size) && !is_of_size(droplet, size);
+        let has_grown = gigabytes(droplet) > before.disk;
+        // Without `disk`, another client grew it, and it only prevents resizing back.
+        if has_grown && !is_theirs && (is_resized || parameters.disk) {
             // A droplet that this step powered off is powered on again.
             if before.was_on && !droplet::is_on(droplet) {
                 return Ok(droplet::power_on());
             }
             return Err(Failure::Permanent(format!("the disk of droplet {id} has grown and cannot be shrunk")));
         }
-        let is_resized = is_of_size(droplet, &parameters.size) && !is_of_size(droplet, size);
         if is_resized && droplet::is_on(droplet) {
             return droplet::power_off(context, id, before.latest_action, grace).await;
         }
@@ -144,7 +147,7 @@ impl Converging for ResizeDroplet {
             droplet::power_on()
         };
         // The power is restored first.
-        let is_changed = !is_slug(Some(size), &parameters.size) && !is_of_size(droplet, size);
+        let is_changed = is_theirs && (!is_slug(Some(size), &parameters.size) || has_grown);
         if is_changed && matches!(next, NextAction::Nothing) {
             return Err(changed_since("size_slug", &of_droplet(&parameters.droplet_provider_id)));
         }

@@ -201,6 +201,34 @@ async fn a_droplet_that_others_resized_since_is_powered_on_and_not_resized_back(
 }
 
 #[tokio::test]
+async fn a_droplet_whose_disk_others_grew_meanwhile_is_not_blamed_on_the_step() {
+    let world = StepWorld::start().await;
+    let earlier = world.droplet(DROPLET).await["size_slug"].clone();
+    let size = json!({ "droplet_provider_id": DROPLET, "size": "s-4vcpu-8gb" });
+    for (theirs, refused) in [
+        (json!("s-8vcpu-16gb"), Some("neither the earlier value nor the one that this step wrote")),
+        (json!("s-4vcpu-8gb"), Some("has grown and cannot be shrunk")),
+        (earlier.clone(), None),
+    ] {
+        let before = json!({ "size_slug": earlier, "disk": 25, "status": "active" });
+        world.control.change("droplets", DROPLET, before).await.unwrap();
+        let mut resize = journey(&world, "ResizeDroplet", &size).with(Crash::After(0));
+        assert_eq!(resize.go_until_crash().await, Ok(true));
+        // The colleague resized while the droplet shut down.
+        let after = json!({ "size_slug": theirs, "disk": 160, "status": "active" });
+        world.control.change("droplets", DROPLET, after).await.unwrap();
+        match (resize.undo().await, refused) {
+            (Err(Failure::Permanent(why)), Some(refused)) => assert!(why.contains(refused), "{theirs}: {why}"),
+            (undone, refused) => assert!(undone == Ok(()) && refused.is_none(), "{theirs}: {undone:?}"),
+        }
+        let droplet = world.droplet(DROPLET).await;
+        assert_eq!((&droplet["size_slug"], &droplet["status"]), (&theirs, &json!("active")));
+    }
+    let actions = world.actions(DROPLET).await;
+    assert!(!actions.iter().any(|action| action == "resize"), "{actions:?}");
+}
+
+#[tokio::test]
 async fn backup_times_that_were_changed_since_stay() {
     let world = StepWorld::start().await;
     let policy = |hour: u8| json!({ "plan": "daily", "hour": hour });
