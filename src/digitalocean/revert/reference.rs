@@ -1,6 +1,6 @@
 //! The reference of reverts: the class of each field of each kind, generated into the documents.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeSet, fmt::Write as _};
 
 use super::RevertClass;
 use crate::digitalocean::{
@@ -23,8 +23,10 @@ pub fn reference() -> String {
         for rule in &reverts.fields {
             text.push_str(&row(rule));
         }
-        for owned in &reverts.owned {
-            let _ = write!(text, "\nRefused for {}.\n", refusal(owned));
+        // A controller may be known by several signs.
+        let refusals: BTreeSet<_> = reverts.owned.iter().map(refusal).collect();
+        for refusal in refusals {
+            let _ = write!(text, "\nRefused for {refusal}.\n");
         }
     }
     text

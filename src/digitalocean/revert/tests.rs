@@ -331,6 +331,17 @@ fn the_count_of_an_autoscaled_pool_belongs_to_its_autoscaler() {
 }
 
 #[test]
+fn the_reference_names_each_owner_of_a_kind_once() {
+    for section in reference().split("\n## ") {
+        let mut refusals: Vec<_> = section.lines().filter(|line| line.starts_with("Refused for")).collect();
+        let count = refusals.len();
+        refusals.sort_unstable();
+        refusals.dedup();
+        assert_eq!(refusals.len(), count, "{section}");
+    }
+}
+
+#[test]
 fn what_the_user_did_not_allow_is_refused_with_the_effect_and_the_way() {
     let droplet = live("Droplet", "7", &json!({"id": 7, "size_slug": "s-1vcpu-1gb", "status": "active"}));
     let refused = planned(&droplet, "size", &json!("s-2vcpu-4gb"), Allow::Safe).unwrap_err();
