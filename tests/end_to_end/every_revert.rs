@@ -1,19 +1,25 @@
 //! Every field that the rules of the kinds can revert: drift, plan, revert, `Reverted`. Every other field of the resource
 //! is as before, and so is every other resource. All of them run at the same time under one operator.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use digitalocean_simulator::{Control, RateLimits};
 use serde_json::{Value, json};
 
 use crate::{
     rules::{Rules, all as all_rules},
-    world::{DROPLET, World, droplet, eventually},
+    world::{DROPLET, World, droplet, eventually::within},
 };
 use cases::{Case, OTHER_DROPLET, UUID, cases, furniture, store};
 
 #[path = "../support/reverts.rs"]
 mod cases;
+
+/// All reverts run at once, and those of one subscription one after the other.
+const PATIENCE: Duration = Duration::from_mins(6);
 
 /// A case with a separate resource, and the name of its record.
 struct Trial {
@@ -144,7 +150,7 @@ async fn drifts(world: &World) -> BTreeMap<String, Value> {
 
 /// Waits until the drift of each trial satisfies a condition, which says what is missing.
 async fn each_is(world: &World, trials: &[Trial], what: &str, missing: impl Fn(&Trial, &Value) -> Option<String>) {
-    eventually(what, || async {
+    within(PATIENCE, what, || async {
         let drifts = drifts(world).await;
         let faults = trials.iter().filter_map(|trial| {
             let missing = match drifts.get(&trial.record) {

@@ -3,7 +3,7 @@
 #[path = "account.rs"]
 mod account;
 #[path = "../support/eventually.rs"]
-mod eventually;
+pub mod eventually;
 #[path = "leaks.rs"]
 mod leaks;
 #[path = "../support/objects.rs"]
