@@ -8,7 +8,7 @@ use kube::{
 use serde_json::json;
 use tracing::info;
 
-use super::executor::{Executor, is_refusal, params, written};
+use super::executor::{Executor, is_refusal, written};
 use crate::{
     api::{
         Drift, OPERATOR, annotations,
@@ -98,9 +98,6 @@ impl Executor<'_> {
                 },
             },
         });
-        let doing = format!("removing the refused decision from Drift {}/{name}", self.key.namespace);
-        let written = written(&doing, self.drifts().patch(name, &params(), &Patch::Merge(patch))).await;
-        self.learn(&self.response(&drift, written)?);
-        Ok(())
+        self.patch_drift(&drift, "removing the refused decision from", patch).await
     }
 }

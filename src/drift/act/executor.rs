@@ -70,6 +70,14 @@ impl<'a> Executor<'a> {
         self.patch_drift_status(&drift, what, open_status(&drift, claim)).await
     }
 
+    /// Writes a part of a drift other than its status. The patch is bound to the drift's version.
+    pub(super) async fn patch_drift(&mut self, drift: &KnownDrift, what: &str, patch: Value) -> Result<(), Error> {
+        let doing = format!("{what} Drift {}/{}", self.key.namespace, drift.name);
+        let written = written(&doing, self.drifts().patch(&drift.name, &params(), &Patch::Merge(patch))).await;
+        self.learn(&self.response(drift, written)?);
+        Ok(())
+    }
+
     pub(super) async fn patch_drift_status(
         &mut self,
         drift: &KnownDrift,

@@ -2,11 +2,11 @@
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::api::{DeleteParams, Patch, PostParams, Preconditions};
+use kube::api::{DeleteParams, PostParams, Preconditions};
 use serde_json::json;
 use tracing::{debug, info};
 
-use super::executor::{Executor, params, written};
+use super::executor::{Executor, written};
 use crate::{
     api::{CloudResource, Drift, DriftSpec, OPERATOR, RecordRef, drift::EXISTS, events, labels},
     digitalocean::revert::Assessment,
@@ -78,10 +78,7 @@ impl Executor<'_> {
         let mut labels = labels::of_drift(drift.kind.name(), &drift.field, &drift.expected, &drift.actual);
         labels.insert(labels::CHANGE.to_owned(), change.to_owned());
         let patch = json!({ "metadata": { "resourceVersion": drift.resource_version, "labels": labels } });
-        let doing = format!("labelling Drift {}/{name}", self.key.namespace);
-        let written = written(&doing, self.drifts().patch(name, &params(), &Patch::Merge(patch))).await;
-        self.learn(&self.response(&drift, written)?);
-        Ok(())
+        self.patch_drift(&drift, "labelling", patch).await
     }
 
     pub(super) async fn refresh(&mut self, name: &str, shown: Shown) -> Result<(), Error> {
@@ -105,10 +102,7 @@ impl Executor<'_> {
             "metadata": { "resourceVersion": drift.resource_version },
             "spec": { "revert": class, "revertNote": why },
         });
-        let doing = format!("changing the class of Drift {}/{name}", self.key.namespace);
-        let written = written(&doing, self.drifts().patch(name, &params(), &Patch::Merge(patch))).await;
-        self.learn(&self.response(&drift, written)?);
-        Ok(())
+        self.patch_drift(&drift, "changing the class of", patch).await
     }
 
     pub(super) async fn prune(&self, name: &str) -> Result<(), Error> {

@@ -2,11 +2,10 @@
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use kube::api::Patch;
 use serde_json::{Value, json};
 use tracing::info;
 
-use super::executor::{Executor, params, with_reason, written};
+use super::executor::{Executor, with_reason};
 use crate::{
     api::{
         Acceptance, AcceptanceMode, DriftPhase, annotations,
@@ -156,10 +155,7 @@ impl Executor<'_> {
             restored.insert(annotations::DECIDED_BY.to_owned(), json!(by));
         }
         let patch = json!({ "metadata": { "resourceVersion": drift.resource_version, "annotations": restored } });
-        let doing = format!("restoring the decision on Drift {}/{name}", self.key.namespace);
-        let written = written(&doing, self.drifts().patch(name, &params(), &Patch::Merge(patch))).await;
-        self.learn(&self.response(&drift, written)?);
-        Ok(())
+        self.patch_drift(&drift, "restoring the decision on", patch).await
     }
 }
 
