@@ -216,8 +216,8 @@ impl Planner<'_> {
         match rests {
             Inactive::Deleting => {
                 // A saga that runs is undone: its steps cannot read the record any more.
-                let followed = std::mem::take(&mut self.followed);
-                for drift in open.filter(|drift| drift.is_decided() && !followed.contains(&drift.name)) {
+                let decided = open.filter(|drift| drift.is_decided() && !self.followed.contains(&drift.name));
+                for drift in decided.collect::<Vec<_>>() {
                     self.refuse(drift, "the record of this drift is being deleted".to_owned());
                 }
                 Situation::Deleting

@@ -90,17 +90,12 @@ impl Planner<'_> {
     ) -> Option<String> {
         let mut running = None;
         for drift in drifts.iter().filter(|drift| drift.is_open()) {
-            let saga = if let Some(reverting) = &drift.reverting {
-                let Some(saga) = effective.reverts.iter().find(|saga| saga.name == reverting.saga) else {
+            let Some(saga) = saga_of(drift, effective) else {
+                if let Some(reverting) = &drift.reverting {
                     self.followed.insert(drift.name.clone());
                     self.fail_revert(drift, format!("saga {} was deleted before it ended", reverting.saga));
-                    continue;
-                };
-                saga
-            } else {
-                // Its creation was the last write before a crash.
-                let Some(saga) = begun(drift, effective) else { continue };
-                saga
+                }
+                continue;
             };
             self.followed.insert(drift.name.clone());
             if self.follow_revert(drift, saga, effective, seen) {
@@ -128,9 +123,7 @@ impl Planner<'_> {
     pub(super) fn cancel_withdrawn(&mut self, rests: Inactive<'_>, recorded: &Recorded<'_>, drifts: &[KnownDrift]) {
         let is_deleting = rests == Inactive::Deleting;
         for drift in drifts.iter().filter(|drift| drift.is_open()) {
-            let named = drift.reverting.as_ref().map(|reverting| &reverting.saga);
-            let of_name = named.and_then(|named| recorded.reverts.iter().find(|saga| saga.name == *named));
-            let Some(saga) = of_name.or_else(|| begun(drift, recorded)) else { continue };
+            let Some(saga) = saga_of(drift, recorded) else { continue };
             if saga.phase == SagaPhase::Pending {
                 if !saga.is_cancelled && (is_deleting || drift.revert.is_none()) {
                     self.writes.push(PlannedWrite::CancelRevert { drift: drift.name.clone(), saga: saga.name.clone() });
@@ -398,6 +391,14 @@ impl Planner<'_> {
     /// Whether it was reverted a short time ago, so that it counts against further reverts.
     pub(super) fn is_recent(&self, drift: &KnownDrift) -> bool {
         drift.reverted_at.is_some_and(|at| self.now.duration_since(at) < RECENT)
+    }
+}
+
+/// The saga that reverts a drift: the one that the drift names, or one whose creation was the last write before a crash.
+fn saga_of<'r>(drift: &KnownDrift, recorded: &Recorded<'r>) -> Option<&'r RevertSaga> {
+    match &drift.reverting {
+        Some(reverting) => recorded.reverts.iter().find(|saga| saga.name == reverting.saga),
+        None => begun(drift, recorded),
     }
 }
 
