@@ -13,6 +13,17 @@ const AGE: Duration = Duration::from_hours(1);
 /// The pause after a failed list, or after one that was not awaited to its end.
 const PAUSE: Duration = Duration::from_mins(1);
 
+impl Client {
+    /// The sizes of droplets, as the API shows them.
+    ///
+    /// # Errors
+    /// If the list could not be read.
+    pub async fn sizes(&self) -> Result<Vec<Value>, Error> {
+        let sizes = Endpoint { route: "/v2/sizes", parent: None, id: None, scope: "sizes:read" };
+        self.rows(sizes, "sizes", &[]).await
+    }
+}
+
 /// The sizes, listed on demand.
 #[derive(Default)]
 pub(super) struct SizeBook {
@@ -45,8 +56,7 @@ impl SizeBook {
         if !self.begin() {
             return;
         }
-        let sizes = Endpoint { route: "/v2/sizes", parent: None, id: None, scope: "sizes:read" };
-        let listed = client.rows(sizes, "sizes", &[]).await;
+        let listed = client.sizes().await;
         let mut state = self.state.lock();
         let why = match listed {
             Ok(rows) => {

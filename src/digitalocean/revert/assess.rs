@@ -70,33 +70,39 @@ pub fn irreversible(kind: Kind, field: &str) -> Option<&'static str> {
 /// Returns true if the class of a field depends on the tags by which others select.
 #[must_use]
 pub fn is_selected_by(kind: Kind, field: &str) -> bool {
-    let reverts = kind.row().revert.as_ref();
-    reverts.and_then(|reverts| rule(reverts, &[field])).is_some_and(|rule| rule.selects)
+    rule_of(kind, field).is_some_and(|rule| rule.selects)
 }
 
 /// Returns true if the class of a field depends on the sizes of droplets.
 #[must_use]
 pub fn is_size(kind: Kind, field: &str) -> bool {
-    let reverts = kind.row().revert.as_ref();
-    reverts.and_then(|reverts| rule(reverts, &[field])).is_some_and(|rule| rule.how == Some(How::ResizeDroplet))
+    rule_of(kind, field).is_some_and(resizes)
 }
 
 /// Returns true if a revert of a field of this kind can resize a droplet.
 #[must_use]
 pub fn can_resize(kind: Kind) -> bool {
     let rules = kind.row().revert.iter().flat_map(|reverts| &reverts.fields);
-    rules.into_iter().any(|rule| rule.how == Some(How::ResizeDroplet))
+    rules.into_iter().any(resizes)
 }
 
 /// Returns true if a revert of one of these recorded fields would resize the droplet.
 #[must_use]
 pub fn is_resize(document: &Live, desired: &BTreeMap<String, Value>) -> bool {
-    let resizes = |field: &str| is_size(document.key().kind, field);
     let differs = |field: &str, value: &Value| {
         let texts = [&document.value(field), value].map(|value| text(value).map(|text| text.to_lowercase()));
         texts[0] != texts[1]
     };
-    desired.iter().any(|(field, value)| resizes(field) && differs(field, value))
+    desired.iter().any(|(field, value)| is_size(document.key().kind, field) && differs(field, value))
+}
+
+/// The rule of a field that is recorded as a whole.
+fn rule_of(kind: Kind, field: &str) -> Option<&'static RevertRule> {
+    rule(kind.row().revert.as_ref()?, &[field])
+}
+
+fn resizes(rule: &RevertRule) -> bool {
+    rule.how == Some(How::ResizeDroplet)
 }
 
 /// The conditions, on other paths, under which another controller sets a field.

@@ -13,7 +13,6 @@ use super::{
     droplet::{self, NextAction, of_droplet},
 };
 use crate::{
-    digitalocean::Endpoint,
     nearest::nearest,
     saga::step::{Failure, StepContext},
 };
@@ -122,8 +121,8 @@ impl Converging for ResizeDroplet {
     ) -> Result<NextAction, Failure> {
         let (id, grace) = (parameters.droplet_provider_id.as_str(), droplet::grace(parameters.grace_seconds));
         let Some(size) = &before.size else { return Ok(NextAction::Nothing) };
-        let is_resized = is_of_size(droplet, &parameters.size) && !is_of_size(droplet, size);
-        let is_theirs = !is_of_size(droplet, &parameters.size) && !is_of_size(droplet, size);
+        let (is_wanted, is_earlier) = (is_of_size(droplet, &parameters.size), is_of_size(droplet, size));
+        let (is_resized, is_theirs) = (is_wanted && !is_earlier, !is_wanted && !is_earlier);
         let has_grown = gigabytes(droplet) > before.disk;
         // Without `disk`, another client grew it, and it only prevents resizing back.
         if has_grown && !is_theirs && (is_resized || parameters.disk) {
@@ -158,8 +157,7 @@ impl Converging for ResizeDroplet {
 /// Refuses sizes that the droplet cannot have.
 async fn check_size(context: &StepContext<'_>, parameters: &Parameters, droplet: &Value) -> Result<(), Failure> {
     let (id, wanted) = (&parameters.droplet_provider_id, &parameters.size);
-    let sizes = Endpoint { route: "/v2/sizes", parent: None, id: None, scope: "sizes:read" };
-    let sizes = context.cloud.rows(sizes, "sizes", &[]).await?;
+    let sizes = context.cloud.sizes().await?;
     let slugs = || sizes.iter().filter_map(|size| text(size, "slug"));
     let Some(size) = sizes.iter().find(|size| is_slug(text(size, "slug"), wanted)) else {
         let near = nearest(wanted, slugs());
