@@ -28,36 +28,38 @@ pub(super) fn droplet_name(name: String) -> Result<String, String> {
         && name.chars().all(|letter| letter.is_ascii_alphanumeric() || ".-".contains(letter))
         && name.ends_with(|letter: char| letter.is_ascii_alphanumeric());
     let why = "The recorded name is not a host name of letters, digits, dots and dashes; correct the record.";
-    if is_valid { Ok(name) } else { Err(why.to_owned()) }
+    valid(name, is_valid, why)
 }
 
 /// The slug of a size.
 pub(super) fn slug(slug: String) -> Result<String, String> {
     let is_valid = slug.len() <= 100;
-    if is_valid {
-        Ok(slug)
-    } else {
-        Err("The recorded value is not the slug of a size; correct the record.".to_owned())
-    }
+    valid(slug, is_valid, "The recorded value is not the slug of a size; correct the record.")
 }
 
 /// The name of a DNS record.
 pub(super) fn record_name(name: String) -> Result<String, String> {
     let is_valid = name.len() <= 255;
     let why = "The recorded name is longer than 255 characters, the maximum; correct the record.";
-    if is_valid { Ok(name) } else { Err(why.to_owned()) }
+    valid(name, is_valid, why)
 }
 
 /// The data of a DNS record.
 pub(super) fn record_data(data: String) -> Result<String, String> {
     let is_valid = data.chars().count() <= 4096;
     let why = "The recorded data is longer than 4096 characters, the maximum; correct the record.";
-    if is_valid { Ok(data) } else { Err(why.to_owned()) }
+    valid(data, is_valid, why)
 }
 
 /// The tag of a CAA record.
 pub(super) fn caa_tag(tag: &str) -> Result<String, String> {
     let tag = tag.to_lowercase();
     let why = "The tag of a CAA record is `issue`, `issuewild` or `iodef`; correct the record.";
-    if ["issue", "issuewild", "iodef"].contains(&tag.as_str()) { Ok(tag) } else { Err(why.to_owned()) }
+    let is_valid = ["issue", "issuewild", "iodef"].contains(&tag.as_str());
+    valid(tag, is_valid, why)
+}
+
+/// A text, if it is valid; otherwise the reason why not.
+fn valid(text: String, is_valid: bool, why: &str) -> Result<String, String> {
+    if is_valid { Ok(text) } else { Err(why.to_owned()) }
 }
