@@ -213,15 +213,10 @@ fn write_step(entry: &mut StepStatus, event: StepEvent, now: Timestamp) {
             entry.retry_at = Some(Time(retry_at));
         }
         StepEvent::Wait { why } => {
-            let waiting_for = match entry.state {
-                StepState::Undoing => &mut entry.undo.get_or_insert_default().waiting_for,
-                StepState::Pending
-                | StepState::Running
-                | StepState::Done
-                | StepState::Skipped
-                | StepState::Failed
-                | StepState::Undone
-                | StepState::Left => &mut entry.waiting_for,
+            let waiting_for = if entry.state == StepState::Undoing {
+                &mut entry.undo.get_or_insert_default().waiting_for
+            } else {
+                &mut entry.waiting_for
             };
             *waiting_for = Some(short(why, LONGEST_WAIT));
         }

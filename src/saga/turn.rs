@@ -160,17 +160,8 @@ impl<'a> SagaTurn<'a> {
     /// The result of the cloud action that the current step waits for.
     fn awaited(&self) -> Option<u64> {
         let entry = self.status.steps.get(current(&self.status)?)?;
-        let action = match entry.state {
-            StepState::Undoing => entry.undo.as_ref()?.action?,
-            StepState::Pending
-            | StepState::Running
-            | StepState::Done
-            | StepState::Skipped
-            | StepState::Failed
-            | StepState::Undone
-            | StepState::Left => entry.action?,
-        };
-        Some(action.get())
+        let action = if entry.state == StepState::Undoing { entry.undo.as_ref()?.action } else { entry.action };
+        Some(action?.get())
     }
 
     /// Returns true if the intent of the next call was just written.
