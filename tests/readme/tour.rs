@@ -170,7 +170,12 @@ fn steps(block: &Block) -> Vec<Step> {
 fn normal(text: &str, namespace: &str) -> Vec<String> {
     let lines = text.lines().map(|line| line.replace(namespace, "NAMESPACE"));
     let words = lines.map(|line| line.split_whitespace().map(normal_word).collect::<Vec<_>>().join(" "));
-    words.filter(|line| !line.is_empty()).collect()
+    words.filter(|line| !line.is_empty() && !is_progress(line)).collect()
+}
+
+/// A report of `--wait`: `drift.arcadia.cloud/NAME: saga ... is Pending`. A fast revert ends before the first one.
+fn is_progress(line: &str) -> bool {
+    line.starts_with("drift.arcadia.cloud/") && line.split(' ').next().is_some_and(|name| name.ends_with(':'))
 }
 
 fn normal_word(word: &str) -> String {
@@ -208,6 +213,9 @@ fn only_what_differs_from_run_to_run_is_normalized() {
     assert_eq!(normal("a-0123456789-1   x  12s\n\n", "default"), ["a-HASH-1 x AGE"]);
     assert_eq!(normal("tour-1/web-2 is 3m5s old", "tour-1"), ["NAMESPACE/web-2 is AGE old"]);
     assert_eq!(normal("by admin on 2026-11-30: 08:27:12 UTC", "default"), ["by admin on DATE TIME UTC"]);
+    let waiting =
+        "drift.arcadia.cloud/web-2-tags-1: saga a is Pending\ndrift.arcadia.cloud/web-2-tags-1 Reverted (Reverted)";
+    assert_eq!(normal(waiting, "default"), ["drift.arcadia.cloud/web-2-tags-1 Reverted (Reverted)"]);
     assert_eq!(normal("2026-11-3 08:27:1", "default"), ["2026-11-3 08:27:1"]);
     for word in ["s", "12", "s-2vcpu-4gb", "1x", "5m!", "1s2"] {
         assert!(!is_age(word), "{word}");

@@ -148,6 +148,8 @@ pub(crate) fn release_of(version: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     #[test]
@@ -156,5 +158,34 @@ mod tests {
             assert!(pins.version().unwrap().starts_with('v'), "{}", pins.name);
         }
         assert_eq!(release_of("v1.37.2"), "1.37");
+    }
+
+    /// The version of each module that Go builds: a replacement counts more than a requirement.
+    fn versions(pins: &Pins) -> BTreeMap<&'static str, &'static str> {
+        let words = || pins.go_mod.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let required = words().filter_map(|line| match line.as_slice() {
+            ["require", module, version, ..] | [module, version] | [module, version, "//", "indirect"] => {
+                version.starts_with('v').then_some((*module, *version))
+            }
+            _ => None,
+        });
+        let replaced = words().filter_map(|line| match line.as_slice() {
+            ["replace", module, "=>", _, version] | [module, "=>", _, version] => Some((*module, *version)),
+            _ => None,
+        });
+        required.chain(replaced).collect()
+    }
+
+    #[test]
+    fn go_compiles_the_packages_of_kubernetes_once_for_all_programs() {
+        let control_plane = versions(&CONTROL_PLANE);
+        let others = |pins: &Pins| -> Vec<&str> {
+            let versions = versions(pins);
+            assert!(versions.contains_key("k8s.io/client-go"), "{}", pins.name);
+            let differs = |(module, version): &(&str, &str)| control_plane.get(module).is_some_and(|it| it != version);
+            versions.into_iter().filter(differs).map(|(module, _)| module).collect()
+        };
+        assert_eq!(others(&HELM), Vec::<&str>::new(), "replace them in tests/helm/go.mod");
+        assert_eq!(others(&GITOPS_ENGINES), ["k8s.io/kubectl"], "replace them in tests/gitops/engines/go.mod");
     }
 }
