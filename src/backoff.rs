@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// A pause that doubles with each failure in a row, up to a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Backoff {
+pub(crate) struct Backoff {
     first: Duration,
     longest: Duration,
 }
@@ -12,13 +12,13 @@ pub struct Backoff {
 impl Backoff {
     /// The pause after the first failure, and the longest one.
     #[must_use]
-    pub const fn new(first: Duration, longest: Duration) -> Self {
+    pub(crate) const fn new(first: Duration, longest: Duration) -> Self {
         Self { first, longest }
     }
 
     /// The pause after this number of successive failures, which is at least one.
     #[must_use]
-    pub fn after(self, failures: u32) -> Duration {
+    pub(crate) fn after(self, failures: u32) -> Duration {
         let doublings = failures.saturating_sub(1);
         self.first.saturating_mul(2_u32.saturating_pow(doublings)).min(self.longest)
     }
@@ -26,7 +26,7 @@ impl Backoff {
     /// The same pause, reduced by up to half, so that not all retry at the same time. `dice` is a random number from 0
     /// to 1.
     #[must_use]
-    pub fn spread(self, failures: u32, dice: f64) -> Duration {
+    pub(crate) fn spread(self, failures: u32, dice: f64) -> Duration {
         self.after(failures).mul_f64(0.5 + dice.clamp(0.0, 1.0) / 2.0)
     }
 }

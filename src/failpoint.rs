@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 /// Crashes the process if a test configures it. (`panic` panics, and `sleep` blocks the thread.)
-pub fn crash(place: &str) {
+pub(crate) fn crash(place: &str) {
     if strikes(place) {
         std::process::abort();
     }
@@ -13,7 +13,7 @@ pub fn crash(place: &str) {
 
 /// This limit, or the seconds that a test configures instead: `FAILPOINTS="longest-round=return(2)"`.
 #[must_use]
-pub fn limit(place: &str, limit: Duration) -> Duration {
+pub(crate) fn limit(place: &str, limit: Duration) -> Duration {
     #[cfg(feature = "failpoints")]
     return fail::eval(place, |seconds| seconds?.parse().ok()).flatten().map_or(limit, Duration::from_secs);
     #[cfg(not(feature = "failpoints"))]
@@ -25,7 +25,7 @@ pub fn limit(place: &str, limit: Duration) -> Duration {
 
 /// Returns true if a test injects a failure here.
 #[must_use]
-pub fn strikes(place: &str) -> bool {
+pub(crate) fn strikes(place: &str) -> bool {
     #[cfg(feature = "failpoints")]
     return fail::eval(place, |_| ()).is_some();
     #[cfg(not(feature = "failpoints"))]

@@ -15,7 +15,7 @@ const FRESH: Duration = Duration::from_secs(15);
 
 /// The result of the last check of the API server.
 #[derive(Clone, Debug)]
-pub struct ApiServerState {
+pub(crate) struct ApiServerState {
     /// The time of the check.
     pub at: Instant,
     /// The error, if the API server did not respond or lacks something.
@@ -24,7 +24,7 @@ pub struct ApiServerState {
 
 /// The sources of health.
 #[derive(Clone)]
-pub struct Health {
+pub(crate) struct Health {
     /// The controller of records and drifts.
     pub context: Arc<DriftContext>,
     /// The controller of sagas.
@@ -36,19 +36,19 @@ pub struct Health {
 impl Health {
     /// The reason why the process is not live. The API server and the cloud do not count: a restart fixes neither.
     #[must_use]
-    pub fn not_live(&self) -> Option<String> {
+    pub(crate) fn not_live(&self) -> Option<String> {
         self.context.process.liveness.failure()
     }
 
     /// The reason why the process is not ready: it neither leads with complete caches nor could start to lead at once.
     #[must_use]
-    pub fn unready(&self) -> Option<String> {
+    pub(crate) fn unready(&self) -> Option<String> {
         unready(self)
     }
 
     /// Each check of readiness on a line, as in the API server's own list.
     #[must_use]
-    pub fn checks(&self) -> String {
+    pub(crate) fn checks(&self) -> String {
         listed(&checks(self), &inventories(self), &self.context.sweeps())
     }
 }

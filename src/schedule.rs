@@ -102,7 +102,7 @@ impl FromStr for Schedule {
 ///
 /// # Errors
 /// When the text is not a duration, or is negative.
-pub fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let parsed: SignedDuration = text.parse().map_err(|_| "must be a duration such as 90s, 5m or 1h30m".to_owned())?;
     parsed.try_into().map_err(|_| "must not be negative".to_owned())
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 /// The fields of the spec that one entry owns: `desired.size_slug` for each recorded value, and the others by their
 /// names.
 #[must_use]
-pub fn of_spec(entry: &ManagedFieldsEntry) -> Vec<String> {
+pub(crate) fn of_spec(entry: &ManagedFieldsEntry) -> Vec<String> {
     let spec = entry.fields_v1.as_ref().and_then(|fields| fields.0.get("f:spec"));
     let mut owned = Vec::new();
     for (name, below) in names(spec) {
@@ -20,11 +20,11 @@ pub fn of_spec(entry: &ManagedFieldsEntry) -> Vec<String> {
 }
 
 /// The prefix of recorded fields.
-pub const DESIRED: &str = "desired.";
+pub(crate) const DESIRED: &str = "desired.";
 
 /// Returns true if an entry is about the object itself, not about a subresource such as its status.
 #[must_use]
-pub fn is_of_object(entry: &ManagedFieldsEntry) -> bool {
+pub(crate) fn is_of_object(entry: &ManagedFieldsEntry) -> bool {
     entry.subresource.as_deref().unwrap_or_default().is_empty()
 }
 

@@ -81,7 +81,7 @@ fn id_rules() -> Vec<Value> {
             let pattern = format.pattern().replace('\\', "\\\\");
             json!({
                 "rule": format!("!(self.kind in [{list}]) || self.id.matches('{pattern}')"),
-                "messageExpression": format!("'the id of a ' + self.kind + ' {}'", format.says().replace('\'', "\\'")),
+                "messageExpression": format!("'the id of a ' + self.kind + ' must be {}'", format.form().replace('\'', "\\'")),
                 "fieldPath": ".id",
             })
         })

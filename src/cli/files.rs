@@ -156,9 +156,9 @@ fn record(source: &str, document: &Value, found: &mut Vec<RecordManifest>) -> Re
             let format = spec.resource.kind.id_format();
             if !format.admits(&spec.resource.id) {
                 return Err(wrong(format!(
-                    "the id of a {} {}, not {:?}",
+                    "the id of a {} must be {}, not {:?}",
                     spec.resource.kind,
-                    format.says(),
+                    format.form(),
                     spec.resource.id
                 )));
             }

@@ -90,7 +90,7 @@ pub(super) fn read_address(text: &str) -> Result<ResourceKey, String> {
     let kind = super::verify::kind(kind)?;
     let format = kind.id_format();
     if !format.admits(id) {
-        return Err(format!("the id of a {kind} {}", format.says()));
+        return Err(format!("the id of a {kind} must be {}", format.form()));
     }
     Ok(ResourceKey::new(kind, id))
 }

@@ -30,7 +30,7 @@ pub struct Comparison {
 
 /// Compares the values at `path` of one document.
 #[must_use]
-pub fn compare(rules: &impl Rules, path: &[String], expected: &Value, live: &Value) -> Comparison {
+pub(crate) fn compare(rules: &impl Rules, path: &[String], expected: &Value, live: &Value) -> Comparison {
     let found = pair::compare(rules, &mut path.to_vec(), pair::Side::of(expected), pair::Side::of(live));
     let relative = |whole: &[String]| whole.get(path.len()..).unwrap_or_default().join(".");
     let adopted =

@@ -11,16 +11,16 @@ mod equality;
 mod identity;
 mod matching;
 mod pair;
-pub mod reading;
+pub(crate) mod reading;
 mod rules;
-pub mod scalar;
-pub mod secret;
-pub mod show;
+pub(crate) mod scalar;
+pub(crate) mod secret;
+pub(crate) mod show;
 
-pub use compare::{Comparison, Doubt, compare};
-pub use difference::Difference;
-pub use equality::{is_alike, is_same};
-pub use rules::{NoRules, Rules};
+pub(crate) use compare::{Comparison, Doubt, compare};
+pub(crate) use difference::Difference;
+pub(crate) use equality::{is_alike, is_same};
+pub(crate) use rules::{NoRules, Rules};
 
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@ use super::{equality::is_alike, scalar, show::full};
 
 /// Returns true if a text that was shown in full represents this value. Lists may be in another order.
 #[must_use]
-pub fn stands_for(text: &str, value: &Value) -> bool {
+pub(crate) fn stands_for(text: &str, value: &Value) -> bool {
     if text == full(value) {
         return true;
     }
@@ -19,7 +19,7 @@ pub fn stands_for(text: &str, value: &Value) -> bool {
 
 /// A shown text as a value: lists, maps and null as JSON, anything else as text, since scalars are equal by their text.
 #[must_use]
-pub fn read(text: &str) -> Value {
+pub(crate) fn read(text: &str) -> Value {
     let is_composite = text.starts_with(['[', '{']) || text == "null";
     let parsed = is_composite.then(|| serde_json::from_str(text).ok()).flatten();
     parsed.unwrap_or_else(|| Value::String(text.to_owned()))

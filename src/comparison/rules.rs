@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 /// The rules of a cloud, by the path of a value; none by default. A path contains items of lists by their position.
-pub trait Rules {
+pub(crate) trait Rules {
     /// Normalizes the two values at `path` to one spelling. A returned reason means that they differ in a way that may
     /// not matter; they are then made equal.
     fn normalize(
@@ -40,6 +40,6 @@ pub trait Rules {
 
 /// No rules.
 #[derive(Clone, Copy, Debug)]
-pub struct NoRules;
+pub(crate) struct NoRules;
 
 impl Rules for NoRules {}

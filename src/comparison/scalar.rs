@@ -6,7 +6,7 @@ use serde_json::{Number, Value};
 
 /// The canonical text of a scalar; none for lists and maps.
 #[must_use]
-pub fn text(value: &Value) -> Option<Cow<'_, str>> {
+pub(crate) fn text(value: &Value) -> Option<Cow<'_, str>> {
     match value {
         Value::String(text) => Some(Cow::Borrowed(text)),
         Value::Bool(true) => Some(Cow::Borrowed("true")),
@@ -28,7 +28,7 @@ fn number_text(number: &Number) -> String {
 
 /// Returns true for null, `""`, `[]` and `{}`, and for lists and maps that contain only these.
 #[must_use]
-pub fn is_blank(value: &Value) -> bool {
+pub(crate) fn is_blank(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::String(text) => text.is_empty(),

@@ -23,32 +23,32 @@ const CIPHERTEXT: &str = "EV[";
 
 /// A value with each credential in it replaced by its fingerprint.
 #[must_use]
-pub fn hide(rules: &impl Rules, path: &[String], value: &Value) -> Value {
+pub(crate) fn hide(rules: &impl Rules, path: &[String], value: &Value) -> Value {
     hide_at(rules, is_secret_name, &mut path.to_vec(), value)
 }
 
 /// Hides credentials in a value without rules: only names and appearance count.
 #[must_use]
-pub fn hide_unknown(value: &Value) -> Value {
+pub(crate) fn hide_unknown(value: &Value) -> Value {
     hide(&NoRules, &[], value)
 }
 
 /// Hides credentials in a response of an unknown service, where a `key` is as likely a credential as a name.
 #[must_use]
-pub fn hide_response(value: &Value) -> Value {
+pub(crate) fn hide_response(value: &Value) -> Value {
     hide_at(&NoRules, |key| is_secret_name(key) || key.eq_ignore_ascii_case("key"), &mut Vec::new(), value)
 }
 
 /// Hides credentials in a text of unknown origin, such as an error of a third party.
 #[must_use]
-pub fn hide_text(text: &str) -> String {
+pub(crate) fn hide_text(text: &str) -> String {
     if !is_fingerprint(&text.into()) && looks_secret(text) { fingerprint(&Value::from(text)) } else { text.to_owned() }
 }
 
 /// A message of a third party about a value that it was sent, with the credentials of that value as fingerprints. A message
 /// that contains another credential is replaced as a whole.
 #[must_use]
-pub fn hide_echoes(message: &str, sent: &Value) -> String {
+pub(crate) fn hide_echoes(message: &str, sent: &Value) -> String {
     let (hidden, mut echoes) = (hide_unknown(sent), Vec::new());
     echoes_of(sent, &hidden, &mut echoes);
     hide_text(&echoes.iter().fold(message.to_owned(), |text, (plain, hidden)| text.replace(&**plain, hidden)))
@@ -71,7 +71,7 @@ fn echoes_of<'v>(value: &'v Value, hidden: &'v Value, echoes: &mut Vec<(Cow<'v, 
 /// `(secret, sha256:1a2b3c4d)`: equal for equal values, so that a change is visible. The fingerprint of a ciphertext is
 /// marked: `(secret, sha256:1a2b3c4d, encrypted)`.
 #[must_use]
-pub fn fingerprint(value: &Value) -> String {
+pub(crate) fn fingerprint(value: &Value) -> String {
     if let Some(text) = value.as_str().filter(|_| is_fingerprint(value)) {
         return text.to_owned();
     }
@@ -81,7 +81,7 @@ pub fn fingerprint(value: &Value) -> String {
 
 /// The first four bytes of a value's SHA-256, in hexadecimal.
 #[must_use]
-pub fn digest(value: &Value) -> String {
+pub(crate) fn digest(value: &Value) -> String {
     let digest = Sha256::digest(show::full(value));
     digest.iter().take(4).fold(String::new(), |mut text, byte| {
         // Writing to a String cannot fail.
@@ -92,25 +92,25 @@ pub fn digest(value: &Value) -> String {
 
 /// Returns true if a value is the ciphertext of a credential.
 #[must_use]
-pub fn is_ciphertext(value: &Value) -> bool {
+pub(crate) fn is_ciphertext(value: &Value) -> bool {
     value.as_str().is_some_and(|text| text.starts_with(CIPHERTEXT))
 }
 
 /// Returns true if a value is the fingerprint of a ciphertext.
 #[must_use]
-pub fn is_of_ciphertext(value: &Value) -> bool {
+pub(crate) fn is_of_ciphertext(value: &Value) -> bool {
     is_fingerprint(value) && value.as_str().is_some_and(|text| text.ends_with(END_OF_CIPHERTEXT))
 }
 
 /// Returns true if one value is the fingerprint of the other. Standing acceptances keep credentials as fingerprints.
 #[must_use]
-pub fn stands_for(hidden: &Value, value: &Value) -> bool {
+pub(crate) fn stands_for(hidden: &Value, value: &Value) -> bool {
     is_fingerprint(hidden) && !is_blank(value) && hidden.as_str() == Some(fingerprint(value).as_str())
 }
 
 /// Returns true if a value holds the fingerprint of a credential.
 #[must_use]
-pub fn is_hidden(value: &Value) -> bool {
+pub(crate) fn is_hidden(value: &Value) -> bool {
     match value {
         Value::Array(items) => items.iter().any(is_hidden),
         Value::Object(entries) => entries.values().any(is_hidden),

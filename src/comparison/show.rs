@@ -9,7 +9,7 @@ use super::scalar;
 
 /// A value in full: text unchanged, anything else as JSON, as kubectl prints it.
 #[must_use]
-pub fn full(value: &Value) -> String {
+pub(crate) fn full(value: &Value) -> String {
     match value {
         Value::Array(_) | Value::Object(_) => value.to_string(),
         Value::Null => "null".to_owned(),
@@ -19,13 +19,13 @@ pub fn full(value: &Value) -> String {
 
 /// A value in at most `columns` columns, with unreadable characters escaped.
 #[must_use]
-pub fn short(value: &Value, columns: usize) -> String {
+pub(crate) fn short(value: &Value, columns: usize) -> String {
     short_text(&full(value), columns)
 }
 
 /// A text in at most `columns` columns, with unreadable characters escaped.
 #[must_use]
-pub fn short_text(text: &str, columns: usize) -> String {
+pub(crate) fn short_text(text: &str, columns: usize) -> String {
     // Escaping reads the whole text, but most of a long text is cut off.
     let bound = text.char_indices().nth(columns.saturating_mul(2).max(64)).map_or(text.len(), |(at, _)| at);
     let (head, is_cut) = (text.get(..bound).unwrap_or(text), bound < text.len());
@@ -36,7 +36,7 @@ pub fn short_text(text: &str, columns: usize) -> String {
 /// A text as JSON writes it, if it is not readable unchanged: an empty text, blanks at an edge, or invisible
 /// characters.
 #[must_use]
-pub fn escape(text: &str) -> Cow<'_, str> {
+pub(crate) fn escape(text: &str) -> Cow<'_, str> {
     let is_plain = !text.is_empty() && text.trim() == text && !text.chars().any(is_formless);
     if is_plain {
         return Cow::Borrowed(text);
@@ -55,7 +55,7 @@ pub fn escape(text: &str) -> Cow<'_, str> {
 
 /// A message in one line: its invisible characters are escaped as in JSON, and the rest is unchanged.
 #[must_use]
-pub fn visible(message: &str) -> Cow<'_, str> {
+pub(crate) fn visible(message: &str) -> Cow<'_, str> {
     if !message.chars().any(is_formless) {
         return Cow::Borrowed(message);
     }
@@ -92,19 +92,19 @@ fn is_formless(sign: char) -> bool {
 
 /// The number of columns that a text takes on a terminal.
 #[must_use]
-pub fn width(text: &str) -> usize {
+pub(crate) fn width(text: &str) -> usize {
     text.width()
 }
 
 /// At most `bytes` bytes of a text, cut between two characters.
 #[must_use]
-pub fn cut(text: &str, bytes: usize) -> &str {
+pub(crate) fn cut(text: &str, bytes: usize) -> &str {
     text.get(..text.floor_char_boundary(bytes)).unwrap_or(text)
 }
 
 /// At most `columns` columns of a text; `…` replaces the rest.
 #[must_use]
-pub fn clip(text: &str, columns: usize) -> String {
+pub(crate) fn clip(text: &str, columns: usize) -> String {
     if width(text) <= columns {
         return text.to_owned();
     }
@@ -120,7 +120,7 @@ pub fn clip(text: &str, columns: usize) -> String {
 
 /// The last `columns` columns of a text; `…` replaces the part before them.
 #[must_use]
-pub fn clip_start(text: &str, columns: usize) -> String {
+pub(crate) fn clip_start(text: &str, columns: usize) -> String {
     if width(text) <= columns {
         return text.to_owned();
     }

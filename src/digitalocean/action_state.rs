@@ -2,7 +2,7 @@
 
 /// The result of an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ActionState {
+pub(crate) enum ActionState {
     /// It succeeded.
     Completed,
     /// It failed; the API does not return the reason.

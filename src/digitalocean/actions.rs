@@ -31,7 +31,7 @@ const REMEMBERED: Duration = Duration::from_mins(10);
 
 /// The awaited actions with their waiters. Clones share them.
 #[derive(Clone)]
-pub struct Actions<K> {
+pub(crate) struct Actions<K> {
     waits: Arc<Waits<K>>,
     /// Aborted with the last clone.
     _poller: Arc<AbortOnDropHandle<()>>,
@@ -87,7 +87,7 @@ enum Status {
 impl<K: Clone + Eq + Hash + Send + Sync + 'static> Actions<K> {
     /// Polls in a separate task while there are waiters, with at most one call per `interval` on average, and sleeps
     /// otherwise. `wake` is called once for each waiter of an action that has ended. Needs a tokio runtime.
-    pub fn start(client: Client, interval: Duration, wake: impl Fn(K) + Send + Sync + 'static) -> Self {
+    pub(crate) fn start(client: Client, interval: Duration, wake: impl Fn(K) + Send + Sync + 'static) -> Self {
         let state = State { waiting: BTreeMap::new(), ended: HashMap::new(), due: None };
         let waits = Arc::new(Waits { interval, state: Mutex::new(state), begun: Notify::new() });
         let poller = Poller { client, waits: Arc::clone(&waits), wake, trouble: None };
@@ -96,7 +96,7 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> Actions<K> {
 
     /// The result of an action; none if it is in progress or unknown. `waiter` is woken when the action has ended.
     #[must_use]
-    pub fn state_of(&self, id: u64, waiter: &K) -> Option<ActionState> {
+    pub(crate) fn state_of(&self, id: u64, waiter: &K) -> Option<ActionState> {
         let now = Instant::now();
         let mut state = self.waits.state();
         if let Some((ended, _)) = state.ended.get(&id).filter(|(_, at)| now < *at + REMEMBERED) {
@@ -117,7 +117,7 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> Actions<K> {
     }
 
     /// Removes `waiter` from all actions.
-    pub fn forget(&self, waiter: &K) {
+    pub(crate) fn forget(&self, waiter: &K) {
         let mut state = self.waits.state();
         state.waiting.retain(|_, wait| {
             wait.waiters.remove(waiter);

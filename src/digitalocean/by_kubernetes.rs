@@ -21,7 +21,7 @@ struct TagMarks {
 
 /// Returns true if a controller created the resource of this document.
 #[must_use]
-pub fn is_made(kind: Kind, document: &str) -> bool {
+pub(crate) fn is_made(kind: Kind, document: &str) -> bool {
     let marks = &kind.row().by_kubernetes;
     // Most documents do not have to be parsed.
     let is_possible = |mark: &KubernetesMark| match mark {

@@ -16,7 +16,7 @@ impl Client {
     pub async fn get(&self, key: &ResourceKey, priority: Priority) -> Result<Option<String>, Error> {
         let format = key.kind.id_format();
         if !format.admits(&key.id) {
-            return Err(Error::BadId { resource: key.to_string(), says: format.says() });
+            return Err(Error::BadId { resource: key.to_string(), rule: format!("must be {}", format.form()) });
         }
         let row = key.kind.row();
         let (parent, id) = key.parts();
@@ -44,7 +44,7 @@ impl Client {
     ) -> Result<String, Error> {
         let format = key.kind.id_format();
         if !format.admits(&key.id) {
-            return Err(Error::BadId { resource: key.to_string(), says: format.says() });
+            return Err(Error::BadId { resource: key.to_string(), rule: format!("must be {}", format.form()) });
         }
         let (parent, id) = key.parts();
         let url = self.url(&reading.get.path, parent, Some(id), &[])?;

@@ -21,7 +21,7 @@ use super::{
 use crate::comparison::secret::hide_text;
 
 /// The prefix of the tags by which sagas find the resources that they created.
-pub const SAGA_TAG: &str = "arcadia-saga:";
+pub(crate) const SAGA_TAG: &str = "arcadia-saga:";
 
 /// A way in which different texts have the same meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]

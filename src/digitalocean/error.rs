@@ -17,12 +17,12 @@ pub enum Error {
     #[error("{0}")]
     Config(String),
     /// An invalid id of its kind. It is refused here, before it could form another path.
-    #[error("{resource} cannot be requested: its id {says}")]
+    #[error("{resource} cannot be requested: its id {rule}")]
     BadId {
         /// Kind and id.
         resource: String,
         /// The form of valid ids.
-        says: &'static str,
+        rule: String,
     },
     /// The connection failed, or broke before the response was complete.
     #[error(

@@ -54,24 +54,22 @@ impl IdFormat {
         }
     }
 
-    /// A description of valid ids, after "the id".
+    /// A description of valid ids, after "the id must be".
     #[must_use]
-    pub fn says(self) -> &'static str {
+    pub fn form(self) -> &'static str {
         match self {
-            Self::Digits => "must be digits, such as \"3164444\"",
-            Self::DigitsOrSlug => "must be digits or a slug, such as \"7555620\" or \"ubuntu-24-04-x64\"",
-            Self::DigitsOrUuid => {
-                "must be digits or a UUID, such as \"6372321\" or \"fbe805e8-866b-11e6-96bf-000f53315a41\""
-            }
-            Self::Uuid => "must be a UUID in lower case, such as \"506f78a4-e098-11e5-ad9f-000f53306ae1\"",
-            Self::Name => "must be a name in lower case, such as \"example.com\"",
-            Self::Ipv4 => "must be an IPv4 address, such as \"45.55.96.47\"",
-            Self::Ipv6 => "must be an IPv6 address in lower case, such as \"2604:a880:800:14::42c3:d000\"",
-            Self::Tag => "must be a tag of letters, digits, colons, dashes and underscores, such as \"env:prod\"",
-            Self::AccessKey => "must be the id of an access key, such as \"DO00EXAMPLE4KEY7ID21\"",
-            Self::DomainRecord => "must be a domain and a record's id, such as \"example.com/28448429\"",
+            Self::Digits => "digits, such as \"3164444\"",
+            Self::DigitsOrSlug => "digits or a slug, such as \"7555620\" or \"ubuntu-24-04-x64\"",
+            Self::DigitsOrUuid => "digits or a UUID, such as \"6372321\" or \"fbe805e8-866b-11e6-96bf-000f53315a41\"",
+            Self::Uuid => "a UUID in lower case, such as \"506f78a4-e098-11e5-ad9f-000f53306ae1\"",
+            Self::Name => "a name in lower case, such as \"example.com\"",
+            Self::Ipv4 => "an IPv4 address, such as \"45.55.96.47\"",
+            Self::Ipv6 => "an IPv6 address in lower case, such as \"2604:a880:800:14::42c3:d000\"",
+            Self::Tag => "a tag of letters, digits, colons, dashes and underscores, such as \"env:prod\"",
+            Self::AccessKey => "the id of an access key, such as \"DO00EXAMPLE4KEY7ID21\"",
+            Self::DomainRecord => "a domain and a record's id, such as \"example.com/28448429\"",
             Self::UuidInUuid => {
-                "must be the UUIDs of the parent and of the resource, such as \
+                "the UUIDs of the parent and of the resource, such as \
                  \"506f78a4-e098-11e5-ad9f-000f53306ae1/fbe805e8-866b-11e6-96bf-000f53315a41\""
             }
         }

@@ -20,11 +20,13 @@ mod sync_error;
 mod tests;
 mod text;
 
-pub use observation::{Observation, UnknownReason};
 pub use snapshot::{Inventory, InventorySettings, SnapshotInfo};
-pub use stage::Wanted;
-pub use sync::Changes;
-pub use sync_error::{SyncCategory, SyncError};
+pub use sync_error::SyncCategory;
+
+pub(crate) use observation::{Observation, UnknownReason};
+pub(crate) use stage::Wanted;
+pub(crate) use sync::Changes;
+pub(crate) use sync_error::SyncError;
 
 #[cfg(test)]
 pub(crate) use sync_error::SyncFailure;

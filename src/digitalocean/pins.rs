@@ -12,7 +12,7 @@ use super::{
 
 /// The recorded fields of a resource, and those that were left out.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Pinned {
+pub(crate) struct Pinned {
     /// The value of each field, without credentials and without parts that the cloud changes.
     pub desired: BTreeMap<String, Value>,
     /// Existing fields that cannot be recorded now, with the reason.
@@ -23,7 +23,7 @@ impl Pinned {
     /// Reads these fields of a live resource. Each recorded value equals the live one under the kind's rules, so that a
     /// new record opens no drift.
     #[must_use]
-    pub fn of<'f>(kind: Kind, live: &Live, fields: impl IntoIterator<Item = &'f str>) -> Self {
+    pub(crate) fn of<'f>(kind: Kind, live: &Live, fields: impl IntoIterator<Item = &'f str>) -> Self {
         let mut pinned = Self::default();
         for field in fields {
             match value(kind, live, field) {

@@ -40,7 +40,10 @@ impl Endpoint<'_> {
             return Ok(());
         }
         let resource = format!("{} with {given:?}", self.route);
-        Err(Error::BadId { resource, says: "must not be empty, contain control characters or consist of dots" })
+        Err(Error::BadId {
+            resource,
+            rule: "must not be empty, contain control characters or consist of dots".to_owned(),
+        })
     }
 }
 

@@ -20,11 +20,11 @@ use super::{
 };
 use crate::{api::drift::awaiting_decision, kube_ext::call::Error};
 
-pub use self::executor::Executor;
+pub(super) use self::executor::Executor;
 
 /// The outcome of the writes of a plan.
 #[derive(Debug, Default)]
-pub struct WriteOutcome {
+pub(super) struct WriteOutcome {
     /// At least one write was made.
     pub wrote: bool,
     /// Writes that the API server refused.
@@ -33,7 +33,7 @@ pub struct WriteOutcome {
 
 /// A write that the API server refused.
 #[derive(Debug)]
-pub struct RefusedWrite {
+pub(super) struct RefusedWrite {
     pub field: String,
     pub error: Error,
 }
@@ -41,7 +41,7 @@ pub struct RefusedWrite {
 impl WriteOutcome {
     /// The refusals as messages for people.
     #[must_use]
-    pub fn messages(&self) -> Vec<String> {
+    pub(super) fn messages(&self) -> Vec<String> {
         self.refused.iter().map(|RefusedWrite { field, error }| format!("{}: {error}", named(field))).collect()
     }
 }
@@ -51,7 +51,7 @@ impl Executor<'_> {
     ///
     /// # Errors
     /// If an object changed in the meantime, or the API server could not be reached.
-    pub async fn carry_out(&mut self, writes: Vec<PlannedWrite>) -> Result<WriteOutcome, Error> {
+    pub(super) async fn carry_out(&mut self, writes: Vec<PlannedWrite>) -> Result<WriteOutcome, Error> {
         let mut outcome = WriteOutcome::default();
         let mut failed: HashSet<Box<str>> = HashSet::new();
         for write in writes {

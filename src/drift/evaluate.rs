@@ -30,7 +30,12 @@ use crate::{
 
 /// Decides the target state of one record's drifts. `history` is the number of resolved drifts to keep per field.
 #[must_use]
-pub fn evaluate(recorded: &Recorded<'_>, observed: Observed<'_>, drifts: &[KnownDrift], history: usize) -> DriftPlan {
+pub(crate) fn evaluate(
+    recorded: &Recorded<'_>,
+    observed: Observed<'_>,
+    drifts: &[KnownDrift],
+    history: usize,
+) -> DriftPlan {
     let mut planner = Planner::new(observed, recorded.now);
     planner.reverted = drifts.iter().filter_map(|drift| Some((drift.field.clone(), drift.reverted_at?))).collect();
     planner.answer_late(drifts);
@@ -88,7 +93,7 @@ pub fn evaluate(recorded: &Recorded<'_>, observed: Observed<'_>, drifts: &[Known
 
 /// Decides about the drifts of a record that no longer exists.
 #[must_use]
-pub fn orphaned(drifts: &[KnownDrift]) -> Vec<PlannedWrite> {
+pub(crate) fn orphaned(drifts: &[KnownDrift]) -> Vec<PlannedWrite> {
     let seen = Seen::Unknown((ConditionReason::RecordGone, ""));
     let observed = Observed { seen, reading: ReadSource::Inventory { is_confirmed: false } };
     let mut planner = Planner::new(observed, Timestamp::UNIX_EPOCH);
@@ -132,7 +137,7 @@ fn find<'a>(recorded: &Recorded<'a>, seen: Seen<'a>) -> Result<Findings<'a>, (Co
     let fields = recorded.desired.iter().filter(|(field, _)| !is_ignored(recorded, field) && *field != EXISTS);
     let mut findings: Findings<'a> = fields
         .map(|(field, expected)| {
-            let of_live = |live| assess(compare(live, field, expected), live, field, expected, recorded.around.0);
+            let of_live = |live| assess(compare(live, field, expected), live, field, expected, recorded.facts.0);
             (field.as_str(), compared.map_or(Finding::Moot, of_live))
         })
         .collect();

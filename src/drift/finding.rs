@@ -101,10 +101,10 @@ pub(crate) fn assess(
     live: &Live,
     field: &str,
     expected: &Value,
-    around: &dyn Fn() -> Arc<AccountFacts>,
+    facts: &dyn Fn() -> Arc<AccountFacts>,
 ) -> Finding {
     if let Finding::Differs { shown, .. } = &mut finding {
-        let revert = Revert { field, desired: expected, document: live, around: &around() };
+        let revert = Revert { field, desired: expected, document: live, facts: &facts() };
         shown.revert = Some(revert::assess(&revert));
     }
     finding

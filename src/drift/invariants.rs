@@ -20,7 +20,7 @@ use super::{
     evaluate::{evaluate, orphaned},
     finding::{Finding, compare},
     known::{Decided, KnownDrift, LastAccepted, Reverting, Standing},
-    observed::{Around, DecisionFacts, Inactive, NeedsFreshRead, Observed, ReadSource, Recorded, Seen},
+    observed::{DecisionFacts, Inactive, NeedsFreshRead, Observed, ReadFacts, ReadSource, Recorded, Seen},
     ownership::DeclaredFields,
     plan::{Accepted, Adoption, Closing, Compared, DriftPlan, Ending, PlannedWrite, Situation},
     revert_saga::RevertSaga,

@@ -331,7 +331,7 @@ impl LastAccepted {
 /// The name of a Drift. It derives from the record's UID, the field and the episode, so that the API server refuses a
 /// second one for the same episode. Record and field come first for people; the hash makes it unique.
 #[must_use]
-pub fn drift_name(record: &str, uid: &str, field: &str, episode: i64) -> String {
+pub(crate) fn drift_name(record: &str, uid: &str, field: &str, episode: i64) -> String {
     let digest = Sha256::new().chain_update(uid).chain_update([0]).chain_update(field).finalize();
     let hash = digest.iter().take(5).fold(0_u64, |hash, byte| (hash << 8) | u64::from(*byte));
     let hash = format!("{hash:010x}");

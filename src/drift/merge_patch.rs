@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 /// The merge patch from one value to another. Removed keys are null; lists are replaced as a whole. A merge patch
 /// cannot set null, so an empty value of the same type replaces it: all blank values are equal.
 #[must_use]
-pub fn between(from: &Value, to: &Value) -> Value {
+pub(super) fn between(from: &Value, to: &Value) -> Value {
     let nothing = Map::new();
     let (from, to) = match (from, to) {
         (Value::Object(from), Value::Object(to)) => (from, to),

@@ -24,7 +24,7 @@ use crate::{
 
 /// The parts of a record that a verdict needs.
 #[derive(Clone, Debug)]
-pub struct Recorded<'a> {
+pub(crate) struct Recorded<'a> {
     pub name: &'a str,
     /// The expected value of each field.
     pub desired: &'a BTreeMap<String, Value>,
@@ -45,14 +45,14 @@ pub struct Recorded<'a> {
     /// The parts of the account that are read for decisions to revert only; or why they could not be read.
     pub decided: Result<&'a DecisionFacts, &'a str>,
     /// The parts of the account that the classes of reverts depend on.
-    pub around: Around<'a>,
+    pub facts: ReadFacts<'a>,
     /// The time of this evaluation.
     pub now: Timestamp,
 }
 
 /// The parts of the account that are read for decisions to revert only.
 #[derive(Clone, Debug, Default)]
-pub struct DecisionFacts {
+pub(crate) struct DecisionFacts {
     /// The controllers that own the resource or its fields.
     pub owners: ResourceOwners,
     /// The firewalls and load balancers that select by tags, if the class of a decided field depends on them.
@@ -61,17 +61,17 @@ pub struct DecisionFacts {
 
 /// Reads the parts of the account that the classes of reverts depend on. Only a field that differs needs them.
 #[derive(Clone, Copy)]
-pub struct Around<'a>(pub &'a dyn Fn() -> Arc<AccountFacts>);
+pub(crate) struct ReadFacts<'a>(pub &'a dyn Fn() -> Arc<AccountFacts>);
 
-impl fmt::Debug for Around<'_> {
+impl fmt::Debug for ReadFacts<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Around")
+        formatter.write_str("ReadFacts")
     }
 }
 
 /// The reason why a record must not be acted on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Inactive<'a> {
+pub(crate) enum Inactive<'a> {
     /// It is being deleted.
     Deleting,
     /// `spec.suspend` is true.
@@ -81,11 +81,11 @@ pub enum Inactive<'a> {
 }
 
 /// The live resource of a verdict. If it is unknown, no verdict is possible: the reason and the message.
-pub type Seen<'a> = Observation<&'a Live, (ConditionReason, &'a str)>;
+pub(crate) type Seen<'a> = Observation<&'a Live, (ConditionReason, &'a str)>;
 
 /// The live resource, and the way in which it was read.
 #[derive(Clone, Copy, Debug)]
-pub struct Observed<'a> {
+pub(crate) struct Observed<'a> {
     /// The live resource, if it is known.
     pub seen: Seen<'a>,
     /// The way in which it was read.
@@ -94,7 +94,7 @@ pub struct Observed<'a> {
 
 /// The way in which the live resource was read.
 #[derive(Clone, Copy, Debug)]
-pub enum ReadSource<'a> {
+pub(crate) enum ReadSource<'a> {
     /// From the inventory. A single unconfirmed list may lag behind, so it opens no drift.
     Inventory {
         /// A second read showed the same.

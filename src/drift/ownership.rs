@@ -71,7 +71,12 @@ impl DeclaredFields {
 
 /// The place of the accepted value of a field. None if the policy excludes an acceptance with an end.
 #[must_use]
-pub fn mode(policy: AcceptPolicy, declared: &DeclaredFields, field: &str, has_end: bool) -> Option<AcceptanceMode> {
+pub(crate) fn mode(
+    policy: AcceptPolicy,
+    declared: &DeclaredFields,
+    field: &str,
+    has_end: bool,
+) -> Option<AcceptanceMode> {
     match policy {
         AcceptPolicy::InPlace if has_end => None,
         AcceptPolicy::InPlace => Some(AcceptanceMode::InPlace),

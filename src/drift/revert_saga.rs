@@ -5,7 +5,7 @@ use crate::api::SagaPhase;
 
 /// The cached part of a saga that reverts a drift.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RevertSaga {
+pub(crate) struct RevertSaga {
     pub name: Box<str>,
     /// The UID of the drift.
     pub drift: Box<str>,

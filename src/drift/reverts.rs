@@ -17,7 +17,7 @@ use crate::{
 };
 
 #[derive(Default)]
-pub struct RevertSagas {
+pub(crate) struct RevertSagas {
     sagas: HashMap<Box<str>, StoredRevert>,
     /// The UIDs of the sagas of each record.
     by_record: HashMap<ObjectKey, BTreeSet<Box<str>>>,
@@ -33,7 +33,7 @@ struct StoredRevert {
 impl RevertSagas {
     /// The sagas that revert a drift of this record, by name.
     #[must_use]
-    pub fn of(&self, record: &ObjectKey) -> Vec<RevertSaga> {
+    pub(crate) fn of(&self, record: &ObjectKey) -> Vec<RevertSaga> {
         let sagas = self.by_record.get(record).into_iter().flatten().filter_map(|uid| self.sagas.get(uid));
         let mut found: Vec<_> = sagas.map(|known| known.saga.clone()).collect();
         found.sort_by(|one, other| one.name.cmp(&other.name));
@@ -42,7 +42,7 @@ impl RevertSagas {
 
     /// Whether this version of a saga is known, or a later one.
     #[must_use]
-    pub fn has(&self, object: &ObjectMeta) -> bool {
+    pub(crate) fn has(&self, object: &ObjectMeta) -> bool {
         let known = self.sagas.get(object.uid.as_deref().unwrap_or_default());
         known.is_some_and(|known| !Version::of(object).is_newer(&known.resource_version))
     }

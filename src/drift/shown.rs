@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// The maximum width of a column of `kubectl get`.
-pub const COLUMN: usize = 40;
+pub(crate) const COLUMN: usize = 40;
 /// The maximum width of the line of a difference.
 const LINE: usize = 100;
 /// The maximum number of differences in a Drift.
@@ -93,25 +93,25 @@ impl Shown {
 
 /// A text of any length, such as a field or a decision, in short form.
 #[must_use]
-pub fn brief(text: &str) -> String {
+pub(crate) fn brief(text: &str) -> String {
     short_text(text, COLUMN)
 }
 
 /// A field in a message: longer than in a column, since people copy it.
 #[must_use]
-pub fn named(field: &str) -> String {
+pub(crate) fn named(field: &str) -> String {
     short_text(field, LINE)
 }
 
 /// The difference of two values of which only the displayed texts are known.
 #[must_use]
-pub fn difference(expected: &str, actual: &str) -> String {
+pub(crate) fn difference(expected: &str, actual: &str) -> String {
     format!("{} -> {}", brief(expected), brief(actual))
 }
 
 /// The first of these texts, and the number of further ones.
 #[must_use]
-pub fn first<T: AsRef<str>>(texts: &[T], most: usize, separator: &str) -> String {
+pub(crate) fn first<T: AsRef<str>>(texts: &[T], most: usize, separator: &str) -> String {
     let listed = texts.iter().take(most).map(AsRef::as_ref).collect::<Vec<_>>().join(separator);
     match texts.len().saturating_sub(most) {
         0 => listed,

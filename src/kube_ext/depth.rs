@@ -22,7 +22,7 @@ const DEEPER: &[u8] = b"\"(nested more than 100 levels deep)\"";
 ///
 /// # Errors
 /// When the configuration is invalid.
-pub fn client(config: Config) -> Result<Client, kube::Error> {
+pub(crate) fn client(config: Config) -> Result<Client, kube::Error> {
     Ok(ClientBuilder::try_from(config)?.with_layer(&MapResponseLayer::new(limited)).build())
 }
 

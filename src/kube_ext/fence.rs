@@ -42,7 +42,7 @@ struct NotLeader;
 ///
 /// # Errors
 /// When the configuration is invalid.
-pub fn client(config: &Config, leadership: &Leadership) -> Result<Client, kube::Error> {
+pub(crate) fn client(config: &Config, leadership: &Leadership) -> Result<Client, kube::Error> {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     let fenced = FencedConnector { tcp, leadership: leadership.clone() };

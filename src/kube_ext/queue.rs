@@ -20,7 +20,7 @@ const FEW: usize = 1024;
 
 /// A failure of processing a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Failed {
+pub(crate) struct Failed {
     /// The number of successive failures, including this one.
     pub in_a_row: u32,
     /// The time until the key is requeued.
@@ -28,7 +28,7 @@ pub struct Failed {
 }
 
 /// The queue.
-pub struct Queue<K> {
+pub(crate) struct Queue<K> {
     state: Mutex<State<K>>,
     changed: Notify,
 }
@@ -72,19 +72,19 @@ impl<K> Default for Queue<K> {
 
 impl<K: Clone + Eq + Hash + Ord> Queue<K> {
     /// Adds a key, unless it is already queued.
-    pub fn add(&self, key: K) {
+    pub(crate) fn add(&self, key: K) {
         self.state().add(key);
         self.changed.notify_one();
     }
 
     /// Adds a key before all others, unless it is already queued.
-    pub fn add_first(&self, key: K) {
+    pub(crate) fn add_first(&self, key: K) {
         self.state().add_first(key);
         self.changed.notify_one();
     }
 
     /// Adds several keys.
-    pub fn extend(&self, keys: impl IntoIterator<Item = K>) {
+    pub(crate) fn extend(&self, keys: impl IntoIterator<Item = K>) {
         let mut state = self.state();
         for key in keys {
             state.add(key);
@@ -95,7 +95,7 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
     }
 
     /// The next key to process. Pass it to [`Self::done`] or [`Self::failed`] afterwards.
-    pub async fn next(&self) -> K {
+    pub(crate) async fn next(&self) -> K {
         loop {
             // Registered before the check, so that no key is missed.
             let changed = self.changed.notified();
@@ -125,7 +125,7 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
     }
 
     /// Completes a key.
-    pub fn done(&self, key: &K) {
+    pub(crate) fn done(&self, key: &K) {
         let mut state = self.state();
         state.failures.remove(key);
         state.finish(key);
@@ -134,7 +134,7 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
     }
 
     /// Requeues a failed key with backoff.
-    pub fn failed(&self, key: &K) -> Failed {
+    pub(crate) fn failed(&self, key: &K) -> Failed {
         let mut state = self.state();
         let failures = state.failures.entry(key.clone()).or_default();
         *failures = failures.saturating_add(1);
@@ -148,7 +148,7 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
     }
 
     /// Requeues a key after this time, or earlier if it is added.
-    pub fn later(&self, key: &K, wait: Duration) {
+    pub(crate) fn later(&self, key: &K, wait: Duration) {
         let mut state = self.state();
         state.failures.remove(key);
         state.delay(key, wait);
@@ -158,7 +158,7 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
     }
 
     /// The number of keys that are queued or being processed.
-    pub fn pending(&self) -> usize {
+    pub(crate) fn pending(&self) -> usize {
         let state = self.state();
         state.ready.len() + state.running.len()
     }

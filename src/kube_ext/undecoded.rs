@@ -14,7 +14,7 @@ const NAMED_FIELDS: &str = r#""f:status":{""#;
 
 /// An object of the kind `K` as the API server sent it. It can be received even where it cannot be decoded.
 #[derive(Clone)]
-pub struct Undecoded<K> {
+pub(crate) struct Undecoded<K> {
     /// Its name, namespace, UID, version, and the UIDs of its owners; nothing else.
     metadata: ObjectMeta,
     json: Box<RawValue>,
@@ -26,7 +26,7 @@ impl<K: DeserializeOwned> Undecoded<K> {
     ///
     /// # Errors
     /// If it does not have the form of its kind.
-    pub fn decode(&self) -> serde_json::Result<K> {
+    pub(crate) fn decode(&self) -> serde_json::Result<K> {
         serde_json::from_str(&without_unused_fields(self.json.get()))
     }
 }
@@ -35,7 +35,9 @@ impl<K: DeserializeOwned> Undecoded<K> {
 ///
 /// # Errors
 /// If the call fails, or its object does not have the form of its kind.
-pub async fn decoded<K: DeserializeOwned>(call: impl Future<Output = kube::Result<Undecoded<K>>>) -> kube::Result<K> {
+pub(crate) async fn decoded<K: DeserializeOwned>(
+    call: impl Future<Output = kube::Result<Undecoded<K>>>,
+) -> kube::Result<K> {
     call.await?.decode().map_err(kube::Error::SerdeError)
 }
 

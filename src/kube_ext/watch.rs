@@ -24,16 +24,16 @@ use crate::liveness::Pulse;
 const PAGE: u32 = 250;
 
 /// The scope of one watch: a namespace, or all of them.
-pub type WatchScope = Option<Arc<str>>;
+pub(crate) type WatchScope = Option<Arc<str>>;
 
 /// Returns true if this namespace is in a scope.
 #[must_use]
-pub fn is_in(scope: &WatchScope, namespace: &str) -> bool {
+pub(crate) fn is_in(scope: &WatchScope, namespace: &str) -> bool {
     scope.as_deref().is_none_or(|scope| scope == namespace)
 }
 
 /// The first lists of the watches of one kind, one per scope. Until they are complete, the cache misses objects.
-pub struct FirstLists {
+pub(crate) struct FirstLists {
     scopes: BTreeSet<WatchScope>,
     selector: Option<&'static str>,
     missing: watch::Sender<BTreeSet<WatchScope>>,
@@ -42,7 +42,7 @@ pub struct FirstLists {
 impl FirstLists {
     /// The lists of these namespaces; one list of all if there are none.
     #[must_use]
-    pub fn of(namespaces: &[String]) -> Self {
+    pub(crate) fn of(namespaces: &[String]) -> Self {
         let scopes = if namespaces.is_empty() {
             BTreeSet::from([None])
         } else {
@@ -53,18 +53,18 @@ impl FirstLists {
 
     /// Only of the objects with this label.
     #[must_use]
-    pub fn with_label(self, label: &'static str) -> Self {
+    pub(crate) fn with_label(self, label: &'static str) -> Self {
         Self { selector: Some(label), ..self }
     }
 
     /// Returns true if all lists are complete.
     #[must_use]
-    pub fn are_complete(&self) -> bool {
+    pub(crate) fn are_complete(&self) -> bool {
         self.missing.borrow().is_empty()
     }
 
     /// Waits until all lists are complete.
-    pub async fn completed(&self) {
+    pub(crate) async fn completed(&self) {
         // `self` holds the sender, so the channel stays open.
         let _ = self.missing.subscribe().wait_for(BTreeSet::is_empty).await;
     }
@@ -78,7 +78,7 @@ impl FirstLists {
 /// Passes every event of these watches to `take`, one after the other, until the process ends. Changes to versions that
 /// are known are left out: the responses to the operator's own writes showed them. Between two batches of events it waits
 /// for the time that `rest` returns.
-pub async fn follow<K>(
+pub(crate) async fn follow<K>(
     client: &Client,
     lists: &FirstLists,
     pulse: Pulse,

@@ -27,7 +27,7 @@ const AFTER_PANIC: Duration = Duration::from_mins(1);
 
 /// The next reconcile of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Requeue {
+pub(crate) enum Requeue {
     /// After the next change.
     Settled,
     /// At once: more follows from the last write.
@@ -37,7 +37,7 @@ pub enum Requeue {
 }
 
 /// The parts of one worker.
-pub struct Work<'a, K> {
+pub(crate) struct Work<'a, K> {
     /// The kind of the objects, for the log.
     pub kind: &'static str,
     /// The queue of keys.
@@ -51,7 +51,7 @@ pub struct Work<'a, K> {
 impl<K: Clone + Display + Eq + Hash + Ord> Work<'_, K> {
     /// Works until shutdown; running work finishes. `report` receives the duration of each reconcile, and its outcome
     /// as a stable word for metrics. A panic about one object does not affect the others.
-    pub async fn run<F>(self, reconcile: impl Fn(K) -> F, report: impl Fn(Duration, &'static str))
+    pub(crate) async fn run<F>(self, reconcile: impl Fn(K) -> F, report: impl Fn(Duration, &'static str))
     where
         F: Future<Output = Result<Requeue, call::Error>>,
     {

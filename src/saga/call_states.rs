@@ -9,7 +9,7 @@ use crate::kube_ext::key::ObjectKey;
 
 /// The call states of sagas: known to this process beyond the journals.
 #[derive(Default)]
-pub struct CallStates(Mutex<HashMap<ObjectKey, KeptCallState>>);
+pub(super) struct CallStates(Mutex<HashMap<ObjectKey, KeptCallState>>);
 
 /// The call state of the current step at one position of the journal.
 #[derive(Clone, Debug, PartialEq)]

@@ -23,7 +23,7 @@ use crate::api::{
 
 /// Decides the next command.
 #[must_use]
-pub fn decide(view: &SagaView<'_>) -> Command {
+pub(crate) fn decide(view: &SagaView<'_>) -> Command {
     let status = view.status;
     if view.intervention.is_some() && status.phase != SagaPhase::Stuck {
         let is_handled = status

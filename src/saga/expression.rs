@@ -21,7 +21,7 @@ const LONGEST: usize = 1000;
 
 /// A value that may contain expressions.
 #[derive(Clone, Debug)]
-pub enum Template {
+pub(crate) enum Template {
     /// A value without expressions.
     Fixed(Value),
     /// A single expression: the value keeps its type.
@@ -33,7 +33,7 @@ pub enum Template {
 
 /// A part of a text.
 #[derive(Clone, Debug)]
-pub enum Part {
+pub(crate) enum Part {
     /// Literal text.
     Text(String),
     Expression(Expression),
@@ -41,7 +41,7 @@ pub enum Part {
 
 /// A parsed expression.
 #[derive(Clone, Debug)]
-pub struct Expression {
+pub(crate) struct Expression {
     tree: Arc<IdedExpr>,
     references: Arc<[Located]>,
     place: Position,
@@ -49,14 +49,14 @@ pub struct Expression {
 
 /// A reference with its position.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Located {
+pub(crate) struct Located {
     pub reference: Reference,
     pub place: Position,
 }
 
 /// A position in a value: the text, and the line and column in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Position {
+pub(crate) struct Position {
     /// A JSON pointer to the text; empty if the value is one text.
     path: Arc<str>,
     /// Counted from 1; none if the text has one line.
@@ -89,7 +89,7 @@ impl fmt::Display for Position {
 
 /// The reference of an expression.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reference {
+pub(crate) enum Reference {
     /// `inputs.NAME`.
     Input {
         /// The name of the input.
@@ -113,7 +113,7 @@ impl Template {
     ///
     /// # Errors
     /// When expressions are invalid; each text contains the expression and the reason.
-    pub fn read(value: &Value) -> Result<Self, Vec<String>> {
+    pub(crate) fn read(value: &Value) -> Result<Self, Vec<String>> {
         Self::read_at(value, "")
     }
 
@@ -176,7 +176,7 @@ impl Template {
 
     /// All references of its expressions.
     #[must_use]
-    pub fn references(&self) -> Vec<Located> {
+    pub(crate) fn references(&self) -> Vec<Located> {
         let mut references = Vec::new();
         self.each_expression(&mut |expression| references.extend(expression.references.iter().cloned()));
         references
@@ -184,7 +184,7 @@ impl Template {
 
     /// The reference, if the value is a single reference.
     #[must_use]
-    pub fn as_reference(&self) -> Option<Reference> {
+    pub(crate) fn as_reference(&self) -> Option<Reference> {
         let Self::Expression(Expression { tree, .. }) = self else { return None };
         path(tree).map(|path| reference(&path, false))
     }
@@ -209,7 +209,7 @@ impl Template {
     ///
     /// # Errors
     /// When an expression fails; the text contains the reason.
-    pub fn fill(&self, surroundings: &Surroundings) -> Result<Value, String> {
+    pub(crate) fn fill(&self, surroundings: &Surroundings) -> Result<Value, String> {
         Ok(match self {
             Self::Fixed(value) => value.clone(),
             Self::Expression(expression) => surroundings.evaluate(expression)?,
@@ -240,11 +240,11 @@ impl Template {
 }
 
 /// The context of expressions: the inputs, and the outputs of the steps that are done.
-pub struct Surroundings(Context<'static, 'static>);
+pub(crate) struct Surroundings(Context<'static, 'static>);
 
 impl Surroundings {
     /// Creates the context from inputs, and outputs by step name.
-    pub fn new<'a>(inputs: &Values, outputs: impl Iterator<Item = (&'a str, &'a Values)>) -> Self {
+    pub(crate) fn new<'a>(inputs: &Values, outputs: impl Iterator<Item = (&'a str, &'a Values)>) -> Self {
         static STANDARD: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
         let mut context = Context::with_env(STANDARD.clone());
         context.add_variable_from_value("inputs", map(inputs.iter().map(|(name, value)| (name.clone(), cel(value)))));

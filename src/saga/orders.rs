@@ -13,10 +13,10 @@ use crate::{api::Saga, kube_ext::key::ObjectKey};
 
 /// The compiled orders of all sagas.
 #[derive(Default)]
-pub struct Orders(Mutex<HashMap<ObjectKey, Arc<ReadOrder>>>);
+pub(super) struct Orders(Mutex<HashMap<ObjectKey, Arc<ReadOrder>>>);
 
 /// A compiled order.
-pub struct ReadOrder {
+pub(super) struct ReadOrder {
     pub(super) digest: String,
     pub(super) order: Result<Order, String>,
 }

@@ -45,7 +45,7 @@ impl SagaView<'_> {
 
 /// The outcome of a call, a poll or a lookup.
 #[derive(Clone, Debug, PartialEq)]
-pub enum StepOutcome {
+pub(super) enum StepOutcome {
     /// Record this event.
     Note(Event),
     /// Record this event; a call follows.
@@ -64,7 +64,7 @@ pub enum StepOutcome {
 
 /// The outcome of calling or polling a step.
 #[must_use]
-pub fn after_call(
+pub(super) fn after_call(
     view: &SagaView<'_>,
     index: usize,
     result: Result<Progress<Values>, Failure>,
@@ -90,7 +90,7 @@ pub fn after_call(
 
 /// The outcome of reading the state before a step.
 #[must_use]
-pub fn after_prepare(
+pub(super) fn after_prepare(
     view: &SagaView<'_>,
     index: usize,
     result: Result<serde_json::Value, Failure>,
@@ -129,7 +129,7 @@ pub fn after_prepare(
 
 /// The outcome of looking up a step in doubt.
 #[must_use]
-pub fn after_lookup(view: &SagaView<'_>, index: usize, result: Result<Lookup<Values>, Failure>) -> StepOutcome {
+pub(super) fn after_lookup(view: &SagaView<'_>, index: usize, result: Result<Lookup<Values>, Failure>) -> StepOutcome {
     let Some(entry) = view.status.steps.get(index) else { return StepOutcome::Rest(LOOKUP_RETRY) };
     let is_doubtful = entry.error.as_ref().is_some_and(|error| error.kind == ErrorKind::Doubt);
     match result {
@@ -189,7 +189,7 @@ pub fn after_lookup(view: &SagaView<'_>, index: usize, result: Result<Lookup<Val
 
 /// The outcome of undoing a step.
 #[must_use]
-pub fn after_undo(view: &SagaView<'_>, index: usize, result: Result<Undo, Failure>, waits: u32) -> StepOutcome {
+pub(super) fn after_undo(view: &SagaView<'_>, index: usize, result: Result<Undo, Failure>, waits: u32) -> StepOutcome {
     let Some(entry) = view.status.steps.get(index) else { return StepOutcome::Rest(LOOKUP_RETRY) };
     let (again, why) = match result {
         Ok(Undo::Done) => return StepOutcome::Note(StepEvent::CompleteUndo.of(index)),

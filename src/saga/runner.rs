@@ -48,7 +48,7 @@ const SILENT_WAITS: u32 = 2;
 /// # Errors
 /// When the journal cannot be written. A call without a written intent was not made; a call without a written result is
 /// in doubt and is looked up.
-pub async fn turn(key: &ObjectKey, context: &Arc<SagaContext>) -> Result<Requeue, Error> {
+pub(crate) async fn turn(key: &ObjectKey, context: &Arc<SagaContext>) -> Result<Requeue, Error> {
     failpoint::crash("turn");
     let known = context.index().get(key);
     let (saga, intervention) = match known {

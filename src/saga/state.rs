@@ -18,7 +18,7 @@ pub(super) const LONGEST_MESSAGE: usize = 600;
 pub(super) const LONGEST_REFUSAL: usize = 6000;
 
 /// The maximum length of the text that a step waits for, in bytes.
-pub const LONGEST_WAIT: usize = 400;
+pub(crate) const LONGEST_WAIT: usize = 400;
 
 /// The size reserved for undoing one step, as JSON.
 const UNDO_BYTES: usize = 66;
@@ -31,7 +31,7 @@ const END_BYTES: usize = 3 * LONGEST_MESSAGE + LONGEST_WAIT + 300;
 pub(super) const NOTHING_BYTES: usize = 4;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
+pub(crate) enum Direction {
     /// Its steps are executed.
     Forward,
     /// Its steps are undone.
@@ -40,7 +40,7 @@ pub enum Direction {
 
 /// The direction of this saga, or its direction before it became stuck.
 #[must_use]
-pub fn direction(status: &SagaStatus) -> Direction {
+pub(crate) fn direction(status: &SagaStatus) -> Direction {
     let undoes = |entry: &StepStatus| matches!(entry.state, StepState::Undoing | StepState::Undone | StepState::Left);
     // A saga can become stuck between its rollback and the first undone step.
     let is_back = status.phase == SagaPhase::RollingBack
@@ -52,7 +52,7 @@ pub fn direction(status: &SagaStatus) -> Direction {
 
 /// The next step in the saga's direction.
 #[must_use]
-pub fn current(status: &SagaStatus) -> Option<usize> {
+pub(crate) fn current(status: &SagaStatus) -> Option<usize> {
     match direction(status) {
         Direction::Forward => {
             status.steps.iter().position(|entry| !matches!(entry.state, StepState::Done | StepState::Skipped))
@@ -65,7 +65,7 @@ pub fn current(status: &SagaStatus) -> Option<usize> {
 
 /// Returns true if the journal has room for this many bytes, beside the size reserved for undoing all steps.
 #[must_use]
-pub fn has_room(status: &SagaStatus, bytes: usize) -> bool {
+pub(crate) fn has_room(status: &SagaStatus, bytes: usize) -> bool {
     let kept = status.steps.len().saturating_mul(UNDO_BYTES).saturating_add(END_BYTES);
     let taken = json_size(status).saturating_add(kept);
     bytes <= NOTHING_BYTES || (bytes <= MAX_OUTPUT_BYTES && taken.saturating_add(bytes) <= MAX_STATUS_BYTES)
@@ -73,13 +73,13 @@ pub fn has_room(status: &SagaStatus, bytes: usize) -> bool {
 
 /// The condition of this type.
 #[must_use]
-pub fn condition<'s>(status: &'s SagaStatus, kind: &str) -> Option<&'s Condition> {
+pub(crate) fn condition<'s>(status: &'s SagaStatus, kind: &str) -> Option<&'s Condition> {
     conditions::find(&status.conditions, kind)
 }
 
 /// Truncates a text to this many bytes.
 #[must_use]
-pub fn short(mut text: String, bytes: usize) -> String {
+pub(crate) fn short(mut text: String, bytes: usize) -> String {
     text.truncate(cut(&text, bytes).len());
     text
 }

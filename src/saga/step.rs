@@ -23,7 +23,7 @@ use crate::{
     kube_ext::call,
 };
 
-pub use super::step_result::{Failure, Lookup, Progress, Undo};
+pub(crate) use super::step_result::{Failure, Lookup, Progress, Undo};
 
 pub(super) use super::clock::has_passed;
 

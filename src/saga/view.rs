@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Everything that a decision depends on.
-pub struct SagaView<'a> {
+pub(crate) struct SagaView<'a> {
     pub spec: &'a SagaSpec,
     /// The journal.
     pub status: &'a SagaStatus,
@@ -52,7 +52,7 @@ pub struct SagaView<'a> {
 }
 
 /// The saga that a saga of kind rollback undoes.
-pub struct Undoes<'a> {
+pub(crate) struct Undoes<'a> {
     pub uid: &'a str,
     pub kind: SagaKind,
     /// True if its steps and inputs are the executed ones.
@@ -77,7 +77,7 @@ pub enum Intervention {
 
 /// The state of the current step's call, as far as this process knows it beyond the journal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum CallState {
+pub(crate) enum CallState {
     /// Unknown: a step that was started is in doubt.
     #[default]
     Unknown,
@@ -91,7 +91,7 @@ pub enum CallState {
 
 /// The time until the saga or its step exceeds its timeout.
 #[must_use]
-pub fn late_in(view: &SagaView<'_>) -> Option<Duration> {
+pub(super) fn late_in(view: &SagaView<'_>) -> Option<Duration> {
     let status = view.status;
     let current = current(status).and_then(|index| Some((status.steps.get(index)?, view.ordered(index)?)));
     if status.suspended_at.is_some() {
@@ -220,7 +220,7 @@ impl SagaView<'_> {
 
     /// Publishes a wait once: for people, with the action that they can take.
     #[must_use]
-    pub fn publish_wait(&self, index: usize, why: &str) -> Option<Event> {
+    pub(crate) fn publish_wait(&self, index: usize, why: &str) -> Option<Event> {
         let entry = self.status.steps.get(index)?;
         let said = match (direction(self.status), &entry.undo) {
             (Direction::Forward, _) => entry.waiting_for.as_deref(),

@@ -14,11 +14,11 @@ use tokio::net::TcpListener;
 use super::metrics::MetricsRegistry;
 
 /// Returns the reason of a failure, if there is one.
-pub type Probe = Arc<dyn Fn() -> Option<String> + Send + Sync>;
+pub(crate) type Probe = Arc<dyn Fn() -> Option<String> + Send + Sync>;
 
 /// The sources of the responses.
 #[derive(Clone)]
-pub struct Endpoints {
+pub(crate) struct Endpoints {
     /// The reason why the process is not live.
     pub live: Probe,
     /// The reason why the process is not ready.
@@ -33,7 +33,7 @@ pub struct Endpoints {
 ///
 /// # Errors
 /// When the address cannot be bound.
-pub async fn serve(address: SocketAddr, endpoints: Endpoints) -> std::io::Result<()> {
+pub(crate) async fn serve(address: SocketAddr, endpoints: Endpoints) -> std::io::Result<()> {
     let listener = TcpListener::bind(address).await?;
     tracing::info!(address = %listener.local_addr()?, "serving /livez, /readyz and /metrics");
     let router = Router::new()

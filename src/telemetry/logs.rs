@@ -22,7 +22,7 @@ pub enum LogFormat {
 }
 
 /// Starts logging. `RUST_LOG` selects the levels; the default is `info`.
-pub fn start(format: LogFormat) {
+pub(crate) fn start(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let has_colours = std::io::stderr().is_terminal();
     subscriber(format, filter, has_colours, std::io::stderr).init();

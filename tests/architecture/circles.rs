@@ -11,7 +11,7 @@ use crate::source::{Source, Target};
 
 /// Files or folders that import each other in a loop.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Circle {
+pub(crate) struct Circle {
     members: Vec<String>,
     /// From, to, and the names that the first imports from the second.
     ties: Vec<(String, String, BTreeSet<String>)>,
@@ -29,7 +29,7 @@ impl Display for Circle {
 }
 
 /// The circles of files, then those of the entries of each folder.
-pub fn circles(source: &Source) -> Vec<Circle> {
+pub(crate) fn circles(source: &Source) -> Vec<Circle> {
     let mut ties = Vec::new();
     for (from, targets) in source.references() {
         for target in targets {

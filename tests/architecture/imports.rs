@@ -27,7 +27,7 @@ struct Import {
 }
 
 /// The faults of the imports of one file.
-pub fn faults(file: &str, text: &str) -> Vec<String> {
+pub(crate) fn faults(file: &str, text: &str) -> Vec<String> {
     let parsed = syn::parse_file(text).unwrap_or_else(|error| panic!("{file}: {error}"));
     let mut check = Check { lines: text.lines().collect(), faults: Vec::new() };
     check.items(&parsed.items.iter().collect::<Vec<_>>());

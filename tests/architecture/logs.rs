@@ -27,7 +27,7 @@ const OF_THE_PROCESS: [&str; 11] = [
 
 /// One log line in the code.
 #[derive(Default)]
-pub struct Line {
+pub(crate) struct Line {
     fields: Vec<String>,
     message: String,
 }
@@ -69,7 +69,7 @@ impl Line {
 }
 
 /// The number of log lines in the code, and the faults of those that have one.
-pub fn check(source: &Source) -> (usize, Vec<String>) {
+pub(crate) fn check(source: &Source) -> (usize, Vec<String>) {
     let lines: Vec<_> = LEVELS
         .iter()
         .flat_map(|level| source.calls(level))

@@ -17,11 +17,11 @@ use syn::{
 const LIBRARY: &str = "arcadia_operator";
 
 /// A path as segments. The first one is the name of a crate: of this project or another.
-pub type Segments = Vec<String>;
+pub(crate) type Segments = Vec<String>;
 
 /// All modules by path.
 #[derive(Default)]
-pub struct Source {
+pub(crate) struct Source {
     modules: BTreeMap<Segments, Module>,
 }
 
@@ -48,7 +48,7 @@ struct Module {
 
 /// The target of a path.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Target {
+pub(crate) enum Target {
     /// An item of this project.
     Here {
         /// The file that defines it.
@@ -62,7 +62,7 @@ pub enum Target {
 
 impl Source {
     /// Reads the library and the binaries below `root`.
-    pub fn read(root: &Path) -> Self {
+    pub(crate) fn read(root: &Path) -> Self {
         let mut source = Self::default();
         for (file, name) in [("lib.rs", LIBRARY), ("main.rs", "main")] {
             if root.join(file).exists() {
@@ -78,7 +78,7 @@ impl Source {
     }
 
     /// One crate of the given files: path relative to `src`, and text.
-    pub fn of(files: &[(&str, &str)]) -> Self {
+    pub(crate) fn of(files: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         for (path, text) in files {
             let path = folder.path().join(path);
@@ -128,7 +128,7 @@ impl Source {
     }
 
     /// All files, each with the targets that its code uses.
-    pub fn references(&self) -> BTreeMap<String, BTreeSet<Target>> {
+    pub(crate) fn references(&self) -> BTreeMap<String, BTreeSet<Target>> {
         let mut references = BTreeMap::<String, BTreeSet<Target>>::new();
         for (path, module) in &self.modules {
             let targets = module.written.iter().filter_map(|written| self.resolve(path, written, 0));
@@ -138,7 +138,10 @@ impl Source {
     }
 
     /// The macros of this name that the code calls: the file and the arguments.
-    pub fn calls<'source>(&'source self, name: &str) -> impl Iterator<Item = (&'source str, &'source TokenStream)> {
+    pub(crate) fn calls<'source>(
+        &'source self,
+        name: &str,
+    ) -> impl Iterator<Item = (&'source str, &'source TokenStream)> {
         self.modules.values().flat_map(move |module| {
             let calls = module.macros.iter().filter(move |(called, _)| called == name);
             calls.map(|(_, arguments)| (module.file.as_str(), arguments))
@@ -146,7 +149,7 @@ impl Source {
     }
 
     /// The patterns of enum variants with fields: the file of the code, the enum, the variant, and the fields.
-    pub fn patterns(&self) -> impl Iterator<Item = (&str, Target, &str, &BTreeSet<String>)> {
+    pub(crate) fn patterns(&self) -> impl Iterator<Item = (&str, Target, &str, &BTreeSet<String>)> {
         self.modules.iter().flat_map(move |(path, module)| {
             module.bound.iter().filter_map(move |(written, fields)| {
                 let (variant, owner) = written.split_last()?;
@@ -156,7 +159,7 @@ impl Source {
     }
 
     /// The types and traits of each name: the file of each, and whether it is private.
-    pub fn types(&self) -> BTreeMap<&str, Vec<(&str, bool)>> {
+    pub(crate) fn types(&self) -> BTreeMap<&str, Vec<(&str, bool)>> {
         let mut types = BTreeMap::<&str, Vec<(&str, bool)>>::new();
         for module in self.modules.values() {
             for (name, is_private) in &module.types {

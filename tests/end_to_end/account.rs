@@ -25,7 +25,7 @@ const CREDENTIAL: &str = "authentication.kubernetes.io/credential-id";
 
 /// A kubeconfig with one token of the account and no other right.
 #[derive(Clone)]
-pub struct Credential {
+pub(crate) struct Credential {
     pub kubeconfig: PathBuf,
     pub token: String,
     /// The id of the token in the audit log.
@@ -34,7 +34,7 @@ pub struct Credential {
 
 impl Credential {
     /// Issues a new credential, in this file.
-    pub async fn issue(namespace: &Namespace, installation: &Installation, kubeconfig: &Path) -> Self {
+    pub(crate) async fn issue(namespace: &Namespace, installation: &Installation, kubeconfig: &Path) -> Self {
         let client = namespace.client().await.unwrap();
         let token = token(client.clone(), installation).await;
         let mut config: Value =
@@ -50,7 +50,7 @@ impl Credential {
     }
 
     /// Returns true if this entry of the audit log is a request with this credential.
-    pub fn made(&self, request: &Value) -> bool {
+    pub(crate) fn made(&self, request: &Value) -> bool {
         request["user"]["extra"][CREDENTIAL][0] == *self.id
     }
 }
@@ -86,7 +86,7 @@ async fn apply(client: &Client, manifests: &str) {
 }
 
 /// Creates the account with its rights, and waits until they are effective.
-pub async fn grant_access(control_plane: &ControlPlane, installation: &Installation) {
+pub(super) async fn grant_access(control_plane: &ControlPlane, installation: &Installation) {
     let access = operator::own_access(installation).unwrap() + &operator::watched_access(installation).unwrap();
     let client = control_plane.client().await.unwrap();
     apply(&client, &access).await;

@@ -7,17 +7,17 @@ use control_plane::Namespace;
 
 /// The tokens that no output may contain.
 #[derive(Clone)]
-pub struct Tokens(pub Vec<String>);
+pub(crate) struct Tokens(pub Vec<String>);
 
 impl Tokens {
     /// Fails if a text contains one of them; `what` names the text.
-    pub fn are_not_in(&self, what: &str, text: &str) {
+    pub(crate) fn are_not_in(&self, what: &str, text: &str) {
         assert!(!self.0.iter().any(|token| text.contains(token)), "a token is in {what}");
     }
 }
 
 /// All objects that the operator may have written in these namespaces, in full.
-pub fn objects(seen_by: &Namespace, namespaces: &BTreeSet<&str>) -> String {
+pub(super) fn objects(seen_by: &Namespace, namespaces: &BTreeSet<&str>) -> String {
     let ours = api::crds().into_iter().map(|crd| crd.metadata.name.unwrap());
     let kinds: Vec<_> = ours.chain(["events.events.k8s.io", "leases.coordination.k8s.io"].map(str::to_owned)).collect();
     let mut found = String::new();

@@ -17,40 +17,40 @@ use super::leaks::Tokens;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A running operator.
-pub struct Operator {
+pub(crate) struct Operator {
     process: Process,
     tokens: Tokens,
 }
 
 impl Operator {
     /// Wraps a process whose output may contain none of these tokens.
-    pub fn new(process: Process, tokens: Tokens) -> Self {
+    pub(crate) fn new(process: Process, tokens: Tokens) -> Self {
         Self { process, tokens }
     }
 
     /// The exit status, if it has ended.
-    pub fn ended(&mut self) -> Option<ExitStatus> {
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
         self.process.ended()
     }
 
     /// Sends SIGTERM, and kills it after `patience`.
-    pub fn terminate(&mut self, patience: Duration) -> Option<ExitStatus> {
+    pub(crate) fn terminate(&mut self, patience: Duration) -> Option<ExitStatus> {
         self.look_through();
         self.process.terminate(patience)
     }
 
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.look_through();
         self.process.kill();
     }
 
     /// Its metrics, if it serves them now.
-    pub fn metrics(&self) -> Option<String> {
+    pub(crate) fn metrics(&self) -> Option<String> {
         self.answer("/metrics")
     }
 
     /// Its response at this path, if it serves one now.
-    pub fn answer(&self, path: &str) -> Option<String> {
+    pub(crate) fn answer(&self, path: &str) -> Option<String> {
         let mut stream = TcpStream::connect_timeout(&self.address()?, PATIENCE).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).ok()?;
         write!(stream, "GET {path} HTTP/1.0\r\n\r\n").ok()?;

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::world::{DROPLET, World, eventually};
 
 /// Refuses to create the drift of one field.
-pub const NO_DRIFT: &str = r#"
+pub(crate) const NO_DRIFT: &str = r#"
 apiVersion: admissionregistration.k8s.io/v1
 kind: ValidatingAdmissionPolicy
 metadata: {name: NAME}

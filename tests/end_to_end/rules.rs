@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 /// The rules of one kind.
-pub struct Rules {
+pub(crate) struct Rules {
     pub kind: String,
     /// The fields that can be reverted, at least in one direction.
     pub revertible: Vec<String>,
@@ -23,7 +23,7 @@ pub struct Rules {
 
 /// A class without a revert, with its sentence.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Refusal {
+pub(crate) struct Refusal {
     /// Fields, or paths with `*`.
     pub names: Vec<String>,
     pub class: String,
@@ -33,7 +33,7 @@ pub struct Refusal {
 }
 
 /// The rules of all kinds.
-pub fn all() -> Vec<Rules> {
+pub(crate) fn all() -> Vec<Rules> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/digitalocean/kinds/data");
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
     files.sort();

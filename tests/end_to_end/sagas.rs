@@ -9,7 +9,7 @@ use crate::world::{DROPLET, World, eventually};
 
 impl World {
     /// Creates a saga.
-    pub async fn order(&self, name: &str, spec: Value) {
+    pub(crate) async fn order(&self, name: &str, spec: Value) {
         let manifest = json!({
             "apiVersion": "arcadia.cloud/v1alpha1", "kind": "Saga", "metadata": { "name": name }, "spec": spec,
         });
@@ -17,7 +17,7 @@ impl World {
     }
 
     /// Waits until a saga is in this phase, and returns it.
-    pub async fn saga_reaches(&self, name: &str, phase: &str) -> Value {
+    pub(crate) async fn saga_reaches(&self, name: &str, phase: &str) -> Value {
         eventually(&format!("saga {name} {phase}"), || async {
             let saga = self.saga(name).await;
             if saga["status"]["phase"] == phase { Ok(saga) } else { Err(saga["status"].to_string()) }
@@ -25,7 +25,7 @@ impl World {
         .await
     }
 
-    pub async fn saga(&self, name: &str) -> Value {
+    pub(crate) async fn saga(&self, name: &str) -> Value {
         self.get(&format!("saga/{name}")).await
     }
 }

@@ -3,7 +3,7 @@
 #[path = "account.rs"]
 mod account;
 #[path = "../support/eventually.rs"]
-pub mod eventually;
+pub(crate) mod eventually;
 #[path = "leaks.rs"]
 mod leaks;
 #[path = "../support/objects.rs"]
@@ -22,14 +22,14 @@ use tokio::sync::OnceCell;
 use leaks::Tokens;
 use objects::Objects;
 
-pub use account::Credential;
-pub use eventually::eventually;
-pub use operator::Operator;
+pub(crate) use account::Credential;
+pub(crate) use eventually::eventually;
+pub(crate) use operator::Operator;
 
 /// The droplet that exists in every cloud.
-pub const DROPLET: &str = "3164444";
+pub(crate) const DROPLET: &str = "3164444";
 /// The token that no output may contain.
-pub const TOKEN: &str = "dop_v1_never_to_be_printed";
+pub(crate) const TOKEN: &str = "dop_v1_never_to_be_printed";
 
 /// The default arguments of an operator.
 const UNLESS_SAID: [[&str; 2]; 7] = [
@@ -43,7 +43,7 @@ const UNLESS_SAID: [[&str; 2]; 7] = [
 ];
 
 /// A namespace, a cloud and an operator.
-pub struct World {
+pub(crate) struct World {
     pub namespace: Namespace,
     pub cloud: Control,
     pub operator: Option<Operator>,
@@ -65,12 +65,12 @@ pub struct World {
 
 impl World {
     /// Starts with an operator that sweeps every second.
-    pub async fn new(test: &str) -> Self {
+    pub(crate) async fn new(test: &str) -> Self {
         Self::with(test, &[]).await
     }
 
     /// Starts with additional arguments of the operator.
-    pub async fn with(test: &str, arguments: &[&str]) -> Self {
+    pub(crate) async fn with(test: &str, arguments: &[&str]) -> Self {
         let mut world = Self::without_operator(
             test,
             RateLimits { per_minute: 100_000, per_hour: 1_000_000, ..RateLimits::default() },
@@ -81,20 +81,20 @@ impl World {
     }
 
     /// Starts with a cloud that counts calls, and without an operator.
-    pub async fn without_operator(test: &str, rate_limits: RateLimits) -> Self {
+    pub(crate) async fn without_operator(test: &str, rate_limits: RateLimits) -> Self {
         let control_plane = control_plane().await;
         Self::on(control_plane, test, rate_limits).await
     }
 
     /// Starts on a separate control plane.
-    pub async fn on(control_plane: &ControlPlane, test: &str, rate_limits: RateLimits) -> Self {
+    pub(crate) async fn on(control_plane: &ControlPlane, test: &str, rate_limits: RateLimits) -> Self {
         let namespace = control_plane.namespace(test).await.unwrap();
         let installation = Installation::namespaced(api::OPERATOR, namespace.name());
         Self::installed(control_plane, namespace, installation, rate_limits).await
     }
 
     /// Starts with an operator that is installed like this and has exactly the rights of its roles.
-    pub async fn installed(
+    pub(crate) async fn installed(
         control_plane: &ControlPlane,
         namespace: Namespace,
         installation: Installation,
@@ -126,20 +126,20 @@ impl World {
     }
 
     /// Issues one more credential of the operator's account.
-    pub async fn credential(&mut self) -> Credential {
+    pub(crate) async fn credential(&mut self) -> Credential {
         let kubeconfig = self.folder.path().join(format!("kubeconfig-{}", self.credentials.len()));
         let credential = Credential::issue(&self.namespace, &self.installation, &kubeconfig).await;
         self.credentials.push(credential.clone());
         credential
     }
 
-    pub fn start_operator(&mut self, arguments: &[&str]) {
+    pub(crate) fn start_operator(&mut self, arguments: &[&str]) {
         self.arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
         self.restart_operator();
     }
 
     /// Starts the operator again with the same arguments.
-    pub fn restart_operator(&mut self) {
+    pub(crate) fn restart_operator(&mut self) {
         self.operator = None;
         self.release_lease();
         self.operator = Some(self.spawn_operator(&[], &[]));
@@ -147,7 +147,7 @@ impl World {
 
     /// Deletes the lease of a killed operator. A new operator would wait for its expiry, since it cannot know that the
     /// last one has ended.
-    pub fn release_lease(&self) {
+    pub(crate) fn release_lease(&self) {
         if self.starts == 0 {
             return;
         }
@@ -158,7 +158,7 @@ impl World {
     }
 
     /// Starts one more operator with the same and additional arguments.
-    pub fn spawn_operator(&mut self, arguments: &[&str], environment: &[(&str, &str)]) -> Operator {
+    pub(crate) fn spawn_operator(&mut self, arguments: &[&str], environment: &[(&str, &str)]) -> Operator {
         self.starts += 1;
         let mut command = Command::new(env!("CARGO_BIN_EXE_arcadia-operator"));
         command.arg("run");
@@ -180,28 +180,28 @@ impl World {
         Operator::new(Process::spawn(&command, &log).unwrap(), self.tokens())
     }
 
-    pub fn kill_operator(&mut self) {
+    pub(crate) fn kill_operator(&mut self) {
         self.operator.take().unwrap().kill();
     }
 
     /// The address of the cloud.
     #[allow(dead_code, reason = "the tests of kubectl arcadia need it")]
-    pub fn cloud_url(&self) -> String {
+    pub(crate) fn cloud_url(&self) -> String {
         self.simulator.url()
     }
 
     /// The kubeconfig of the operator's account.
     #[allow(dead_code, reason = "the tests of kubectl arcadia need it")]
-    pub fn credential_file(&self) -> std::path::PathBuf {
+    pub(crate) fn credential_file(&self) -> std::path::PathBuf {
         self.credentials[0].kubeconfig.clone()
     }
 
-    pub fn kubectl(&self) -> Kubectl {
+    pub(crate) fn kubectl(&self) -> Kubectl {
         self.namespace.kubectl()
     }
 
     /// Runs kubectl in the test's namespace, and returns its output without the last line break.
-    pub async fn run(&self, arguments: &[&str]) -> String {
+    pub(crate) async fn run(&self, arguments: &[&str]) -> String {
         self.kubectl()
             .run(arguments)
             .await
@@ -211,7 +211,7 @@ impl World {
     }
 
     /// The message of kubectl when a manifest is refused.
-    pub async fn refused(&self, manifest: &str) -> String {
+    pub(crate) async fn refused(&self, manifest: &str) -> String {
         match self.kubectl().apply(manifest).await {
             Ok(output) => panic!("should have been refused: {output}"),
             Err(error) => error.to_string(),
@@ -219,48 +219,48 @@ impl World {
     }
 
     /// Records the droplet by hand: no manifest declares its fields.
-    pub async fn record(&self, name: &str, desired: Value) {
+    pub(crate) async fn record(&self, name: &str, desired: Value) {
         self.record_as(name, "Droplet", DROPLET, desired, json!({})).await;
     }
 
-    pub async fn record_as(&self, name: &str, kind: &str, id: &str, desired: Value, more: Value) {
+    pub(crate) async fn record_as(&self, name: &str, kind: &str, id: &str, desired: Value, more: Value) {
         self.objects.create_or_replace("pr", name, &manifest(name, kind, id, &desired, &more)).await;
     }
 
     /// Applies a manifest of the droplet's record, as a pipeline does repeatedly.
-    pub async fn declare(&self, name: &str, desired: Value) {
+    pub(crate) async fn declare(&self, name: &str, desired: Value) {
         self.kubectl().apply(&manifest(name, "Droplet", DROPLET, &desired, &json!({}))).await.unwrap();
     }
 
     /// An object such as `pr/web-1`.
-    pub async fn get(&self, object: &str) -> Value {
+    pub(crate) async fn get(&self, object: &str) -> Value {
         self.objects.get(object).await.unwrap_or_else(|error| panic!("{object}: {error}"))
     }
 
     /// The objects of a resource such as `drifts`.
-    pub async fn list(&self, resource: &str) -> Vec<Value> {
+    pub(crate) async fn list(&self, resource: &str) -> Vec<Value> {
         objects::items(self.get(resource).await)
     }
 
     /// A value of an object, by the `JSONPath` of kubectl.
-    pub async fn value(&self, object: &str, path: &str) -> String {
+    pub(crate) async fn value(&self, object: &str, path: &str) -> String {
         objects::print(&self.get(object).await, path).trim_end().to_owned()
     }
 
     /// One condition of an object: status and reason.
-    pub async fn condition(&self, object: &str, kind: &str) -> String {
+    pub(crate) async fn condition(&self, object: &str, kind: &str) -> String {
         let of_kind = format!(".status.conditions[?(@.type==\"{kind}\")]");
         let condition = self.value(object, &format!("{{{of_kind}.status}} {{{of_kind}.reason}}")).await;
         condition.trim().to_owned()
     }
 
     /// The message of a condition.
-    pub async fn message(&self, object: &str, kind: &str) -> String {
+    pub(crate) async fn message(&self, object: &str, kind: &str) -> String {
         self.value(object, &format!("{{.status.conditions[?(@.type==\"{kind}\")].message}}")).await
     }
 
     /// The drifts, oldest first: field, expected, actual now, phase.
-    pub async fn drifts(&self) -> Vec<[String; 4]> {
+    pub(crate) async fn drifts(&self) -> Vec<[String; 4]> {
         let mut drifts = self.list("drifts").await;
         drifts.sort_by_key(|drift| (drift["spec"]["field"].to_string(), drift["spec"]["episode"].as_i64()));
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -283,7 +283,7 @@ impl World {
     }
 
     /// The name of the one open drift.
-    pub async fn open_drift(&self) -> String {
+    pub(crate) async fn open_drift(&self) -> String {
         let names = eventually("one open drift", || async {
             let names = self.value("drifts", "{.items[?(@.status.phase=='Open')].metadata.name}").await;
             (!names.is_empty() && !names.contains(' ')).then_some(names).ok_or("none, or more than one")
@@ -292,14 +292,14 @@ impl World {
     }
 
     /// Reasons and notes of the events on a record, oldest first.
-    pub async fn events(&self, name: &str) -> Vec<String> {
+    pub(crate) async fn events(&self, name: &str) -> Vec<String> {
         let mut events = self.objects.events(&format!("involvedObject.name={name}")).await.unwrap();
         events.sort_by_key(|event| event["metadata"]["name"].to_string());
         events.iter().map(|event| event["reason"].as_str().unwrap().to_owned()).collect()
     }
 
     /// Requests a sync and waits until it is complete and processed.
-    pub async fn sync(&self, name: &str) {
+    pub(crate) async fn sync(&self, name: &str) {
         let request = format!("{:?}", Instant::now());
         let annotation = format!("arcadia.cloud/sync-requested-at={request}");
         self.run(&["annotate", "pr", name, "--overwrite", &annotation]).await;
@@ -311,7 +311,7 @@ impl World {
     }
 
     /// Waits until a condition has this status and reason.
-    pub async fn reaches(&self, object: &str, kind: &str, wanted: &str) {
+    pub(crate) async fn reaches(&self, object: &str, kind: &str, wanted: &str) {
         eventually(&format!("{object} {kind} {wanted}"), || async {
             let is = self.condition(object, kind).await;
             if is == wanted { Ok(()) } else { Err(is) }
@@ -320,7 +320,7 @@ impl World {
     }
 
     /// Waits until a value of an object is this.
-    pub async fn shows(&self, object: &str, path: &str, wanted: &str) {
+    pub(crate) async fn shows(&self, object: &str, path: &str, wanted: &str) {
         eventually(&format!("{object} {path} {wanted}"), || async {
             let is = self.value(object, path).await;
             if is == wanted { Ok(()) } else { Err(is) }
@@ -329,7 +329,7 @@ impl World {
     }
 
     /// Waits until the events on an object have this reason among them.
-    pub async fn has_event(&self, name: &str, reason: &str) {
+    pub(crate) async fn has_event(&self, name: &str, reason: &str) {
         eventually(&format!("event {reason} on {name}"), || async {
             let events = self.events(name).await;
             if events.iter().any(|is| is == reason) { Ok(()) } else { Err(events) }
@@ -338,7 +338,7 @@ impl World {
     }
 
     /// Waits until the drifts are these.
-    pub async fn has_drifts(&self, wanted: &[[&str; 4]]) {
+    pub(crate) async fn has_drifts(&self, wanted: &[[&str; 4]]) {
         eventually(&format!("drifts {wanted:?}"), || async {
             let is = self.drifts().await;
             if is == wanted { Ok(()) } else { Err(is) }
@@ -353,14 +353,14 @@ impl World {
     }
 
     /// All objects that the operator may have written to the API server.
-    pub fn objects(&self) -> String {
+    pub(crate) fn objects(&self) -> String {
         let own = [self.namespace.name(), &self.installation.namespace];
         let watched = self.installation.watched.iter().map(String::as_str);
         leaks::objects(&self.namespace, &own.into_iter().chain(watched).collect::<BTreeSet<_>>())
     }
 
     /// The operator's log since its first start.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         let logs = (1..=self.starts).map(|start| self.folder.path().join(format!("operator-{start}.log")));
         logs.map(|log| std::fs::read_to_string(log).unwrap_or_default()).collect()
     }
@@ -383,7 +383,7 @@ impl Drop for World {
 }
 
 /// The control plane that the tests of this binary share, with the definitions applied.
-pub async fn control_plane() -> &'static ControlPlane {
+pub(crate) async fn control_plane() -> &'static ControlPlane {
     static READY: OnceCell<()> = OnceCell::const_new();
     let control_plane = ControlPlane::shared().await.unwrap();
     READY.get_or_init(|| install(control_plane)).await;
@@ -391,7 +391,7 @@ pub async fn control_plane() -> &'static ControlPlane {
 }
 
 /// Applies the definitions and waits until they are served.
-pub async fn install(control_plane: &ControlPlane) {
+pub(crate) async fn install(control_plane: &ControlPlane) {
     let kubectl = control_plane.kubectl();
     kubectl.run_with_input(&["apply", "--server-side", "-f", "-"], &api::crds_as_yaml().unwrap()).await.unwrap();
     let crds = ["provisionedresources", "drifts", "sagas"].map(|plural| format!("crd/{plural}.arcadia.cloud"));
@@ -399,7 +399,7 @@ pub async fn install(control_plane: &ControlPlane) {
 }
 
 /// The manifest of a record; `more` is added to its spec.
-pub fn manifest(name: &str, kind: &str, id: &str, desired: &Value, more: &Value) -> String {
+pub(crate) fn manifest(name: &str, kind: &str, id: &str, desired: &Value, more: &Value) -> String {
     let mut manifest = json!({
         "apiVersion": "arcadia.cloud/v1alpha1",
         "kind": "ProvisionedResource",
@@ -413,7 +413,7 @@ pub fn manifest(name: &str, kind: &str, id: &str, desired: &Value, more: &Value)
 }
 
 /// A droplet as the simulator completes it.
-pub fn droplet(id: &str, name: &str) -> Value {
+pub(crate) fn droplet(id: &str, name: &str) -> Value {
     json!({
         "id": id.parse::<u64>().unwrap(),
         "name": name,

@@ -9,11 +9,11 @@ use tokio::{process::Command, sync::watch, task::JoinHandle};
 use crate::stage::Stage;
 
 /// The interval between two rounds of a loop.
-pub const INTERVAL: Duration = Duration::from_millis(200);
+pub(crate) const INTERVAL: Duration = Duration::from_millis(200);
 
 /// A way to apply the manifests of a repository to a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Engine {
+pub(crate) enum Engine {
     /// Flux's kustomize-controller.
     Flux,
     /// Argo CD with self-heal: client-side apply and comparison.
@@ -37,7 +37,7 @@ pub enum Engine {
 }
 
 impl Engine {
-    pub const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Flux,
         Self::Argo,
         Self::ArgoServerSide,
@@ -51,7 +51,7 @@ impl Engine {
     ];
 
     /// For the names of namespaces.
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Flux => "flux",
             Self::Argo => "argo",
@@ -68,7 +68,7 @@ impl Engine {
 
     /// A third of these rounds is played in each of five phases: before, while and after a decision. A round of Helm uses
     /// about a second of CPU, so Helm plays a hundred in all, without a pause.
-    pub const fn rounds(self) -> usize {
+    pub(crate) const fn rounds(self) -> usize {
         match self {
             Self::Helm | Self::HelmClientSide => 60,
             _ => 100,
@@ -76,7 +76,7 @@ impl Engine {
     }
 
     /// The number of records that go the same way: more for an engine that plays fewer rounds.
-    pub const fn records_alike(self) -> usize {
+    pub(crate) const fn records_alike(self) -> usize {
         100_usize.div_ceil(self.rounds())
     }
 
@@ -110,7 +110,7 @@ pub(crate) use tests_for_engines;
 
 /// A round of any engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Round {
+pub(crate) struct Round {
     /// True if the engine found a difference. None if the program does not report it.
     pub differs: Option<bool>,
     /// The reason why the round failed.
@@ -127,7 +127,7 @@ impl Round {
 
     /// Fails unless the round succeeded. Returns whether it found a difference.
     #[track_caller]
-    pub fn succeeded(self) -> Option<bool> {
+    pub(crate) fn succeeded(self) -> Option<bool> {
         assert_eq!(self.error, None);
         self.differs
     }
@@ -148,7 +148,7 @@ impl From<gitops_engines::Round<Compared>> for Round {
 }
 
 /// Plays one round.
-pub async fn round_of(engine: Engine, stage: &Stage) -> Round {
+pub(crate) async fn round_of(engine: Engine, stage: &Stage) -> Round {
     if engine == Engine::Flux {
         return flux().apply(&stage.manifests(), stage.kubeconfig()).await.unwrap().into();
     }
@@ -159,7 +159,7 @@ pub async fn round_of(engine: Engine, stage: &Stage) -> Round {
 }
 
 /// An engine that plays a round every [`INTERVAL`]. It ends with this value.
-pub enum Loop {
+pub(crate) enum Loop {
     Flux(gitops_engines::Loop<Applied>),
     Argo(gitops_engines::Loop<Compared>),
     Tool { rounds: watch::Receiver<Vec<Round>>, task: JoinHandle<()> },
@@ -167,7 +167,7 @@ pub enum Loop {
 
 impl Loop {
     /// Starts the loop.
-    pub fn of(engine: Engine, stage: &Stage) -> Self {
+    pub(crate) fn of(engine: Engine, stage: &Stage) -> Self {
         if engine == Engine::Flux {
             let flux = flux().apply_loop(&stage.manifests(), stage.kubeconfig(), INTERVAL);
             return Self::Flux(flux.unwrap());
@@ -190,7 +190,7 @@ impl Loop {
     }
 
     /// Waits for this many rounds that start after the call, and returns them.
-    pub async fn next(&mut self, count: usize) -> Vec<Round> {
+    pub(crate) async fn next(&mut self, count: usize) -> Vec<Round> {
         match self {
             Self::Flux(flux) => flux.next_rounds(count).await.unwrap().into_iter().map(Round::from).collect(),
             Self::Argo(argo) => argo.next_rounds(count).await.unwrap().into_iter().map(Round::from).collect(),
@@ -204,7 +204,7 @@ impl Loop {
     }
 
     /// Plays this many rounds; none may fail, and none may find a difference.
-    pub async fn finds_no_difference(&mut self, count: usize) {
+    pub(crate) async fn finds_no_difference(&mut self, count: usize) {
         for round in self.next(count).await {
             assert_ne!(round.clone().succeeded(), Some(true), "{round:?}");
         }

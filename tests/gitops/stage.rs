@@ -25,10 +25,10 @@ use tokio::{
 use crate::world::{Credential, DROPLET, World, droplet, eventually, install, manifest};
 
 /// The record that a manifest declares.
-pub const RECORD: &str = "web-1";
+pub(crate) const RECORD: &str = "web-1";
 
 /// The name of every droplet in the cloud.
-pub const LIVE_NAME: &str = "web-1";
+pub(crate) const LIVE_NAME: &str = "web-1";
 
 /// Every write to the operator's kinds.
 const AUDIT_POLICY: &str = r"
@@ -47,7 +47,7 @@ const KUSTOMIZATION: &str = "resources: [records.yaml]\n";
 
 /// A record in the repository.
 #[derive(Clone, Debug)]
-pub struct Record {
+pub(crate) struct Record {
     pub name: String,
     pub droplet: String,
     pub desired: Value,
@@ -57,7 +57,7 @@ pub struct Record {
 
 /// A write to the operator's kinds, from the audit log.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Write {
+pub(crate) struct Write {
     /// Such as `patch provisionedresources/status`.
     pub what: String,
     /// The name of the object. Empty if the request does not contain it, as for a create.
@@ -83,7 +83,7 @@ impl Write {
 }
 
 /// The count of each kind of write.
-pub fn counted(writes: &[Write]) -> BTreeMap<&str, usize> {
+pub(crate) fn counted(writes: &[Write]) -> BTreeMap<&str, usize> {
     let mut counts = BTreeMap::new();
     for write in writes {
         *counts.entry(write.what.as_str()).or_default() += 1;
@@ -92,7 +92,7 @@ pub fn counted(writes: &[Write]) -> BTreeMap<&str, usize> {
 }
 
 /// The folder of a Git repository, a cloud with one droplet, and an operator to start.
-pub struct Stage {
+pub(crate) struct Stage {
     pub world: World,
     repository: tempfile::TempDir,
     control_plane: &'static ControlPlane,
@@ -104,7 +104,7 @@ pub struct Stage {
 
 impl Stage {
     /// Starts without a manifest, and without an operator.
-    pub async fn new(test: &str) -> Self {
+    pub(crate) async fn new(test: &str) -> Self {
         let control_plane = control_plane().await;
         let limits = RateLimits { per_minute: 1_000_000, per_hour: 10_000_000, ..RateLimits::default() };
         let mut world = World::on(control_plane, test, limits).await;
@@ -124,37 +124,37 @@ impl Stage {
     }
 
     /// The folder of plain manifests.
-    pub fn manifests(&self) -> PathBuf {
+    pub(crate) fn manifests(&self) -> PathBuf {
         self.repository.path().join("manifests")
     }
 
     /// The folder of the kustomization with the same manifests.
-    pub fn overlay(&self) -> PathBuf {
+    pub(crate) fn overlay(&self) -> PathBuf {
         self.repository.path().join("overlay")
     }
 
     /// The folder of the chart with the same manifests.
-    pub fn chart(&self) -> PathBuf {
+    pub(crate) fn chart(&self) -> PathBuf {
         self.repository.path().join("chart")
     }
 
-    pub fn kubeconfig(&self) -> &Path {
+    pub(crate) fn kubeconfig(&self) -> &Path {
         self.world.namespace.kubeconfig()
     }
 
     /// Commits the manifest of the record with these desired values.
-    pub fn commit(&self, desired: &Value) {
+    pub(crate) fn commit(&self, desired: &Value) {
         self.commit_with(desired, &json!({}));
     }
 
     /// Commits the manifest of the record with additional fields in its spec.
-    pub fn commit_with(&self, desired: &Value, more: &Value) {
+    pub(crate) fn commit_with(&self, desired: &Value, more: &Value) {
         let (name, droplet) = (RECORD.to_owned(), DROPLET.to_owned());
         self.commit_all(&[Record { name, droplet, desired: desired.clone(), more: more.clone() }]);
     }
 
     /// Commits the manifests of these records.
-    pub fn commit_all(&self, records: &[Record]) {
+    pub(crate) fn commit_all(&self, records: &[Record]) {
         let manifests: Vec<_> = records
             .iter()
             .map(|Record { name, droplet, desired, more }| manifest(name, "Droplet", droplet, desired, more))
@@ -169,44 +169,44 @@ impl Stage {
     }
 
     /// The file of all manifests.
-    pub fn manifest_file(&self) -> PathBuf {
+    pub(crate) fn manifest_file(&self) -> PathBuf {
         self.manifests().join("records.yaml")
     }
 
     /// A folder for the cache of a tool.
-    pub fn cache(&self) -> PathBuf {
+    pub(crate) fn cache(&self) -> PathBuf {
         self.repository.path().join(".cache")
     }
 
     /// Adds a droplet to the cloud.
-    pub async fn add_droplet(&self, id: &str) {
+    pub(crate) async fn add_droplet(&self, id: &str) {
         self.world.cloud.put("droplets", droplet(id, LIVE_NAME)).await.unwrap();
     }
 
     /// Starts an operator that sweeps every second.
-    pub fn start_operator(&mut self) {
+    pub(crate) fn start_operator(&mut self) {
         let kubeconfig = self.credential.kubeconfig.display().to_string();
         self.world.release_lease();
         self.world.operator = Some(self.world.spawn_operator(&[], &[("KUBECONFIG", &kubeconfig)]));
     }
 
     /// All drifts.
-    pub async fn drifts(&self) -> Vec<Drift> {
+    pub(crate) async fn drifts(&self) -> Vec<Drift> {
         Api::default_namespaced(self.client.clone()).list(&ListParams::default()).await.unwrap().items
     }
 
     /// All records.
-    pub async fn records(&self) -> Vec<ProvisionedResource> {
+    pub(crate) async fn records(&self) -> Vec<ProvisionedResource> {
         Api::default_namespaced(self.client.clone()).list(&ListParams::default()).await.unwrap().items
     }
 
     /// A given cluster has no audit log.
-    pub fn is_on_a_given_cluster(&self) -> bool {
+    pub(crate) fn is_on_a_given_cluster(&self) -> bool {
         self.control_plane.audit_log().is_none()
     }
 
     /// The operator's writes so far. Empty on a given cluster.
-    pub fn operator_writes(&self) -> Vec<Write> {
+    pub(crate) fn operator_writes(&self) -> Vec<Write> {
         let Some(log) = self.control_plane.audit_log() else {
             eprintln!("the audit log of a given cluster is not read");
             return Vec::new();
@@ -219,18 +219,18 @@ impl Stage {
     }
 
     /// Fails if the operator has ever written to the spec or the metadata of a record.
-    pub fn operator_wrote_to_no_record(&self) {
+    pub(crate) fn operator_wrote_to_no_record(&self) {
         let writes = self.operator_writes();
         assert!(!writes.iter().any(Write::is_to_a_record), "{writes:?}");
     }
 
     /// All versions of the records so far, without the fields that the operator writes: spec, labels and annotations.
-    pub fn versions(&self) -> BTreeMap<String, Vec<Value>> {
+    pub(crate) fn versions(&self) -> BTreeMap<String, Vec<Value>> {
         self.history.versions.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Waits until a record has had this many versions.
-    pub async fn has_versions(&self, record: &str, count: usize) {
+    pub(crate) async fn has_versions(&self, record: &str, count: usize) {
         eventually(&format!("{count} versions of {record}"), || async {
             let versions = self.versions().remove(record).unwrap_or_default();
             if versions.len() == count { Ok(()) } else { Err(versions) }
@@ -239,7 +239,7 @@ impl Stage {
     }
 
     /// The generation of the record.
-    pub async fn generation(&self) -> String {
+    pub(crate) async fn generation(&self) -> String {
         self.world.value(&format!("pr/{RECORD}"), "{.metadata.generation}").await
     }
 }

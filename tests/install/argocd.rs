@@ -36,13 +36,13 @@ const PREFIX: &str = "resource.customizations.health.arcadia.cloud_";
 const NOT_YET: [&str; 2] = ["Progressing", "the operator has not reconciled this version of the record yet"];
 
 /// The data of the `ConfigMap` for Argo CD.
-pub fn config() -> Value {
+pub(crate) fn config() -> Value {
     let config: Value = serde_saphyr::from_str(&std::fs::read_to_string(in_repository(FILE)).unwrap()).unwrap();
     config["data"].clone()
 }
 
 /// Runs each script on its object as Argo CD does; returns the values, or the errors.
-pub fn run(scripts: &[(&Value, &Value)]) -> Vec<Result<Value, String>> {
+pub(crate) fn run(scripts: &[(&Value, &Value)]) -> Vec<Result<Value, String>> {
     let questions: Vec<_> =
         scripts.iter().map(|(script, object)| json!({"script": script, "object": object})).collect();
     let mut go = Command::new("go");

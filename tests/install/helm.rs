@@ -9,33 +9,33 @@ use std::{
 use serde_json::Value;
 
 /// The chart's folder.
-pub fn chart() -> PathBuf {
+pub(crate) fn chart() -> PathBuf {
     in_repository("charts/arcadia-operator")
 }
 
-pub fn in_repository(path: &str) -> PathBuf {
+pub(crate) fn in_repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
 /// Helm, with a separate home folder.
-pub struct Helm {
+pub(crate) struct Helm {
     home: tempfile::TempDir,
     kubeconfig: Option<PathBuf>,
 }
 
 impl Helm {
     /// Helm without a cluster.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { home: tempfile::tempdir().unwrap(), kubeconfig: None }
     }
 
     /// Helm with a cluster.
-    pub fn on(kubeconfig: &Path) -> Self {
+    pub(crate) fn on(kubeconfig: &Path) -> Self {
         Self { kubeconfig: Some(kubeconfig.to_owned()), ..Self::new() }
     }
 
     /// Runs Helm and returns its output, or its error.
-    pub fn try_run(&self, arguments: &[&str]) -> Result<String, String> {
+    pub(crate) fn try_run(&self, arguments: &[&str]) -> Result<String, String> {
         let mut helm = Command::new(control_plane::helm().unwrap());
         helm.args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).env_clear();
         helm.envs(["CACHE", "CONFIG", "DATA"].map(|kind| (format!("HELM_{kind}_HOME"), self.home.path().join(kind))));
@@ -48,12 +48,12 @@ impl Helm {
         }
     }
 
-    pub fn run(&self, arguments: &[&str]) -> String {
+    pub(crate) fn run(&self, arguments: &[&str]) -> String {
         self.try_run(arguments).unwrap_or_else(|error| panic!("helm {}: {error}", arguments.join(" ")))
     }
 
     /// The output of the chart for Kubernetes 1.37.
-    pub fn template(&self, arguments: &[&str]) -> Result<String, String> {
+    pub(crate) fn template(&self, arguments: &[&str]) -> Result<String, String> {
         let fixed = ["template", "arcadia-operator", "charts/arcadia-operator", "--namespace", "arcadia-system"];
         let version = ["--kube-version", "v1.37.0"];
         let version: &[&str] = if arguments.contains(&"--kube-version") { &[] } else { &version };
@@ -62,7 +62,7 @@ impl Helm {
 }
 
 /// The objects of a manifest by kind, namespace and name.
-pub fn objects(manifest: &str) -> BTreeMap<String, Value> {
+pub(crate) fn objects(manifest: &str) -> BTreeMap<String, Value> {
     let objects: Vec<Value> = serde_saphyr::from_multiple(manifest).unwrap();
     let objects = objects.into_iter().filter(|object| !object.is_null());
     let mut named = BTreeMap::new();
@@ -77,7 +77,7 @@ pub fn objects(manifest: &str) -> BTreeMap<String, Value> {
 }
 
 /// The arguments of the program in a pod, or in a pod template.
-pub fn arguments(pod: &Value) -> Vec<String> {
+pub(crate) fn arguments(pod: &Value) -> Vec<String> {
     let arguments = pod["spec"]["containers"][0]["args"].as_array().unwrap();
     arguments.iter().map(|argument| argument.as_str().unwrap().to_owned()).collect()
 }

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Defines the kinds of the Prometheus operator.
-pub async fn define(cluster: &Cluster) {
+pub(crate) async fn define(cluster: &Cluster) {
     cluster.run(&["apply", "-f", in_repository("tests/install/monitoring.yaml").to_str().unwrap()]).await;
     let definitions = ["crd/podmonitors.monitoring.coreos.com", "crd/prometheusrules.monitoring.coreos.com"];
     cluster.run(&[["wait", "--for=condition=Established"], definitions].concat()).await;

@@ -14,7 +14,7 @@ use std::{
 use serde_json::Value;
 
 /// A forwarded port.
-pub struct Gate {
+pub(crate) struct Gate {
     kubeconfig: PathBuf,
     is_open: Arc<AtomicBool>,
     connections: Arc<Mutex<Vec<TcpStream>>>,
@@ -23,7 +23,7 @@ pub struct Gate {
 
 impl Gate {
     /// Forwards to the cluster of a kubeconfig.
-    pub fn to(kubeconfig: &Path) -> Self {
+    pub(crate) fn to(kubeconfig: &Path) -> Self {
         let mut config: Value = serde_saphyr::from_str(&fs::read_to_string(kubeconfig).unwrap()).unwrap();
         let server = config["clusters"][0]["cluster"]["server"].as_str().unwrap().to_owned();
         let (address, target) = server.rsplit_once(':').unwrap();
@@ -56,12 +56,12 @@ impl Gate {
         gate
     }
 
-    pub fn kubeconfig(&self) -> &Path {
+    pub(crate) fn kubeconfig(&self) -> &Path {
         &self.kubeconfig
     }
 
     /// Cuts all connections, and refuses new ones.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         self.is_open.store(false, Ordering::SeqCst);
         for connection in self.connections.lock().unwrap().drain(..) {
             // It may be closed already.
@@ -69,7 +69,7 @@ impl Gate {
         }
     }
 
-    pub fn open(&self) {
+    pub(crate) fn open(&self) {
         self.is_open.store(true, Ordering::SeqCst);
     }
 }

@@ -6,13 +6,13 @@ use std::{
 };
 
 /// A way to run `kubectl arcadia`.
-pub struct Arcadia {
+pub(crate) struct Arcadia {
     environment: Vec<(&'static str, String)>,
 }
 
 /// The output and the exit code of one run.
 #[derive(Debug)]
-pub struct Ran {
+pub(crate) struct Ran {
     pub code: i32,
     pub out: String,
     pub errors: String,
@@ -20,29 +20,29 @@ pub struct Ran {
 
 impl Arcadia {
     /// Starts with an empty environment instead of that of the tests.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { environment: Vec::new() }
     }
 
-    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+    pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.environment.push((name, value.into()));
         self
     }
 
-    pub fn with_cluster(self, kubeconfig: &Path) -> Self {
+    pub(crate) fn with_cluster(self, kubeconfig: &Path) -> Self {
         self.with("KUBECONFIG", kubeconfig.display().to_string())
     }
 
-    pub fn with_cloud(self, url: &str, token: &str) -> Self {
+    pub(crate) fn with_cloud(self, url: &str, token: &str) -> Self {
         self.with("DIGITALOCEAN_API_URL", url).with("DIGITALOCEAN_ACCESS_TOKEN", token)
     }
 
     /// Its whole environment.
-    pub fn environment(&self) -> &[(&'static str, String)] {
+    pub(crate) fn environment(&self) -> &[(&'static str, String)] {
         &self.environment
     }
 
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-arcadia"));
         command.args(arguments).env_clear().stdin(Stdio::null());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
@@ -50,7 +50,7 @@ impl Arcadia {
     }
 
     /// Runs it and waits for its end.
-    pub async fn run(&self, arguments: &[&str]) -> Ran {
+    pub(crate) async fn run(&self, arguments: &[&str]) -> Ran {
         let mut command = tokio::process::Command::from(self.command(arguments));
         let ran = Ran::of(&command.output().await.unwrap());
         assert!(!ran.errors.contains("panicked"), "{arguments:?}: {}", ran.errors);
@@ -58,14 +58,14 @@ impl Arcadia {
     }
 
     /// Runs it and waits for its end, with this exit code. Returns its standard output.
-    pub async fn expect(&self, code: i32, arguments: &[&str]) -> String {
+    pub(crate) async fn expect(&self, code: i32, arguments: &[&str]) -> String {
         let ran = self.run(arguments).await;
         assert_eq!(ran.code, code, "{arguments:?}\n{}\n{}", ran.out, ran.errors);
         ran.out
     }
 
     /// Runs it and waits for its end, with this exit code. Returns its standard error.
-    pub async fn says(&self, code: i32, arguments: &[&str]) -> String {
+    pub(crate) async fn says(&self, code: i32, arguments: &[&str]) -> String {
         let ran = self.run(arguments).await;
         assert_eq!(ran.code, code, "{arguments:?}\n{}\n{}", ran.out, ran.errors);
         ran.errors
@@ -73,7 +73,7 @@ impl Arcadia {
 }
 
 impl Ran {
-    pub fn of(output: &Output) -> Self {
+    pub(crate) fn of(output: &Output) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Self { code: output.status.code().unwrap_or(-1), out: text(&output.stdout), errors: text(&output.stderr) }
     }

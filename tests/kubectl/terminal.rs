@@ -21,7 +21,7 @@ fn size_of(number: u16) -> NonZero<u16> {
 }
 
 /// One run of the program on a separate terminal.
-pub struct Terminal {
+pub(crate) struct Terminal {
     screen: Arc<Mutex<vt100::Parser>>,
     keys: Box<dyn Write + Send>,
     master: Box<dyn MasterPty + Send>,
@@ -29,7 +29,7 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    pub fn run(arcadia: &Arcadia, arguments: &[&str], columns: u16, rows: u16) -> Self {
+    pub(crate) fn run(arcadia: &Arcadia, arguments: &[&str], columns: u16, rows: u16) -> Self {
         let size = PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 };
         let pair = native_pty_system().openpty(size).unwrap();
         let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_kubectl-arcadia"));
@@ -54,29 +54,29 @@ impl Terminal {
         Self { screen, keys, master: pair.master, child }
     }
 
-    pub fn press(&mut self, keys: &str) {
+    pub(crate) fn press(&mut self, keys: &str) {
         self.keys.write_all(keys.as_bytes()).unwrap();
         self.keys.flush().unwrap();
     }
 
-    pub fn resize(&self, columns: u16, rows: u16) {
+    pub(crate) fn resize(&self, columns: u16, rows: u16) {
         self.screen.lock().unwrap().screen_mut().set_size(size_of(rows), size_of(columns));
         self.master.resize(PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 }).unwrap();
     }
 
     /// Sends a signal, such as INT, only to the program.
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let id = self.child.process_id().unwrap().to_string();
         assert!(std::process::Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());
     }
 
     /// The lines of the screen.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         self.screen.lock().unwrap().screen().contents()
     }
 
     /// The lines of the screen with stable text in place of ages and hashes of names.
-    pub fn picture(&self) -> String {
+    pub(crate) fn picture(&self) -> String {
         let text = self.text();
         let text = Regex::new(r"-[0-9a-f]{10}-(\d)").unwrap().replace_all(&text, "-HASH-$1");
         let text = Regex::new(r"(?m)\b\d{1,3}s( |$)").unwrap().replace_all(&text, "0s$1");
@@ -85,12 +85,12 @@ impl Terminal {
     }
 
     /// Waits until the screen contains a text.
-    pub async fn shows(&self, wanted: &str) {
+    pub(crate) async fn shows(&self, wanted: &str) {
         self.becomes(wanted, |text| text.contains(wanted)).await;
     }
 
     /// Waits until the screen meets the condition.
-    pub async fn becomes(&self, what: &str, is_it: impl Fn(&str) -> bool) {
+    pub(crate) async fn becomes(&self, what: &str, is_it: impl Fn(&str) -> bool) {
         let began = Instant::now();
         while !is_it(&self.text()) {
             assert!(began.elapsed() < PATIENCE, "the screen does not show {what:?}:\n{}", self.text());
@@ -99,14 +99,14 @@ impl Terminal {
     }
 
     /// Returns true if the terminal is ready for a shell: the main screen, and a visible cursor at the start of a line.
-    pub fn is_clean(&self) -> bool {
+    pub(crate) fn is_clean(&self) -> bool {
         let parser = self.screen.lock().unwrap();
         let screen = parser.screen();
         !screen.alternate_screen() && !screen.hide_cursor() && screen.cursor_position().1 == 0
     }
 
     /// Waits for the end of the program, and returns its exit code.
-    pub async fn ends(&mut self) -> u32 {
+    pub(crate) async fn ends(&mut self) -> u32 {
         let began = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {

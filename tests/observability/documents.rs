@@ -5,27 +5,27 @@ use std::{fs, path::Path};
 use serde_json::Value;
 
 /// A file of the project.
-pub fn read(path: &str) -> String {
+pub(crate) fn read(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-pub fn alerts() -> Value {
+pub(crate) fn alerts() -> Value {
     serde_saphyr::from_str(&read("deploy/observability/alerts.yaml")).unwrap()
 }
 
-pub fn dashboard() -> Value {
+pub(crate) fn dashboard() -> Value {
     serde_json::from_str(&read("deploy/observability/dashboard.json")).unwrap()
 }
 
 /// All rules of the `PrometheusRule`.
-pub fn rules(alerts: &Value) -> Vec<&Value> {
+pub(crate) fn rules(alerts: &Value) -> Vec<&Value> {
     let groups = alerts["spec"]["groups"].as_array().unwrap();
     groups.iter().flat_map(|group| group["rules"].as_array().unwrap()).collect()
 }
 
 /// Every expression, with its origin. Grafana's own variables are replaced by values.
-pub fn expressions() -> Vec<(String, String)> {
+pub(crate) fn expressions() -> Vec<(String, String)> {
     let alerts = alerts();
     let of_alerts = rules(&alerts).into_iter().map(|rule| (text(&rule["alert"]), text(&rule["expr"])));
     let dashboard = dashboard();
@@ -44,6 +44,6 @@ pub fn expressions() -> Vec<(String, String)> {
     all.map(|(of, expression)| (of, expression.replace("$__rate_interval", "1m"))).collect()
 }
 
-pub fn text(value: &Value) -> String {
+pub(crate) fn text(value: &Value) -> String {
     value.as_str().unwrap_or_else(|| panic!("not a text: {value}")).to_owned()
 }

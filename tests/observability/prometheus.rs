@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 #[derive(Debug, Deserialize)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// One for each expression.
     pub expressions: Vec<Reading>,
     /// The errors of the rules.
@@ -20,7 +20,7 @@ pub struct Answer {
 }
 
 #[derive(Debug, Deserialize)]
-pub struct Reading {
+pub(crate) struct Reading {
     pub selectors: Vec<Selector>,
     /// The result for the given series.
     result: Vec<Element>,
@@ -30,26 +30,26 @@ pub struct Reading {
 
 /// One element of the result of an expression.
 #[derive(Debug, Deserialize)]
-pub struct Element {
+pub(crate) struct Element {
     pub labels: BTreeMap<String, String>,
     pub value: f64,
 }
 
 /// One selector: `up{job="x"}` has the metric up and the label job.
 #[derive(Debug, Deserialize)]
-pub struct Selector {
+pub(crate) struct Selector {
     pub metric: String,
     pub labels: Vec<String>,
 }
 
 /// `rules` is the content of a file of rules, such as the `spec` of a `PrometheusRule`.
-pub fn ask(expressions: &[&str], rules: &Value) -> Answer {
+pub(crate) fn ask(expressions: &[&str], rules: &Value) -> Answer {
     // JSON is YAML.
     run(&json!({ "expressions": expressions, "rules": rules.to_string() }))
 }
 
 /// Evaluates an expression at a minute, on series with a sample a minute.
-pub fn evaluate(expression: &str, series: &[String], minute: u32) -> Vec<Element> {
+pub(crate) fn evaluate(expression: &str, series: &[String], minute: u32) -> Vec<Element> {
     let mut told = run(&json!({ "expressions": [expression], "series": series, "minute": minute }));
     let reading = told.expressions.remove(0);
     assert_eq!(reading.error, "", "{expression}");

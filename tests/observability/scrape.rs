@@ -6,14 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 const OF_THE_TARGET: [&str; 4] = ["namespace", "job", "pod", "instance"];
 
 #[derive(Debug, Default)]
-pub struct Scrape {
+pub(crate) struct Scrape {
     pub text: String,
     /// The labels of each metric.
     labels: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Scrape {
-    pub async fn of(address: &str) -> Result<Self, String> {
+    pub(crate) async fn of(address: &str) -> Result<Self, String> {
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let answer = client.get(format!("http://{address}/metrics")).send().await.map_err(|error| error.to_string())?;
         Ok(Self::read(answer.text().await.map_err(|error| error.to_string())?))
@@ -30,14 +30,14 @@ impl Scrape {
     }
 
     /// Succeeds if the metric exists, and each of these labels is its own or of the target.
-    pub fn has(&self, metric: &str, labels: &[String]) -> Result<(), String> {
+    pub(crate) fn has(&self, metric: &str, labels: &[String]) -> Result<(), String> {
         let own = self.labels.get(metric).ok_or_else(|| format!("there is no metric {metric}"))?;
         let strange = labels.iter().find(|label| !own.contains(*label) && !OF_THE_TARGET.contains(&label.as_str()));
         strange.map_or(Ok(()), |label| Err(format!("{metric} has no label {label}")))
     }
 
     /// The value of a series, written as the operator writes it.
-    pub fn value(&self, series: &str) -> Option<f64> {
+    pub(crate) fn value(&self, series: &str) -> Option<f64> {
         self.text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
     }
 }

@@ -6,18 +6,18 @@ use std::{
 };
 
 /// The folder of the project.
-pub fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// A file of the project.
-pub fn read(path: &str) -> String {
+pub(crate) fn read(path: &str) -> String {
     let path = root().join(path);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 /// All files in a folder of the project that have one of these extensions, as paths from the root, sorted.
-pub fn files(folder: &str, extensions: &[&str]) -> Vec<String> {
+pub(crate) fn files(folder: &str, extensions: &[&str]) -> Vec<String> {
     let mut files = Vec::new();
     gather(&root().join(folder), extensions, &mut files);
     let relative = |path: PathBuf| path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
@@ -50,7 +50,7 @@ const OUTSIDE: [&str; 5] = [
 ];
 
 /// The documents with commands: those outside of the book, and its pages.
-pub fn pages() -> Vec<String> {
+pub(crate) fn pages() -> Vec<String> {
     let mut pages: Vec<_> = OUTSIDE.map(str::to_owned).into();
     pages.extend(files("docs", &["md"]));
     pages
@@ -58,7 +58,7 @@ pub fn pages() -> Vec<String> {
 
 /// A fenced block.
 #[derive(Debug)]
-pub struct Block {
+pub(crate) struct Block {
     /// The word after the fence.
     pub language: String,
     /// The line of the document where its text begins.
@@ -68,7 +68,7 @@ pub struct Block {
 }
 
 /// All fenced blocks of a document, in order.
-pub fn blocks(document: &str) -> Vec<Block> {
+pub(crate) fn blocks(document: &str) -> Vec<Block> {
     let mut blocks = Vec::new();
     let mut open: Option<Block> = None;
     for (number, line) in document.lines().enumerate() {
@@ -86,18 +86,18 @@ pub fn blocks(document: &str) -> Vec<Block> {
 }
 
 /// The block of a page that starts with this text, as its lines.
-pub fn block(page: &str, first: &str) -> Vec<String> {
+pub(crate) fn block(page: &str, first: &str) -> Vec<String> {
     let block = blocks(&read(page)).into_iter().find(|block| block.text[0].starts_with(first));
     block.unwrap_or_else(|| panic!("{page} has no block that starts with {first}")).text
 }
 
 /// The same block as one command of a shell, which ends at the first line that fails.
-pub fn script(page: &str, first: &str) -> String {
+pub(crate) fn script(page: &str, first: &str) -> String {
     format!("( set -e\n{}\n)", block(page, first).join("\n"))
 }
 
 /// The rows of the tables whose first column has this title, each as its cells without back quotes.
-pub fn rows(document: &str, title: &str) -> Vec<Vec<String>> {
+pub(crate) fn rows(document: &str, title: &str) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
     let mut in_table = false;
     for line in document.lines() {
@@ -118,7 +118,7 @@ pub fn rows(document: &str, title: &str) -> Vec<Vec<String>> {
 }
 
 /// Every `code span` of a document, except fenced blocks.
-pub fn code_spans(document: &str) -> Vec<String> {
+pub(crate) fn code_spans(document: &str) -> Vec<String> {
     let outside: Vec<_> = document.split("```").step_by(2).collect();
     outside.concat().split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }

@@ -10,14 +10,14 @@ use std::{
 use crate::stage::Stage;
 
 /// A shell in the folder of the project, with the variables that the demo prints.
-pub struct Shell {
+pub(crate) struct Shell {
     process: Child,
     input: ChildStdin,
     output: Lines<BufReader<ChildStdout>>,
 }
 
 impl Shell {
-    pub fn start(stage: &Stage) -> Self {
+    pub(crate) fn start(stage: &Stage) -> Self {
         let kubectl = stage.namespace.kubectl();
         let plugin = Path::new(env!("CARGO_BIN_EXE_kubectl-arcadia"));
         let folders = [kubectl.program(), plugin].map(|program| program.parent().unwrap().to_owned());
@@ -42,14 +42,14 @@ impl Shell {
     }
 
     /// The output of a command that must succeed.
-    pub fn succeed(&mut self, command: &str) -> String {
+    pub(crate) fn succeed(&mut self, command: &str) -> String {
         let (printed, succeeded) = self.run(command);
         assert!(succeeded, "$ {command}\n{printed}");
         printed
     }
 
     /// The output of a command, and whether it succeeded.
-    pub fn run(&mut self, command: &str) -> (String, bool) {
+    pub(crate) fn run(&mut self, command: &str) -> (String, bool) {
         const END: &str = "@@ the command ended with ";
         writeln!(self.input, "{{ {command}\n}} </dev/null\nprintf '\\n{END}%s\\n' $?").unwrap();
         let mut printed = String::new();

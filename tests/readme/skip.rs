@@ -9,7 +9,7 @@ use std::{
 const CI: &str = "CI";
 
 /// Notes that a test checks nothing. The caller returns.
-pub fn skip(cause: &str) {
+pub(crate) fn skip(cause: &str) {
     assert!(env::var_os(CI).is_none(), "{cause}");
     // `eprintln!` would show nothing, because the test succeeds.
     writeln!(io::stderr(), "skipped: {cause}").unwrap();

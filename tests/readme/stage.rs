@@ -7,7 +7,7 @@ use control_plane::{ControlPlane, Namespace, Process};
 use digitalocean_simulator::{Options, RateLimits, Simulator};
 
 /// A namespace, the simulated fleet of the demo, and an operator.
-pub struct Stage {
+pub(crate) struct Stage {
     pub namespace: Namespace,
     pub simulator: Simulator,
     operator: Process,
@@ -15,12 +15,12 @@ pub struct Stage {
 }
 
 impl Stage {
-    pub async fn start(name: &str) -> Self {
+    pub(crate) async fn start(name: &str) -> Self {
         Self::on(ControlPlane::shared().await.unwrap(), name).await
     }
 
     /// On this control plane.
-    pub async fn on(control_plane: &ControlPlane, name: &str) -> Self {
+    pub(crate) async fn on(control_plane: &ControlPlane, name: &str) -> Self {
         let kubectl = control_plane.kubectl();
         kubectl.run_with_input(&["apply", "--server-side", "-f", "-"], &api::crds_as_yaml().unwrap()).await.unwrap();
         let crds = ["provisionedresources", "drifts", "sagas"].map(|plural| format!("crd/{plural}.arcadia.cloud"));
@@ -45,7 +45,7 @@ impl Stage {
     }
 
     /// The end of the operator's log.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         self.operator.log_tail(30)
     }
 }

@@ -9,20 +9,21 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use crate::world::{Operator, World, eventually};
 
 /// The number of concurrent tests: two cores are busy with them.
-pub const ABREAST: usize = 4;
+pub(crate) const ABREAST: usize = 4;
 /// The number of tests that run at a time, each with that many stages.
 static TURNS: Semaphore = Semaphore::const_new(2);
 
 /// Waits until few other tests run.
-pub async fn turn() -> SemaphorePermit<'static> {
+pub(crate) async fn turn() -> SemaphorePermit<'static> {
     TURNS.acquire().await.unwrap()
 }
 
 /// A short settle time for lost calls.
-pub const ARGUMENTS: [&str; 6] = ["--settle-time", "4s", "--action-poll-interval", "200ms", "--sync-schedule", "5m"];
+pub(crate) const ARGUMENTS: [&str; 6] =
+    ["--settle-time", "4s", "--action-poll-interval", "200ms", "--sync-schedule", "5m"];
 
 /// A cloud with the demo's fleet, and a saga to execute.
-pub struct Stage {
+pub(crate) struct Stage {
     pub world: World,
     /// The inventory of the cloud before the saga.
     pub before: Value,
@@ -30,7 +31,7 @@ pub struct Stage {
 
 /// The end of a saga.
 #[derive(Clone, Debug, PartialEq)]
-pub struct End {
+pub(crate) struct End {
     pub phase: String,
     pub saga: Value,
     /// The inventory of the cloud now.
@@ -38,7 +39,7 @@ pub struct End {
 }
 
 impl Stage {
-    pub async fn new(test: &str) -> Self {
+    pub(crate) async fn new(test: &str) -> Self {
         let limits = RateLimits { per_minute: 1_000_000, per_hour: 10_000_000, ..RateLimits::default() };
         let world = World::without_operator(test, limits).await;
         let fleet = include_str!("../simulator/fleets/demo.json");
@@ -59,17 +60,17 @@ impl Stage {
     }
 
     /// Starts the operator with these failpoints.
-    pub fn start(&mut self, failpoints: &str) -> Operator {
+    pub(crate) fn start(&mut self, failpoints: &str) -> Operator {
         self.world.spawn_operator(&ARGUMENTS, &[("FAILPOINTS", failpoints)])
     }
 
     /// Creates a saga from its manifest.
-    pub async fn order(&self, saga: &Value) {
+    pub(crate) async fn order(&self, saga: &Value) {
         self.world.kubectl().apply(&saga.to_string()).await.unwrap();
     }
 
     /// Waits until the saga has ended or is stuck, and approves its steps.
-    pub async fn end(&self, name: &str) -> End {
+    pub(crate) async fn end(&self, name: &str) -> End {
         let saga = eventually("the saga's end", || async {
             let saga = self.saga(name).await;
             if is_over(&saga) {
@@ -83,17 +84,17 @@ impl Stage {
     }
 
     /// The end of a saga that has ended.
-    pub async fn ended(&self, saga: Value) -> End {
+    pub(crate) async fn ended(&self, saga: Value) -> End {
         let phase = saga["status"]["phase"].as_str().unwrap().to_owned();
         End { phase, saga, inventory: self.world.cloud.inventory().await.unwrap() }
     }
 
-    pub async fn saga(&self, name: &str) -> Value {
+    pub(crate) async fn saga(&self, name: &str) -> Value {
         self.world.get(&format!("saga/{name}")).await
     }
 
     /// Approves the steps that wait for it.
-    pub async fn approve(&self, saga: &Value) {
+    pub(crate) async fn approve(&self, saga: &Value) {
         let steps = saga["spec"]["steps"].as_array().cloned().unwrap_or_default();
         for step in steps.iter().filter(|step| step["step"] == "Approval") {
             let annotation = format!("arcadia.cloud/approve-{}=jane", step["name"].as_str().unwrap());
@@ -104,7 +105,7 @@ impl Stage {
     }
 
     /// Undoes a saga that has succeeded, and waits for the end.
-    pub async fn roll_back(&self, name: &str) -> End {
+    pub(crate) async fn roll_back(&self, name: &str) -> End {
         let undo = format!("undo-{name}");
         let saga = json!({
             "apiVersion": "arcadia.cloud/v1alpha1", "kind": "Saga", "metadata": { "name": undo },
@@ -115,18 +116,18 @@ impl Stage {
     }
 
     /// The records of provisioned resources.
-    pub async fn records(&self) -> String {
+    pub(crate) async fn records(&self) -> String {
         self.world.run(&["get", "pr", "-o", "name"]).await
     }
 }
 
 /// Returns true if the saga waits for a person or has ended.
-pub fn is_over(saga: &Value) -> bool {
+pub(crate) fn is_over(saga: &Value) -> bool {
     ["Succeeded", "RolledBack", "Failed", "Stuck"].iter().any(|phase| saga["status"]["phase"] == *phase)
 }
 
 /// The independent sagas of `examples/`, by name.
-pub fn examples() -> Vec<(String, Value)> {
+pub(crate) fn examples() -> Vec<(String, Value)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
     let mut examples: Vec<_> = std::fs::read_dir(folder)
         .unwrap()
@@ -143,12 +144,12 @@ pub fn examples() -> Vec<(String, Value)> {
 }
 
 /// The same saga with a failing last step, so that all steps are undone.
-pub fn failing(saga: &Value) -> Value {
+pub(crate) fn failing(saga: &Value) -> Value {
     failing_after(saga, saga["spec"]["steps"].as_array().unwrap().len())
 }
 
 /// The same saga with a failing step after this many others.
-pub fn failing_after(saga: &Value, steps: usize) -> Value {
+pub(crate) fn failing_after(saga: &Value, steps: usize) -> Value {
     let mut saga = saga.clone();
     let all = saga["spec"]["steps"].as_array_mut().unwrap();
     all.truncate(steps);
@@ -161,7 +162,7 @@ pub fn failing_after(saga: &Value, steps: usize) -> Value {
 }
 
 /// The number of resources of each kind in the cloud.
-pub fn census(inventory: &Value) -> Vec<(String, usize)> {
+pub(crate) fn census(inventory: &Value) -> Vec<(String, usize)> {
     let collections = inventory.as_object().unwrap().iter();
     collections.map(|(name, all)| (name.clone(), all.as_object().map_or(0, serde_json::Map::len))).collect()
 }

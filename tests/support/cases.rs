@@ -10,7 +10,7 @@ use super::Kind;
 /// One recorded field and one live document.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Case {
+pub(super) struct Case {
     pub name: String,
     pub kind: Kind,
     #[serde(default)]
@@ -40,7 +40,7 @@ pub struct Case {
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Verdict {
+pub(super) enum Verdict {
     Same,
     Differs,
     Unknown,
@@ -50,6 +50,6 @@ pub enum Verdict {
 }
 
 /// All cases, in the order of the table.
-pub fn all() -> Vec<Case> {
+pub(super) fn all() -> Vec<Case> {
     serde_saphyr::from_str(include_str!("../cases/comparison.yaml")).unwrap()
 }

@@ -12,12 +12,15 @@ const PATIENCE: Duration = Duration::from_mins(2);
 const PAUSES: [Duration; 2] = [Duration::from_millis(25), Duration::from_millis(200)];
 
 /// Retries until the attempt succeeds. Panics with the last failure after [`PATIENCE`].
-pub async fn eventually<T, E: Debug, F: Future<Output = Result<T, E>>>(what: &str, attempt: impl FnMut() -> F) -> T {
+pub(crate) async fn eventually<T, E: Debug, F: Future<Output = Result<T, E>>>(
+    what: &str,
+    attempt: impl FnMut() -> F,
+) -> T {
     within(PATIENCE, what, attempt).await
 }
 
 /// Retries until the attempt succeeds. Panics with the last failure after `patience`.
-pub async fn within<T, E: Debug, F: Future<Output = Result<T, E>>>(
+pub(crate) async fn within<T, E: Debug, F: Future<Output = Result<T, E>>>(
     patience: Duration,
     what: &str,
     mut attempt: impl FnMut() -> F,

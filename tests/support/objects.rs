@@ -17,23 +17,23 @@ const RESOURCES: [(&str, &str); 6] = [
 ];
 
 /// Reads the objects of one namespace.
-pub struct Objects {
+pub(super) struct Objects {
     client: Client,
     namespace: String,
 }
 
 impl Objects {
-    pub fn new(client: Client, namespace: &str) -> Self {
+    pub(super) fn new(client: Client, namespace: &str) -> Self {
         Self { client, namespace: namespace.to_owned() }
     }
 
     /// An object such as `pr/web-1`, or the list of all objects of a resource such as `drifts`.
-    pub async fn get(&self, object: &str) -> Result<Value, kube::Error> {
+    pub(super) async fn get(&self, object: &str) -> Result<Value, kube::Error> {
         self.read(&self.path(object)).await
     }
 
     /// Creates an object as `kubectl create` does, or replaces it as `kubectl replace` does.
-    pub async fn create_or_replace(&self, resource: &str, name: &str, manifest: &str) {
+    pub(super) async fn create_or_replace(&self, resource: &str, name: &str, manifest: &str) {
         let is_conflict = |error: &kube::Error| matches!(error, kube::Error::Api(status) if status.code == 409);
         let create = format!("{}?fieldManager=kubectl-create&fieldValidation=Strict", self.path(resource));
         // The response is not parsed: a test may nest it deeper than serde_json does.
@@ -68,7 +68,7 @@ impl Objects {
     }
 
     /// The events that a field selector selects.
-    pub async fn events(&self, selector: &str) -> Result<Vec<Value>, kube::Error> {
+    pub(super) async fn events(&self, selector: &str) -> Result<Vec<Value>, kube::Error> {
         let path = format!("/api/v1/namespaces/{}/events?fieldSelector={selector}", self.namespace);
         Ok(items(self.read(&path).await?))
     }
@@ -79,7 +79,7 @@ impl Objects {
 }
 
 /// The items of a list.
-pub fn items(mut list: Value) -> Vec<Value> {
+pub(super) fn items(mut list: Value) -> Vec<Value> {
     match list["items"].take() {
         Value::Array(items) => items,
         other => panic!("no list: {other}"),
@@ -87,7 +87,7 @@ pub fn items(mut list: Value) -> Vec<Value> {
 }
 
 /// Fills in a template of kubectl's `JSONPath`, such as `{.status.phase} {.status.reason}`, as kubectl prints it.
-pub fn print(object: &Value, template: &str) -> String {
+pub(super) fn print(object: &Value, template: &str) -> String {
     let mut printed = String::new();
     let mut rest = template;
     while let Some((text, more)) = rest.split_once('{') {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 /// The part of a kind's data file that locates its resources.
 #[derive(Deserialize)]
-pub struct Place {
+pub(crate) struct Place {
     name: String,
     pub list: Response,
     pub get: Response,
@@ -26,24 +26,24 @@ pub struct Place {
 
 #[derive(Deserialize)]
 #[allow(dead_code, reason = "only the table of cases needs it")]
-pub struct Reading {
+pub(crate) struct Reading {
     pub get: Response,
     pub into: HashMap<String, String>,
 }
 
 #[derive(Deserialize)]
-pub struct Response {
+pub(crate) struct Response {
     pub path: String,
     pub key: String,
 }
 
 #[derive(Deserialize)]
-pub struct Id {
+pub(crate) struct Id {
     pub field: String,
 }
 
 /// The places of all kinds, by name.
-pub fn places() -> HashMap<String, Place> {
+pub(crate) fn places() -> HashMap<String, Place> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/digitalocean/kinds/data");
     let files = std::fs::read_dir(folder).unwrap();
     let read = |file: std::io::Result<std::fs::DirEntry>| -> Place {
@@ -53,7 +53,7 @@ pub fn places() -> HashMap<String, Place> {
 }
 
 /// An id of the kind for each number. Resources within others share one parent.
-pub fn id(kind: Kind, number: usize) -> String {
+pub(crate) fn id(kind: Kind, number: usize) -> String {
     let uuid = || format!("00000000-0000-4000-8000-{number:012}");
     let within = |id: String| format!("{}/{id}", kind.parent().map(parent_id).unwrap());
     match kind.id_format() {
@@ -74,7 +74,7 @@ fn parent_id(kind: Kind) -> String {
 }
 
 /// The collection of a resource in the simulator, and a document with only its id.
-pub fn named(place: &Place, id: &str) -> (String, Value) {
+pub(crate) fn named(place: &Place, id: &str) -> (String, Value) {
     let (list, id) = match id.split_once('/') {
         Some((parent, id)) => (place.list.path.replace("{parent}", parent), id),
         None => (place.list.path.clone(), id),
@@ -84,7 +84,7 @@ pub fn named(place: &Place, id: &str) -> (String, Value) {
 }
 
 /// Creates the parents of all nested kinds in the cloud.
-pub async fn put_parents(cloud: &Control, places: &HashMap<String, Place>) {
+pub(crate) async fn put_parents(cloud: &Control, places: &HashMap<String, Place>) {
     for parent in Kind::all().filter_map(Kind::parent) {
         let (collection, document) = named(&places[parent.name()], &parent_id(parent));
         cloud.put(&collection, document).await.unwrap();
@@ -92,7 +92,7 @@ pub async fn put_parents(cloud: &Control, places: &HashMap<String, Place>) {
 }
 
 /// Stores a document in the cloud unchanged, except for its id.
-pub async fn put(cloud: &Control, place: &Place, id: &str, document: &Value) {
+pub(crate) async fn put(cloud: &Control, place: &Place, id: &str, document: &Value) {
     let (collection, named) = named(place, id);
     let mut document = document.clone();
     document[&place.id.field] = named[&place.id.field].clone();

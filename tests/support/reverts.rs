@@ -3,14 +3,14 @@
 use digitalocean_simulator::Control;
 use serde_json::{Value, json};
 
-pub const UUID: &str = "3d80cb72-342b-4aaa-b92e-4e4abb24a933";
-pub const OTHER: &str = "4e1bfbc3-dc3e-41f2-a18f-1b4d7ba71679";
+pub(super) const UUID: &str = "3d80cb72-342b-4aaa-b92e-4e4abb24a933";
+pub(super) const OTHER: &str = "4e1bfbc3-dc3e-41f2-a18f-1b4d7ba71679";
 /// The droplets of the account.
-pub const DROPLET: &str = "3164444";
-pub const OTHER_DROPLET: &str = "3164445";
+pub(super) const DROPLET: &str = "3164444";
+pub(super) const OTHER_DROPLET: &str = "3164445";
 
 /// A drifted field of a resource.
-pub struct Case {
+pub(super) struct Case {
     pub kind: &'static str,
     pub collection: &'static str,
     pub id: &'static str,
@@ -19,7 +19,7 @@ pub struct Case {
     pub desired: Value,
 }
 
-pub fn case(
+pub(super) fn case(
     kind: &'static str,
     collection: &'static str,
     id: &'static str,
@@ -34,7 +34,7 @@ fn droplets(ids: &[&str]) -> Value {
     ids.iter().map(|id| json!(id.parse::<u64>().unwrap())).collect()
 }
 
-pub fn firewall() -> Value {
+pub(super) fn firewall() -> Value {
     let rule = |ports: &str| json!({ "protocol": "tcp", "ports": ports, "sources": { "addresses": ["0.0.0.0/0"] } });
     let all = json!({ "protocol": "tcp", "ports": "0", "destinations": { "addresses": ["0.0.0.0/0"] } });
     let icmp = json!({ "protocol": "icmp", "ports": "0", "destinations": { "addresses": ["0.0.0.0/0"] } });
@@ -44,7 +44,7 @@ pub fn firewall() -> Value {
     })
 }
 
-pub fn balancer() -> Value {
+pub(super) fn balancer() -> Value {
     let rule = json!({
         "entry_protocol": "http", "entry_port": 80, "target_protocol": "http", "target_port": 8080,
         "certificate_id": "", "tls_passthrough": false,
@@ -94,7 +94,7 @@ fn cluster() -> Value {
 
 /// A drift of every field that can be reverted.
 #[expect(clippy::too_many_lines, reason = "it is one table")]
-pub fn cases() -> Vec<Case> {
+pub(super) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     let mut of = |kind, collection, id, document: Value, drifts: Value| {
         for (field, desired) in drifts.as_object().unwrap() {
@@ -306,17 +306,17 @@ pub fn cases() -> Vec<Case> {
 }
 
 impl Case {
-    pub fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         format!("{} {} {}", self.kind, self.field, self.desired)
     }
 
     /// The id within the collection.
-    pub fn key(&self) -> &'static str {
+    pub(super) fn key(&self) -> &'static str {
         self.id.rsplit('/').next().unwrap()
     }
 
     /// The fields of other resources that a revert of this field changes.
-    pub fn others(&self) -> Vec<Other> {
+    pub(super) fn others(&self) -> Vec<Other> {
         let of = |collection, id: &Value, fields| {
             vec![Other { collection, id: id.as_str().map_or_else(|| id.to_string(), str::to_owned), fields }]
         };
@@ -334,7 +334,7 @@ impl Case {
     }
 
     /// Fields that one write of a field changes too, since they say the same.
-    pub fn follows(&self) -> &'static [&'static str] {
+    pub(super) fn follows(&self) -> &'static [&'static str] {
         match (self.kind, self.field) {
             ("LoadBalancer", "size" | "size_unit") => &["size", "size_unit"],
             ("LoadBalancer", "tag") => &["droplet_ids"],
@@ -356,14 +356,14 @@ impl Case {
 }
 
 /// A part of another resource; without fields, the whole of it.
-pub struct Other {
+pub(super) struct Other {
     pub collection: &'static str,
     pub id: String,
     pub fields: &'static [&'static str],
 }
 
 /// Stores the resource of a case in the account.
-pub async fn store(account: &Control, case: &Case) {
+pub(super) async fn store(account: &Control, case: &Case) {
     let mut document = case.document.clone();
     if case.kind == "LoadBalancer" {
         let droplet = account.get("droplets", DROPLET).await.unwrap().unwrap();
@@ -387,7 +387,7 @@ pub async fn store(account: &Control, case: &Case) {
 }
 
 /// The other objects of the account: collections and documents.
-pub fn furniture() -> Vec<(&'static str, Value)> {
+pub(super) fn furniture() -> Vec<(&'static str, Value)> {
     vec![
         ("domains", json!({ "name": "example.com" })),
         ("projects", json!({ "id": OTHER, "name": "other", "is_default": true })),

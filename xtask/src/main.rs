@@ -1,7 +1,5 @@
 //! The commands of the project: tests, demo, generated files, audit. `cargo xtask help` lists them.
 
-#![warn(unreachable_pub)]
-
 mod audit;
 mod bench;
 mod book;

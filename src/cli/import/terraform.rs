@@ -188,7 +188,7 @@ impl TerraformState {
         let id = row.id(attributes);
         let format = row.kind.id_format();
         if !format.admits(&id) {
-            let why = format!("{kind} with id {id:?}: the id of a {} {}", row.kind, format.says());
+            let why = format!("{kind} with id {id:?}: the id of a {} must be {}", row.kind, format.form());
             self.refused.push((row.kind, why));
             return;
         }

@@ -12,13 +12,7 @@ pub fn reference() -> String {
     for kind in Kind::all() {
         let row = kind.row();
         let anchor = row.name.to_lowercase();
-        let _ = writeln!(
-            text,
-            "| [{}](#{anchor}) | {} | {} |",
-            row.name,
-            lists(row),
-            row.id.format.says().trim_start_matches("must be ")
-        );
+        let _ = writeln!(text, "| [{}](#{anchor}) | {} | {} |", row.name, lists(row), row.id.format.form());
     }
     text += "\nThese lists of DigitalOcean's API have no kind:\n\n| list | reason |\n| --- | --- |\n";
     for (list, why) in LEFT_OUT.iter() {

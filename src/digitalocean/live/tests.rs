@@ -18,7 +18,7 @@ fn value(kind: &str, document: &Value, field: &str) -> Value {
 
 /// An id of a kind.
 fn example_id(kind: Kind) -> &'static str {
-    kind.id_format().says().split('"').nth(1).unwrap()
+    kind.id_format().form().split('"').nth(1).unwrap()
 }
 
 /// The rows of the official examples of a kind's list.

@@ -156,7 +156,7 @@ impl Judged {
 }
 
 pub(super) fn judge(revert: &Revert<'_>) -> Judged {
-    let Revert { field, desired, document, around } = *revert;
+    let Revert { field, desired, document, facts } = *revert;
     let kind = document.key().kind;
     let Some(reverts) = &kind.row().revert else {
         return Judged::never(format!("Reverting {kind} is not supported yet; change it in DigitalOcean."));
@@ -210,9 +210,9 @@ pub(super) fn judge(revert: &Revert<'_>) -> Judged {
         }
         if rule.selects {
             for difference in &comparison.differences {
-                judged.assessment = judged.assessment.or(selecting(difference, around));
+                judged.assessment = judged.assessment.or(selecting(difference, facts));
             }
-            judged.assessment.may_rise |= !around.has_all_tags;
+            judged.assessment.may_rise |= !facts.has_all_tags;
         }
     }
     if let Some(restored) = restored
@@ -226,7 +226,7 @@ pub(super) fn judge(revert: &Revert<'_>) -> Judged {
         if let Some(why) = size_refusal(revert) {
             return Judged::never(why);
         }
-        judged.assessment.may_rise |= around.sizes.is_none();
+        judged.assessment.may_rise |= facts.sizes.is_none();
     }
     if judged.how == Some(&How::Features) {
         judged.assessment = features(revert, &live);
@@ -398,10 +398,10 @@ fn parts(
 }
 
 /// The assessment of an added or removed tag, by the resources that select by it.
-fn selecting(difference: &Difference, around: &AccountFacts) -> Assessment {
+fn selecting(difference: &Difference, facts: &AccountFacts) -> Assessment {
     let tag = difference.expected.as_ref().or(difference.actual.as_ref()).and_then(Value::as_str).unwrap_or_default();
-    let tag_users = around.tag_users.as_deref();
-    let mut selected = [Some(&around.tags), tag_users.map(|users| &users.tags)].into_iter().flatten();
+    let tag_users = facts.tag_users.as_deref();
+    let mut selected = [Some(&facts.tags), tag_users.map(|users| &users.tags)].into_iter().flatten();
     match selected.find_map(|tags| tags.get(&tag.to_lowercase())) {
         Some(user) => {
             let why = format!("{user} selects resources by the tag {tag}, so its members change.");
@@ -427,7 +427,7 @@ fn unlisted(tag_users: Option<&TagUsers>) -> String {
 
 /// The reason why a droplet cannot get the recorded size; none as long as the sizes are not known.
 fn size_refusal(revert: &Revert<'_>) -> Option<String> {
-    let sizes = revert.around.sizes.as_ref()?;
+    let sizes = revert.facts.sizes.as_ref()?;
     let wanted = text(revert.desired).filter(|wanted| !wanted.is_empty())?;
     let shown = short_text(&wanted, PLACE);
     let Some(has) = sizes.of(&wanted) else {

@@ -17,7 +17,7 @@ pub(super) fn at_most(field: &str, number: u64, largest: impl Into<u64>) -> Resu
 /// The id of a resource of this kind.
 pub(super) fn id(kind: &str, id: String) -> Result<String, String> {
     match Kind::named(kind).map(|kind| kind.row().id.format).filter(|format| !format.admits(&id)) {
-        Some(format) => Err(format!("The recorded id of a {kind} {}; correct the record.", format.says())),
+        Some(format) => Err(format!("The recorded id of a {kind} must be {}; correct the record.", format.form())),
         None => Ok(id),
     }
 }

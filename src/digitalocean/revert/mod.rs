@@ -44,7 +44,7 @@ pub struct Revert<'a> {
     /// The live resource.
     pub document: &'a Live,
     /// The rest of the account.
-    pub around: &'a AccountFacts,
+    pub facts: &'a AccountFacts,
 }
 
 /// Tags in lower case, each with the resource that selects by it, such as `Firewall 4de7ac8b`.

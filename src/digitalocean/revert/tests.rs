@@ -22,11 +22,11 @@ fn rules() -> impl Iterator<Item = (Kind, &'static RevertRule)> {
 }
 
 fn assessed(document: &Live, field: &str, desired: &Value) -> Assessment {
-    assess(&Revert { field, desired, document, around: &AccountFacts::default() })
+    assess(&Revert { field, desired, document, facts: &AccountFacts::default() })
 }
 
 fn planned(document: &Live, field: &str, desired: &Value, allow: Allow) -> Result<RevertProposal, RevertRefusal> {
-    plan(&Revert { field, desired, document, around: &AccountFacts::default() }, "web-1", allow)
+    plan(&Revert { field, desired, document, facts: &AccountFacts::default() }, "web-1", allow)
 }
 
 const UUID: &str = "4de7ac8b-495b-4884-9a69-1050c6793cd6";
@@ -224,18 +224,17 @@ fn a_tag_that_a_firewall_selects_by_disrupts() {
     selected_by(&firewall, &mut selected);
     assert_eq!(selected.keys().collect::<Vec<_>>(), ["db", "web"]);
     let droplet = live("Droplet", "7", &json!({"id": 7, "tags": ["web", "x"]}));
-    let around = AccountFacts { tags: selected, ..AccountFacts::default() };
-    let class = |desired: Value| {
-        assess(&Revert { field: "tags", desired: &desired, document: &droplet, around: &around }).class
-    };
+    let facts = AccountFacts { tags: selected, ..AccountFacts::default() };
+    let class =
+        |desired: Value| assess(&Revert { field: "tags", desired: &desired, document: &droplet, facts: &facts }).class;
     assert_eq!(class(json!(["web"])), RevertClass::Safe);
     assert_eq!(class(json!(["x"])), RevertClass::Disruptive);
     // A decision lists those that nobody recorded.
     let listed = |tag: &str, missing: &[&'static str]| {
         let tags = [(tag.to_owned(), "LoadBalancer 1".to_owned())].into();
         let users = TagUsers { tags, missing: missing.to_vec() };
-        let around = AccountFacts { tag_users: Some(Arc::new(users)), ..AccountFacts::default() };
-        assess(&Revert { field: "tags", desired: &json!(["x"]), document: &droplet, around: &around })
+        let facts = AccountFacts { tag_users: Some(Arc::new(users)), ..AccountFacts::default() };
+        assess(&Revert { field: "tags", desired: &json!(["x"]), document: &droplet, facts: &facts })
     };
     let assessed = listed("web", &["firewall:read"]);
     assert_eq!(assessed.class, RevertClass::Disruptive);
@@ -255,8 +254,8 @@ fn a_droplet_is_not_resized_to_a_size_with_a_smaller_disk_or_to_none() {
     let document = json!({"id": 7, "status": "active", "size_slug": "s-2vcpu-4gb", "disk": 80});
     let droplet = live("Droplet", "7", &document);
     let assessed = |sizes: Option<SizeDisks>, size: &str| {
-        let around = AccountFacts { sizes: sizes.map(Arc::new), ..AccountFacts::default() };
-        assess(&Revert { field: "size", desired: &json!(size), document: &droplet, around: &around })
+        let facts = AccountFacts { sizes: sizes.map(Arc::new), ..AccountFacts::default() };
+        assess(&Revert { field: "size", desired: &json!(size), document: &droplet, facts: &facts })
     };
     let sizes = || Some([("s-1vcpu-1gb", 25), ("s-4vcpu-8gb", 160), ("c-2", 80)].into_iter().collect::<SizeDisks>());
     for (size, class, why) in [
@@ -358,7 +357,7 @@ fn what_the_user_did_not_allow_is_refused_with_the_effect_and_the_way() {
     let plan = planned(&droplet, "size", &json!("s-2vcpu-4gb"), Allow::DataLoss).unwrap();
     assert_eq!(plan.steps[0].step, "CreateDropletSnapshot");
     let desired = json!("s-2vcpu-4gb");
-    let revert = Revert { field: "size", desired: &desired, document: &droplet, around: &AccountFacts::default() };
+    let revert = Revert { field: "size", desired: &desired, document: &droplet, facts: &AccountFacts::default() };
     let (plan, needs) = proposal(&revert, "web-1").unwrap();
     assert_eq!(needs, Allow::Disruption);
     assert_eq!(plan, planned(&droplet, "size", &desired, needs).unwrap(), "the plan shows the saga that would run");

@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// The drifts of one record, and the means to write about them.
-pub struct Executor<'a> {
+pub(crate) struct Executor<'a> {
     /// The record's name.
     pub key: &'a ObjectKey,
     /// The record's UID.
@@ -46,13 +46,13 @@ pub struct Executor<'a> {
 
 impl<'a> Executor<'a> {
     /// An executor for a record, before any write.
-    pub fn new(key: &'a ObjectKey, entry: &'a RecordEntry, context: &'a DriftContext) -> Self {
+    pub(crate) fn new(key: &'a ObjectKey, entry: &'a RecordEntry, context: &'a DriftContext) -> Self {
         let record = &entry.record;
         Self { key, owner: &record.uid, record: Some(record), drifts: &entry.drifts, context, written: HashMap::new() }
     }
 
     /// An executor for the drifts of a record that no longer exists, before any write.
-    pub fn on_orphans(orphans: &'a Orphans, key: &'a ObjectKey, context: &'a DriftContext) -> Self {
+    pub(crate) fn on_orphans(orphans: &'a Orphans, key: &'a ObjectKey, context: &'a DriftContext) -> Self {
         Self { key, owner: &orphans.owner, record: None, drifts: &orphans.drifts, context, written: HashMap::new() }
     }
 
@@ -161,7 +161,7 @@ impl<'a> Executor<'a> {
     }
 
     /// The record as the object of events.
-    pub fn about(&self) -> ObjectReference {
+    pub(crate) fn about(&self) -> ObjectReference {
         ObjectReference {
             api_version: Some(ProvisionedResource::api_version(&()).into_owned()),
             kind: Some(ProvisionedResource::kind(&()).into_owned()),

@@ -41,7 +41,11 @@ impl Executor<'_> {
     ///
     /// # Errors
     /// When the API server refuses it.
-    pub async fn write_status(&self, status: ProvisionedResourceStatus, digest: StatusDigest) -> Result<(), Error> {
+    pub(crate) async fn write_status(
+        &self,
+        status: ProvisionedResourceStatus,
+        digest: StatusDigest,
+    ) -> Result<(), Error> {
         match self.apply_status(&stored(status.clone())).await {
             Ok(written) if written.is_none_or(|written| written == digest) => return Ok(()),
             // An apply keeps what it leaves out, if another client wrote it too and the definition is of an earlier

@@ -336,11 +336,11 @@ impl Planner<'_> {
                 format!("{what}{} belongs to {owner}, which would change it back; change it there", document.key());
             return self.refuse(drift, message);
         }
-        let mut around = (effective.around.0)();
+        let mut facts = (effective.facts.0)();
         if tag_users.is_some() {
-            Arc::make_mut(&mut around).tag_users.clone_from(tag_users);
+            Arc::make_mut(&mut facts).tag_users.clone_from(tag_users);
         }
-        let revert = Revert { field: &drift.field, desired, document, around: &around };
+        let revert = Revert { field: &drift.field, desired, document, facts: &facts };
         match asked {
             RevertRequest::Plan => match revert::proposal(&revert, effective.name) {
                 Ok((mut plan, needs)) => {

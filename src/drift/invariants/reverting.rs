@@ -512,9 +512,9 @@ fn the_decision_that_created_the_saga_is_the_one_that_the_drift_names() {
 }
 
 /// A drift on the tags, and the parts of the account that are known.
-fn tagged(around: AccountFacts) -> RecordWorld {
+fn tagged(facts: AccountFacts) -> RecordWorld {
     let mut world = RecordWorld::new(json!({"tags": []}), droplet());
-    (world.around, world.confirms) = (around, true);
+    (world.facts, world.confirms) = (facts, true);
     assert_eq!(world.settle(), [opened("tags", 1, "[]", r#"["web"]"#)]);
     world
 }
@@ -538,7 +538,7 @@ fn classes(writes: &[PlannedWrite]) -> Vec<RevertClass> {
 fn the_class_rises_and_falls_with_the_firewalls_that_select_by_a_tag() {
     let mut world = tagged(selecting(&[], true));
     assert_eq!(world.drift("tags-1").class, Some(RevertClass::Safe));
-    for (around, shown) in [
+    for (facts, shown) in [
         (selecting(&["other"], true), &[][..]),
         (selecting(&["web"], true), &[RevertClass::Disruptive]),
         (selecting(&["web", "other"], true), &[]),
@@ -547,8 +547,8 @@ fn the_class_rises_and_falls_with_the_firewalls_that_select_by_a_tag() {
         (selecting(&[], true), &[RevertClass::Safe]),
         (selecting(&["web"], false), &[RevertClass::Disruptive]),
     ] {
-        world.around = around;
-        assert_eq!(classes(&world.settle()), shown, "{:?}", world.around);
+        world.facts = facts;
+        assert_eq!(classes(&world.settle()), shown, "{:?}", world.facts);
     }
     // A decision is not written over, and it finds the same class.
     world.revert("tags-1", "true");
@@ -576,7 +576,7 @@ fn a_revert_waits_for_what_its_shown_class_rests_on() {
     let mut world = tagged(selecting(&["web"], true));
     assert_eq!(world.drift("tags-1").class, Some(RevertClass::Disruptive));
     // The firewalls could not be read again.
-    world.around = selecting(&[], false);
+    world.facts = selecting(&[], false);
     world.revert("tags-1", "true");
     let writes = world.settle();
     let [PlannedWrite::Wait { message, .. }] = &writes[..] else { panic!("{writes:?}") };
@@ -595,13 +595,13 @@ fn the_effect_follows_the_firewall_that_selects_by_a_tag() {
         has_all_tags,
         ..AccountFacts::default()
     };
-    for (around, effect, writes) in [
+    for (facts, effect, writes) in [
         (firewall(2, true), "Firewall 2 selects", 1),
         (firewall(2, true), "Firewall 2 selects", 0),
         // One that is not known may be the better reason.
         (firewall(3, false), "Firewall 2 selects", 0),
     ] {
-        world.around = around;
+        world.facts = facts;
         assert_eq!(world.settle().len(), writes);
         let shown = world.drift("tags-1").effect.clone().unwrap();
         assert!(shown.starts_with(effect), "{shown}");

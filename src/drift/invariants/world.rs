@@ -18,7 +18,7 @@ pub(super) struct RecordWorld {
     /// The sagas that revert its drifts.
     pub(super) reverts: Vec<RevertSaga>,
     /// The parts of the account that the classes of reverts depend on.
-    pub(super) around: AccountFacts,
+    pub(super) facts: AccountFacts,
     /// The parts of the account that are read for decisions only.
     pub(super) decided: DecisionFacts,
     pub(super) now: Timestamp,
@@ -61,7 +61,7 @@ impl RecordWorld {
             accept: AcceptPolicy::Auto,
             declared: DeclaredFields::Nothing,
             reverts: Vec::new(),
-            around: AccountFacts::default(),
+            facts: AccountFacts::default(),
             decided: DecisionFacts::default(),
             now: "2026-11-29T12:00:00Z".parse().unwrap(),
             was_seen: true,
@@ -126,7 +126,7 @@ impl RecordWorld {
             name: "web-1",
             reverts: &self.reverts,
             decided: Ok(&self.decided),
-            around: Around(&|| Arc::new(self.around.clone())),
+            facts: ReadFacts(&|| Arc::new(self.facts.clone())),
             desired: &self.desired,
             ignore: &self.ignore,
             rests,

@@ -15,7 +15,7 @@ use crate::{
 /// The output records who approved it and when. To refuse it, set `spec.cancelRequested`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Parameters {
+pub(super) struct Parameters {
     /// A question or instruction for the approver.
     #[serde(default)]
     #[schemars(length(min = 1, max = 300))]
@@ -24,7 +24,7 @@ pub struct Parameters {
 
 /// The output.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Output {
+pub(super) struct Output {
     /// The person who approved it.
     approved_by: String,
     /// The time at which the operator read the approval.
@@ -37,7 +37,7 @@ fn sentence(message: &str) -> String {
     format!("{message}{end}")
 }
 
-pub struct Approval;
+pub(super) struct Approval;
 
 impl Step for Approval {
     const NAME: &'static str = "Approval";

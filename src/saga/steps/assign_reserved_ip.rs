@@ -17,7 +17,7 @@ use crate::saga::step::{Failure, Progress, Step, StepContext, Undo};
 /// since.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Parameters {
+pub(super) struct Parameters {
     /// The reserved IP address.
     ip: Ipv4Addr,
     /// The id of the droplet.
@@ -31,7 +31,7 @@ pub struct Parameters {
     live: Option<LiveDigest>,
 }
 
-pub struct AssignReservedIP;
+pub(super) struct AssignReservedIP;
 
 impl Step for AssignReservedIP {
     const NAME: &'static str = "AssignReservedIP";

@@ -17,7 +17,7 @@ use crate::{
 /// moved since.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Parameters {
+pub(super) struct Parameters {
     /// The kind of the resource: `App`, `Database`, `LoadBalancer` or `ReservedIP`.
     #[schemars(schema_with = "kind_name")]
     kind: Kind,
@@ -35,13 +35,13 @@ pub struct Parameters {
 
 /// The state before the step.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub struct Before {
+pub(super) struct Before {
     /// The earlier project, unless it was this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     project: Option<String>,
 }
 
-pub struct AssignToProject;
+pub(super) struct AssignToProject;
 
 impl Step for AssignToProject {
     const NAME: &'static str = "AssignToProject";

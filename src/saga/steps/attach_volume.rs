@@ -13,7 +13,7 @@ use crate::saga::step::{Failure, Progress, Step, StepContext, Undo};
 /// detaching it, if it was not attached before, which is refused if it has been attached to another droplet since.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Parameters {
+pub(super) struct Parameters {
     /// The id of the volume.
     volume_id: ProviderId,
     /// The id of the droplet.
@@ -22,14 +22,14 @@ pub struct Parameters {
 
 /// The state before the step.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub struct Before {
+pub(super) struct Before {
     was_elsewhere: bool,
     /// The droplets of the volume. Earlier versions did not record them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     droplets: Option<Vec<String>>,
 }
 
-pub struct AttachVolume;
+pub(super) struct AttachVolume;
 
 impl Step for AttachVolume {
     const NAME: &'static str = "AttachVolume";

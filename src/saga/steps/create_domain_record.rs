@@ -17,7 +17,7 @@ use crate::{
 /// Creates a record of a domain. Undone by deleting the record.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Parameters {
+pub(super) struct Parameters {
     /// The domain name.
     #[serde(skip_serializing)]
     domain: ProviderId,
@@ -52,7 +52,7 @@ pub struct Parameters {
 
 /// The output.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Output {
+pub(super) struct Output {
     /// The id of the record within its domain.
     record_id: String,
 }
@@ -60,12 +60,12 @@ pub struct Output {
 /// The state before the step. Records have no tags and no unique names, so a record that this step created is
 /// recognized by its absence before.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub struct Before {
+pub(super) struct Before {
     /// The ids of equal records; none if they were not listed.
     alike: Option<Vec<String>>,
 }
 
-pub struct CreateDomainRecord;
+pub(super) struct CreateDomainRecord;
 
 impl Step for CreateDomainRecord {
     const NAME: &'static str = "CreateDomainRecord";

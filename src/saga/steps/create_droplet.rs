@@ -19,7 +19,7 @@ use crate::{
 /// deleting the droplet with its disk, and the tag if the token has `tag:delete`; volumes are kept.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Parameters {
+pub(super) struct Parameters {
     /// The name, also the initial host name: letters, digits, dots and dashes. Names need not be unique.
     #[schemars(length(min = 1, max = 255), regex(pattern = r"^[a-zA-Z0-9]?[a-z0-9A-Z.\-]*[a-z0-9A-Z]$"))]
     name: String,
@@ -75,7 +75,7 @@ pub struct Parameters {
 
 /// The output.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Output {
+pub(super) struct Output {
     /// The id of the droplet.
     droplet_id: String,
     /// The public IPv4 address, if any.
@@ -89,7 +89,7 @@ pub struct Output {
     public_ipv6: Option<String>,
 }
 
-pub struct CreateDroplet;
+pub(super) struct CreateDroplet;
 
 /// The droplets that the step created.
 enum Made {

@@ -20,7 +20,7 @@ const LONGEST_PAUSE: std::time::Duration = std::time::Duration::from_secs(15);
 /// snapshot.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Parameters {
+pub(super) struct Parameters {
     /// The id of the droplet.
     droplet_provider_id: ProviderId,
     /// The prefix of the snapshot's name; by default the droplet's id and the date. The saga's identity follows.
@@ -31,19 +31,19 @@ pub struct Parameters {
 
 /// The output.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Output {
+pub(super) struct Output {
     /// The id of the snapshot.
     snapshot_id: String,
 }
 
 /// The values that stay the same in every attempt.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub struct Before {
+pub(super) struct Before {
     /// The date in the snapshot's name.
     date: String,
 }
 
-pub struct CreateDropletSnapshot;
+pub(super) struct CreateDropletSnapshot;
 
 impl Step for CreateDropletSnapshot {
     const NAME: &'static str = "CreateDropletSnapshot";

@@ -17,7 +17,7 @@ use crate::{
 /// if another volume has the name. Undone by deleting the volume, and the tag if the token has `tag:delete`.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Parameters {
+pub(super) struct Parameters {
     /// The name, unique in the region: lower-case letters, digits and dashes, starting with a letter.
     #[schemars(length(min = 1, max = 64), regex(pattern = r"^[a-z][a-z0-9\-]*$"))]
     name: String,
@@ -57,12 +57,12 @@ enum FileSystem {
 
 /// The output.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Output {
+pub(super) struct Output {
     /// The id of the volume.
     volume_id: String,
 }
 
-pub struct CreateVolume;
+pub(super) struct CreateVolume;
 
 impl Step for CreateVolume {
     const NAME: &'static str = "CreateVolume";

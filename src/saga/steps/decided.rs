@@ -14,7 +14,7 @@ pub(super) const DIGEST: &str = "^[0-9a-f]{8}$";
 /// The digest of a live value.
 #[derive(Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(transparent)]
-pub struct LiveDigest(#[schemars(regex(pattern = DIGEST))] String);
+pub(super) struct LiveDigest(#[schemars(regex(pattern = DIGEST))] String);
 
 /// Refuses a live value that is not the decided one. Without a decision there is none to refuse.
 pub(super) fn check(

@@ -14,7 +14,7 @@ use crate::saga::step::{Failure, Lookup, Progress, Step, StepContext, Trace};
 /// exist counts as deleted.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Parameters {
+pub(super) struct Parameters {
     /// The id of the droplet.
     droplet_provider_id: ProviderId,
     /// Whether backups may be lost. By default the step fails if there are any. To keep a backup, convert it to a
@@ -25,11 +25,11 @@ pub struct Parameters {
 
 /// The state before the step.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub struct Before {
+pub(super) struct Before {
     existed: bool,
 }
 
-pub struct DeleteDroplet;
+pub(super) struct DeleteDroplet;
 
 impl Step for DeleteDroplet {
     const NAME: &'static str = "DeleteDroplet";

@@ -12,18 +12,18 @@ use crate::{
 /// Deletes a snapshot of a droplet or volume. Cannot be undone. A snapshot that does not exist counts as deleted.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Parameters {
+pub(super) struct Parameters {
     /// The id of the snapshot, such as the `snapshot_id` of `CreateDropletSnapshot`.
     snapshot_id: ProviderId,
 }
 
 /// The state before the step.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub struct Before {
+pub(super) struct Before {
     existed: bool,
 }
 
-pub struct DeleteSnapshot;
+pub(super) struct DeleteSnapshot;
 
 impl Step for DeleteSnapshot {
     const NAME: &'static str = "DeleteSnapshot";

@@ -16,18 +16,18 @@ use crate::{
 /// deleted. Cannot be undone.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Parameters {
+pub(super) struct Parameters {
     /// The id of the volume.
     volume_id: ProviderId,
 }
 
 /// The state before the step.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub struct Before {
+pub(super) struct Before {
     existed: bool,
 }
 
-pub struct DeleteVolume;
+pub(super) struct DeleteVolume;
 
 impl Step for DeleteVolume {
     const NAME: &'static str = "DeleteVolume";

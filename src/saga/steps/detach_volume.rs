@@ -13,7 +13,7 @@ use crate::saga::step::{Failure, Progress, Step, StepContext, Undo};
 /// it was attached before.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Parameters {
+pub(super) struct Parameters {
     /// The id of the volume.
     volume_id: ProviderId,
     /// The id of the droplet.
@@ -22,11 +22,11 @@ pub struct Parameters {
 
 /// The state before the step.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub struct Before {
+pub(super) struct Before {
     was_attached: bool,
 }
 
-pub struct DetachVolume;
+pub(super) struct DetachVolume;
 
 impl Step for DetachVolume {
     const NAME: &'static str = "DetachVolume";

@@ -17,7 +17,7 @@ use crate::saga::step::{Failure, StepContext};
 /// if they were enabled before.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Parameters {
+pub(super) struct Parameters {
     /// The id of the droplet.
     droplet_provider_id: ProviderId,
     /// Whether existing backups may be lost. By default the step fails if there are any. With true the step cannot be
@@ -28,14 +28,14 @@ pub struct Parameters {
 
 /// The state before the step.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub struct Before {
+pub(super) struct Before {
     were_enabled: bool,
     had_some: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     policy: Option<BackupPolicy>,
 }
 
-pub struct DisableBackups;
+pub(super) struct DisableBackups;
 
 impl Converging for DisableBackups {
     const NAME: &'static str = "DisableBackups";

@@ -16,7 +16,7 @@ use crate::saga::step::{Failure, StepContext};
 /// since; otherwise by restoring the earlier schedule, which is refused if it has been changed since.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Parameters {
+pub(super) struct Parameters {
     /// The id of the droplet.
     droplet_provider_id: ProviderId,
     /// The schedule of backups. By default daily, or the current schedule if backups are already enabled.
@@ -26,14 +26,14 @@ pub struct Parameters {
 
 /// The state before the step.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub struct Before {
+pub(super) struct Before {
     were_disabled: bool,
     /// The earlier schedule, if the step changes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     policy: Option<BackupPolicy>,
 }
 
-pub struct EnableBackups;
+pub(super) struct EnableBackups;
 
 impl Converging for EnableBackups {
     const NAME: &'static str = "EnableBackups";

@@ -15,7 +15,7 @@ use crate::saga::step::{Failure, StepContext};
 /// operating system has to be configured for the address. Cannot be undone: IPv6 of a droplet cannot be disabled.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Parameters {
+pub(super) struct Parameters {
     /// The id of the droplet.
     droplet_provider_id: ProviderId,
     /// The grace period to shut down before the power is cut, in seconds. With 0, the power is cut at once.
@@ -26,13 +26,13 @@ pub struct Parameters {
 
 /// The state before the step.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub struct Before {
+pub(super) struct Before {
     had_it: bool,
     was_on: bool,
     latest_action: u64,
 }
 
-pub struct EnableIPv6;
+pub(super) struct EnableIPv6;
 
 impl Converging for EnableIPv6 {
     const NAME: &'static str = "EnableIPv6";

@@ -9,7 +9,7 @@ use crate::saga::step::{Failure, Progress, Step, StepContext};
 /// Fails, to try out the reaction of a saga.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Parameters {
+pub(super) struct Parameters {
     /// The error message.
     #[schemars(length(min = 1, max = 500))]
     message: String,
@@ -18,7 +18,7 @@ pub struct Parameters {
     transient: bool,
 }
 
-pub struct Fail;
+pub(super) struct Fail;
 
 impl Step for Fail {
     const NAME: &'static str = "Fail";

@@ -53,7 +53,7 @@ const LONGEST_WAIT: Duration = Duration::from_mins(1);
 /// Redirects are not followed, and link-local addresses are not called.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Parameters {
+pub(super) struct Parameters {
     /// The URL: `https://`, or `http://` to the operator's own machine (`localhost`, `127.0.0.1`, `[::1]`).
     #[schemars(extend("writeOnly" = true))]
     url: ServiceUrl,
@@ -103,7 +103,7 @@ pub struct Parameters {
 
 /// The output.
 #[derive(Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Output {
+pub(super) struct Output {
     /// The HTTP status code.
     #[schemars(range(min = 200, max = 599))]
     status: u16,
@@ -115,7 +115,7 @@ pub struct Output {
     text: Option<String>,
 }
 
-pub struct HttpRequest;
+pub(super) struct HttpRequest;
 
 impl Step for HttpRequest {
     const NAME: &'static str = "HttpRequest";

@@ -15,7 +15,7 @@ use crate::saga::step::{Failure, StepContext};
 /// Undone by powering it on, if it was on before.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Parameters {
+pub(super) struct Parameters {
     /// The id of the droplet.
     droplet_provider_id: ProviderId,
     /// The grace period to shut down before the power is cut, in seconds. With 0, the power is cut at once.
@@ -26,12 +26,12 @@ pub struct Parameters {
 
 /// The state before the step.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub struct Before {
+pub(super) struct Before {
     was_on: bool,
     latest_action: u64,
 }
 
-pub struct PowerOffDroplet;
+pub(super) struct PowerOffDroplet;
 
 impl Converging for PowerOffDroplet {
     const NAME: &'static str = "PowerOffDroplet";

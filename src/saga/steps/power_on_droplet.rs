@@ -20,19 +20,19 @@ const GRACE: Duration = Duration::from_mins(2);
 /// off after a grace period of two minutes.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Parameters {
+pub(super) struct Parameters {
     /// The id of the droplet.
     droplet_provider_id: ProviderId,
 }
 
 /// The state before the step.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub struct Before {
+pub(super) struct Before {
     was_off: bool,
     latest_action: u64,
 }
 
-pub struct PowerOnDroplet;
+pub(super) struct PowerOnDroplet;
 
 impl Converging for PowerOnDroplet {
     const NAME: &'static str = "PowerOnDroplet";

@@ -26,7 +26,7 @@ use crate::{
 /// kept.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Parameters {
+pub(super) struct Parameters {
     /// The name of the record.
     #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
     name: String,
@@ -47,7 +47,7 @@ pub struct Parameters {
 
 /// The output.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Output {
+pub(super) struct Output {
     /// The name of the record.
     name: String,
     /// The UID of the record.
@@ -58,7 +58,7 @@ pub struct Output {
 
 /// The state before the step.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub struct Before {
+pub(super) struct Before {
     /// The UID of the record; none if it did not exist.
     uid: Option<String>,
     /// The earlier values of the fields that the step may change.
@@ -67,7 +67,7 @@ pub struct Before {
     own: BTreeSet<String>,
 }
 
-pub struct RecordProvisioned;
+pub(super) struct RecordProvisioned;
 
 impl Step for RecordProvisioned {
     const NAME: &'static str = "RecordProvisioned";

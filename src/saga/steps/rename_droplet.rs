@@ -16,7 +16,7 @@ use crate::saga::step::{Failure, StepContext};
 /// has been renamed since.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Parameters {
+pub(super) struct Parameters {
     /// The id of the droplet.
     droplet_provider_id: ProviderId,
     /// The new name: letters, digits, dots and dashes. A domain of the account also sets the droplet's PTR record.
@@ -30,11 +30,11 @@ pub struct Parameters {
 
 /// The state before the step.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub struct Before {
+pub(super) struct Before {
     name: Option<String>,
 }
 
-pub struct RenameDroplet;
+pub(super) struct RenameDroplet;
 
 impl Converging for RenameDroplet {
     const NAME: &'static str = "RenameDroplet";

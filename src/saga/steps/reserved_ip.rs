@@ -14,7 +14,7 @@ use crate::{
 
 /// The state before the step.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub enum Before {
+pub(super) enum Before {
     /// The state was not read.
     #[default]
     Unknown,

@@ -21,7 +21,7 @@ use crate::{
 /// resizing it back in the same way, which is refused if it has been resized since.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Parameters {
+pub(super) struct Parameters {
     /// The id of the droplet.
     droplet_provider_id: ProviderId,
     /// The slug of the new size, such as `s-4vcpu-8gb`. Its disk must not be smaller than the droplet's.
@@ -43,14 +43,14 @@ pub struct Parameters {
 
 /// The state before the step.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub struct Before {
+pub(super) struct Before {
     size: Option<String>,
     disk: u64,
     was_on: bool,
     latest_action: u64,
 }
 
-pub struct ResizeDroplet;
+pub(super) struct ResizeDroplet;
 
 impl Converging for ResizeDroplet {
     const NAME: &'static str = "ResizeDroplet";

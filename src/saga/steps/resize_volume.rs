@@ -16,7 +16,7 @@ use crate::saga::step::{Failure, Progress, Step, StepContext, Trace};
 /// Enlarges a volume. Grow its file system on the droplet afterwards. Cannot be undone: a volume only grows.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Parameters {
+pub(super) struct Parameters {
     /// The id of the volume.
     volume_id: ProviderId,
     /// The new size, at least the current one.
@@ -30,11 +30,11 @@ pub struct Parameters {
 
 /// The state before the step.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub struct Before {
+pub(super) struct Before {
     size_gigabytes: Option<u64>,
 }
 
-pub struct ResizeVolume;
+pub(super) struct ResizeVolume;
 
 impl Step for ResizeVolume {
     const NAME: &'static str = "ResizeVolume";

@@ -16,7 +16,7 @@ use crate::saga::step::{Failure, Lookup, Progress, Step, StepContext, Trace};
 /// disk is replaced, so this cannot be undone; create a snapshot first to keep it.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Parameters {
+pub(super) struct Parameters {
     /// The id of the droplet.
     droplet_provider_id: ProviderId,
     /// The id of the backup or snapshot, such as the `snapshot_id` of `CreateDropletSnapshot`. It must be of this
@@ -26,13 +26,13 @@ pub struct Parameters {
 
 /// The state before the step.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub struct Before {
+pub(super) struct Before {
     /// The id of the latest action before the step; the step's actions have higher ids. Absent if the step did not
     /// start.
     latest_action: Option<u64>,
 }
 
-pub struct RestoreDroplet;
+pub(super) struct RestoreDroplet;
 
 impl Step for RestoreDroplet {
     const NAME: &'static str = "RestoreDroplet";

@@ -23,7 +23,7 @@ use crate::{
 /// The parameters of each of these steps.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct RevertParameters {
+pub(super) struct RevertParameters {
     /// The kind of the resource, such as `Firewall`.
     #[schemars(schema_with = "kind_name")]
     pub(super) kind: Kind,
@@ -56,7 +56,7 @@ pub struct RevertParameters {
 
 /// The state before the step.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub struct Before {
+pub(super) struct Before {
     /// The live value differed from the desired one.
     pub(super) differed: bool,
     /// The live value; none if the step cannot be undone.
@@ -182,8 +182,8 @@ impl RevertParameters {
     /// Refuses effects that are not allowed: the live value may have changed since the revert was planned.
     pub(super) fn check(&self, live: &Live, desired: &Value) -> Result<(), Failure> {
         // The steps that read the value from a record write no tags by which others select, and no sizes of droplets.
-        let around = AccountFacts::default();
-        let revert = Revert { field: &self.field, desired, document: live, around: &around };
+        let facts = AccountFacts::default();
+        let revert = Revert { field: &self.field, desired, document: live, facts: &facts };
         revert::check(&revert, self.allow).map_err(Failure::permanent)
     }
 

@@ -14,13 +14,13 @@ use crate::saga::{
 /// Waits for a fixed time: for tests, and for processes without a status.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Parameters {
+pub(super) struct Parameters {
     /// The duration in seconds.
     #[schemars(range(min = 0, max = 604_800))]
     seconds: u32,
 }
 
-pub struct Sleep;
+pub(super) struct Sleep;
 
 impl Step for Sleep {
     const NAME: &'static str = "Sleep";

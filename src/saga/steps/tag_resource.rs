@@ -12,7 +12,7 @@ use crate::saga::step::{Failure, Lookup, Progress, Step, StepContext, Undo};
 /// The unvalidated parameters.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct RawTagParameters {
+pub(super) struct RawTagParameters {
     /// The tag: letters, digits, colons, dashes and underscores. Case is ignored, and the spelling of the first use is
     /// kept.
     #[schemars(length(min = 1, max = 255), regex(pattern = r"^[a-zA-Z0-9_\-:]+$"))]
@@ -32,18 +32,18 @@ pub struct RawTagParameters {
 /// before; the tag itself is kept.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(try_from = "RawTagParameters")]
-pub struct Parameters {
+pub(super) struct Parameters {
     tag: String,
     target: TaggedResource,
 }
 
 /// The state before the step.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub struct Before {
+pub(super) struct Before {
     lacked_it: bool,
 }
 
-pub struct TagResource;
+pub(super) struct TagResource;
 
 impl Step for TagResource {
     const NAME: &'static str = "TagResource";

@@ -15,14 +15,14 @@ use crate::saga::step::{Failure, Progress, Step, StepContext, Undo};
 /// Undone by assigning it to the droplet again, if it was assigned before.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Parameters {
+pub(super) struct Parameters {
     /// The reserved IP address.
     ip: Ipv4Addr,
     /// The id of the droplet.
     droplet_provider_id: ProviderId,
 }
 
-pub struct UnassignReservedIP;
+pub(super) struct UnassignReservedIP;
 
 impl Step for UnassignReservedIP {
     const NAME: &'static str = "UnassignReservedIP";

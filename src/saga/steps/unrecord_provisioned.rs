@@ -25,7 +25,7 @@ use crate::{
 /// exist counts as deleted. Undone by creating the record again; its drifts are detected again.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Parameters {
+pub(super) struct Parameters {
     /// The name of the record.
     #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
     name: String,
@@ -33,7 +33,7 @@ pub struct Parameters {
 
 /// The state before the step.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub struct Before {
+pub(super) struct Before {
     record: Option<Kept>,
 }
 
@@ -48,7 +48,7 @@ struct Kept {
     annotations: BTreeMap<String, String>,
 }
 
-pub struct UnrecordProvisioned;
+pub(super) struct UnrecordProvisioned;
 
 impl Step for UnrecordProvisioned {
     const NAME: &'static str = "UnrecordProvisioned";

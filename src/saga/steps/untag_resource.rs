@@ -12,7 +12,7 @@ use crate::saga::step::{Failure, Lookup, Progress, Step, StepContext, Undo};
 /// The unvalidated parameters.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct RawUntagParameters {
+pub(super) struct RawUntagParameters {
     /// The tag: letters, digits, colons, dashes and underscores. Case is ignored.
     #[schemars(length(min = 1, max = 255), regex(pattern = r"^[a-zA-Z0-9_\-:]+$"))]
     tag: String,
@@ -30,19 +30,19 @@ pub struct RawUntagParameters {
 /// Removes a tag from a resource; the tag itself is kept. Undone by adding it again, if the resource had it before.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(try_from = "RawUntagParameters")]
-pub struct Parameters {
+pub(super) struct Parameters {
     tag: String,
     target: TaggedResource,
 }
 
 /// The state before the step.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub struct Before {
+pub(super) struct Before {
     /// The resource's spelling of the tag, if it had the tag.
     had: Option<String>,
 }
 
-pub struct UntagResource;
+pub(super) struct UntagResource;
 
 impl Step for UntagResource {
     const NAME: &'static str = "UntagResource";

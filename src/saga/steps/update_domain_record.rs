@@ -18,7 +18,7 @@ use crate::{
 /// refused if one has been changed since.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Parameters {
+pub(super) struct Parameters {
     /// The domain name.
     #[serde(skip_serializing)]
     domain: ProviderId,
@@ -59,12 +59,12 @@ pub struct Parameters {
 
 /// The state before the step.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub struct Before {
+pub(super) struct Before {
     /// The earlier values of the fields that the step changes.
     fields: Map<String, Value>,
 }
 
-pub struct UpdateDomainRecord;
+pub(super) struct UpdateDomainRecord;
 
 impl Step for UpdateDomainRecord {
     const NAME: &'static str = "UpdateDomainRecord";

@@ -27,9 +27,9 @@ const REQUIRED: [&str; 2] = ["name", "count"];
 /// the earlier values, which is refused if they have been changed since.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(transparent)]
-pub struct Parameters(RevertParameters);
+pub(super) struct Parameters(RevertParameters);
 
-pub struct UpdateNodePool;
+pub(super) struct UpdateNodePool;
 
 impl Step for UpdateNodePool {
     const NAME: &'static str = "UpdateNodePool";

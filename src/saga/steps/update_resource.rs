@@ -33,9 +33,9 @@ const CLOUDFLARE: &str = "needs-cloudflare-cert";
 /// DigitalOcean changes in one direction only, cannot be undone.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(transparent)]
-pub struct Parameters(RevertParameters);
+pub(super) struct Parameters(RevertParameters);
 
-pub struct UpdateResource;
+pub(super) struct UpdateResource;
 
 impl Step for UpdateResource {
     const NAME: &'static str = "UpdateResource";
@@ -149,8 +149,8 @@ async fn put_back(
         }
     };
     given.check(&live, desired)?;
-    let around = AccountFacts::default();
-    let revert = Revert { field: &given.field, desired, document: &live, around: &around };
+    let facts = AccountFacts::default();
+    let revert = Revert { field: &given.field, desired, document: &live, facts: &facts };
     let plan = FieldWrite::of(&revert).ok_or_else(|| no_call(given))?;
     if let RestState::Busy(why) = plan.rest(live.document()) {
         return Ok(Some(not_yet(why)));

@@ -25,7 +25,7 @@ const MOST_SHOWN: usize = 100;
 /// resource or the field does not exist.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Parameters {
+pub(super) struct Parameters {
     /// The kind of the resource, such as `Droplet`.
     #[schemars(schema_with = "kind_name")]
     kind: Kind,
@@ -58,7 +58,7 @@ fn some_seconds() -> u32 {
     15
 }
 
-pub struct WaitForField;
+pub(super) struct WaitForField;
 
 impl Step for WaitForField {
     const NAME: &'static str = "WaitForField";

@@ -5,7 +5,7 @@ use super::objects::{
 };
 
 /// An action as a dry run: the API server decides as usual, and nothing changes.
-pub struct Action {
+pub(super) struct Action {
     pub what: &'static str,
     pub command: &'static [&'static str],
     /// Words of a refusal: by RBAC, and by a policy.
@@ -15,10 +15,10 @@ pub struct Action {
 }
 
 const CANNOT_PATCH_DRIFTS: &str = r#"cannot patch resource "drifts" in API group "arcadia.cloud""#;
-pub const CANNOT_ACCEPT: &str = "cannot accept resource drifts in API group arcadia.cloud";
+pub(super) const CANNOT_ACCEPT: &str = "cannot accept resource drifts in API group arcadia.cloud";
 const CANNOT_PATCH_SAGAS: &str = r#"cannot patch resource "sagas" in API group "arcadia.cloud""#;
 const CANNOT_DELETE_SAGAS: &str = r#"cannot delete resource "sagas" in API group "arcadia.cloud""#;
-pub const CANNOT_CANCEL: &str = "cannot cancel resource sagas in API group arcadia.cloud";
+pub(super) const CANNOT_CANCEL: &str = "cannot cancel resource sagas in API group arcadia.cloud";
 const CANNOT_RESOLVE: &str = "cannot resolve resource sagas in API group arcadia.cloud";
 const CANNOT_APPROVE: &str = "cannot approve resource sagas in API group arcadia.cloud";
 const CANNOT_WRITE_JOURNAL: &str = "cannot write the journal of a Saga";
@@ -26,7 +26,7 @@ const NAMESPACE_CONTROLLER: &str = "system:serviceaccount:kube-system:namespace-
 const GARBAGE_COLLECTOR: &str = "system:serviceaccount:kube-system:generic-garbage-collector";
 
 /// All actions.
-pub const ACTIONS: &[Action] = &[
+pub(super) const ACTIONS: &[Action] = &[
     Action {
         what: "see records and drifts",
         command: &["get", "provisionedresources,drifts"],

@@ -7,30 +7,30 @@ use serde_json::{Value, json};
 use crate::world::{DROPLET, eventually};
 
 /// An open drift, and a decided one.
-pub const OPEN: &str = "web-1-name-0000000000-1";
-pub const DECIDED: &str = "web-1-name-0000000000-2";
+pub(super) const OPEN: &str = "web-1-name-0000000000-1";
+pub(super) const DECIDED: &str = "web-1-name-0000000000-2";
 
 /// A running saga, a waiting one, a finished one, and a stuck one that a person has resolved.
-pub const UNDER_WAY: &str = "under-way";
-pub const WAITING: &str = "waiting";
-pub const OVER: &str = "over";
-pub const RESOLVED: &str = "resolved";
+pub(super) const UNDER_WAY: &str = "under-way";
+pub(super) const WAITING: &str = "waiting";
+pub(super) const OVER: &str = "over";
+pub(super) const RESOLVED: &str = "resolved";
 
 /// The messages of the policies.
-pub const CANNOT_WRITE: &str = "cannot write a Drift";
-pub const CANNOT_MARK: &str = "cannot set the annotation arcadia.cloud/last-accepted";
-pub const CANNOT_MARK_SAGA: &str = "cannot set, change or remove the label arcadia.cloud/revert-of";
-pub const MUST_NOT_CHANGE: &str = "the spec of a Saga must not change except cancelRequested, suspend";
+pub(super) const CANNOT_WRITE: &str = "cannot write a Drift";
+pub(super) const CANNOT_MARK: &str = "cannot set the annotation arcadia.cloud/last-accepted";
+pub(super) const CANNOT_MARK_SAGA: &str = "cannot set, change or remove the label arcadia.cloud/revert-of";
+pub(super) const MUST_NOT_CHANGE: &str = "the spec of a Saga must not change except cancelRequested, suspend";
 
 /// Prints the user who decided.
-pub const SIGNATURE: &str = "jsonpath={.metadata.annotations.arcadia\\.cloud/decided-by}";
+pub(super) const SIGNATURE: &str = "jsonpath={.metadata.annotations.arcadia\\.cloud/decided-by}";
 
-pub async fn bind(kubectl: &Kubectl, user: &str, role: &str) {
+pub(super) async fn bind(kubectl: &Kubectl, user: &str, role: &str) {
     let (role, user_flag) = (format!("--clusterrole={role}"), format!("--user={user}"));
     kubectl.run(&["create", "rolebinding", user, &role, &user_flag]).await.unwrap();
 }
 
-pub fn record(name: &str) -> Value {
+pub(super) fn record(name: &str) -> Value {
     json!({
         "apiVersion": "arcadia.cloud/v1alpha1",
         "kind": "ProvisionedResource",
@@ -39,7 +39,7 @@ pub fn record(name: &str) -> Value {
     })
 }
 
-pub fn drift(name: &str) -> Value {
+pub(super) fn drift(name: &str) -> Value {
     json!({
         "apiVersion": "arcadia.cloud/v1alpha1",
         "kind": "Drift",
@@ -52,7 +52,7 @@ pub fn drift(name: &str) -> Value {
     })
 }
 
-pub fn saga(name: &str) -> Value {
+pub(super) fn saga(name: &str) -> Value {
     json!({
         "apiVersion": "arcadia.cloud/v1alpha1",
         "kind": "Saga",
@@ -66,7 +66,7 @@ pub fn saga(name: &str) -> Value {
 }
 
 /// Creates a saga, and sets this phase as the operator would.
-pub async fn order(kubectl: &Kubectl, installation: &Installation, saga: &Value, phase: &str) {
+pub(super) async fn order(kubectl: &Kubectl, installation: &Installation, saga: &Value, phase: &str) {
     let ordered = kubectl.run_with_input(&["create", "-f", "-", "-o", "json"], &saga.to_string()).await.unwrap();
     let mut saga: Value = serde_json::from_str(&ordered).unwrap();
     saga["status"] = json!({ "phase": phase });
@@ -74,13 +74,13 @@ pub async fn order(kubectl: &Kubectl, installation: &Installation, saga: &Value,
     kubectl.run_with_input(&arguments, &saga.to_string()).await.unwrap();
 }
 
-pub async fn create_as_operator(kubectl: &Kubectl, installation: &Installation, name: &str) {
+pub(super) async fn create_as_operator(kubectl: &Kubectl, installation: &Installation, name: &str) {
     let arguments = ["create", "-f", "-", "--as", &installation.username()];
     kubectl.run_with_input(&arguments, &drift(name).to_string()).await.unwrap();
 }
 
 /// The API server learns of its policies after a moment: waits for each that refuses.
-pub async fn validation_in_force(kubectl: &Kubectl, installation: &Installation) {
+pub(super) async fn validation_in_force(kubectl: &Kubectl, installation: &Installation) {
     let refused = async |what: &str, arguments: &[&str], input: Value, words: &str| {
         eventually(what, || async {
             match kubectl.run_with_input(&[arguments, &["--dry-run=server"]].concat(), &input.to_string()).await {
@@ -108,7 +108,7 @@ pub async fn validation_in_force(kubectl: &Kubectl, installation: &Installation)
 }
 
 /// Also waits for the mutating policies.
-pub async fn in_force(kubectl: &Kubectl, installation: &Installation) {
+pub(super) async fn in_force(kubectl: &Kubectl, installation: &Installation) {
     validation_in_force(kubectl, installation).await;
     create_as_operator(kubectl, installation, "probe").await;
     kubectl.run_with_input(&["create", "-f", "-"], &saga("probe").to_string()).await.unwrap();

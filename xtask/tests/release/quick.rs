@@ -4,7 +4,7 @@
 use std::process::Command;
 
 /// xtask, whose release builds are quick.
-pub fn xtask() -> Command {
+pub(crate) fn xtask() -> Command {
     let mut xtask = Command::new(env!("CARGO_BIN_EXE_xtask"));
     // `.ci/run` lints with these. An artifact is compiled without them.
     xtask.env_remove("RUSTC_WORKSPACE_WRAPPER").env_remove("CLIPPY_ARGS");

@@ -104,8 +104,8 @@ impl Schemas {
 
 /// The reasons why a class and the decisions on it disagree; none if nothing differs.
 fn disagreements(live: &Live, field: &str, desired: &Value, schemas: &mut Schemas) -> Option<Vec<String>> {
-    let around = AccountFacts::default();
-    let revert = Revert { field, desired, document: live, around: &around };
+    let facts = AccountFacts::default();
+    let revert = Revert { field, desired, document: live, facts: &facts };
     if !matches!(live.compare(field, desired), FieldComparison::Done(found) if !found.differences.is_empty()) {
         return None;
     }

@@ -39,8 +39,7 @@ async fn set_up(world: &StepWorld, case: &Case) -> Result<RevertProposal, String
     cases::store(&world.control, case).await;
     world.record("web-1", case.kind, case.id, &json!({ case.field: case.desired }));
     let live = live(world, case).await;
-    let revert =
-        Revert { field: case.field, desired: &case.desired, document: &live, around: &AccountFacts::default() };
+    let revert = Revert { field: case.field, desired: &case.desired, document: &live, facts: &AccountFacts::default() };
     plan(&revert, "web-1", Allow::Disruption).map_err(|error| error.to_string())
 }
 

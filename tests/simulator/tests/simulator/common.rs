@@ -13,41 +13,41 @@ use serde_json::Value;
 
 /// A full response.
 #[derive(Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub bytes: Bytes,
 }
 
 impl Answer {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.bytes).unwrap_or(Value::Null)
     }
 
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 }
 
 /// A caller of one simulator.
 #[derive(Clone, Debug)]
-pub struct Client {
+pub(crate) struct Client {
     pub url: String,
     pub token: Option<String>,
 }
 
 impl Client {
-    pub fn of(simulator: &Simulator) -> Self {
+    pub(crate) fn of(simulator: &Simulator) -> Self {
         Self { url: simulator.url(), token: None }
     }
 
     /// Returns the response, or the reason why the connection ended.
-    pub async fn try_call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Answer, String> {
+    pub(crate) async fn try_call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Answer, String> {
         self.try_send(method, path, &body.map(Value::to_string).unwrap_or_default()).await
     }
 
     /// Same as [`Self::try_call`], with any text as the body.
-    pub async fn try_send(&self, method: &str, path: &str, body: &str) -> Result<Answer, String> {
+    pub(crate) async fn try_send(&self, method: &str, path: &str, body: &str) -> Result<Answer, String> {
         let authority = self.url.strip_prefix("http://").unwrap();
         let stream = tokio::net::TcpStream::connect(authority).await.map_err(|error| error.to_string())?;
         let (mut sender, connection) =
@@ -68,24 +68,24 @@ impl Client {
         Ok(Answer { status: parts.status, headers: parts.headers, bytes })
     }
 
-    pub async fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Answer {
+    pub(crate) async fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Answer {
         self.try_call(method, path, body).await.unwrap_or_else(|error| panic!("{method} {path}: {error}"))
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         self.call("GET", path, None).await
     }
 
-    pub async fn post(&self, path: &str, body: Value) -> Answer {
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
         self.call("POST", path, Some(&body)).await
     }
 
-    pub async fn delete(&self, path: &str) -> Answer {
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
         self.call("DELETE", path, None).await
     }
 
     /// Waits for the action in a response of 201 or 202, and returns its last status.
-    pub async fn finish(&self, answer: &Answer) -> String {
+    pub(crate) async fn finish(&self, answer: &Answer) -> String {
         let body = answer.json();
         let id = body
             .pointer("/action/id")
@@ -105,7 +105,7 @@ impl Client {
 }
 
 /// The demo's inventory with fast actions and without limits.
-pub fn demo() -> Options {
+pub(crate) fn demo() -> Options {
     Options {
         load: Some(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fleets/demo.json")),
         action_seconds: 0.05,
@@ -115,11 +115,11 @@ pub fn demo() -> Options {
 }
 
 /// Waits for all actions in progress of the demo.
-pub async fn settle() {
+pub(crate) async fn settle() {
     tokio::time::sleep(Duration::from_millis(70)).await;
 }
 
-pub async fn start(options: Options) -> (Simulator, Client) {
+pub(crate) async fn start(options: Options) -> (Simulator, Client) {
     let simulator = Simulator::start(options).await.unwrap();
     let client = Client::of(&simulator);
     (simulator, client)
