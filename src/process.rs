@@ -1,9 +1,14 @@
 //! The shared parts of the process: its clients and its leadership.
 
-use std::future::Future;
+use std::{
+    future::Future,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures::future::join_all;
 use kube::Client;
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
@@ -11,6 +16,9 @@ use crate::{
     kube_ext::{events::Events, leader::Leadership},
     liveness::Liveness,
 };
+
+/// The time for which opened connections stay open without a request. hyper closes them after 90 s.
+const CONNECTED_FOR: Duration = Duration::from_mins(1);
 
 /// The parts that the controllers share. Clones share them too.
 #[derive(Clone)]
@@ -25,6 +33,8 @@ pub struct Process {
     pub stop: CancellationToken,
     /// The progress of the loops.
     pub liveness: Liveness,
+    /// The time and the number of the connections that were opened last.
+    connected: Arc<Mutex<Option<(Instant, usize)>>>,
 }
 
 impl Process {
@@ -37,11 +47,20 @@ impl Process {
             leadership,
             stop: CancellationToken::new(),
             liveness: Liveness::default(),
+            connected: Arc::default(),
         }
     }
 
-    /// Opens this many connections to the API server, before as many concurrent writes need them.
+    /// Opens this many connections to the API server, before as many concurrent writes need them. Recent ones are still
+    /// open.
     pub fn connect(&self, count: usize) {
+        let now = Instant::now();
+        let mut connected = self.connected.lock();
+        if connected.is_some_and(|(at, open)| open >= count && now.duration_since(at) < CONNECTED_FOR) {
+            return;
+        }
+        *connected = Some((now, count));
+        drop(connected);
         for _ in 0..count {
             let client = self.client.clone();
             // A connection that cannot be opened now is opened by the first write.
@@ -63,7 +82,7 @@ impl Process {
 }
 
 /// Runs this many workers, each as a task, until all have ended.
-pub async fn workers<F>(what: &'static str, count: usize, work: impl Fn() -> F)
+pub(crate) async fn workers<F>(what: &'static str, count: usize, work: impl Fn() -> F)
 where
     F: Future<Output = ()> + Send + 'static,
 {

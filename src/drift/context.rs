@@ -27,6 +27,9 @@ use crate::{
 /// The number of concurrent reconciles, and so of concurrent writes to the API server.
 pub(super) const WORKERS: usize = 16;
 
+/// Up to this many records at a time are no rush: they need no connections that are opened in advance.
+pub(super) const FEW: usize = 4;
+
 /// The number of records whose provider requests for decisions run at a time, so that workers remain for other records.
 const FETCHES: usize = 8;
 
@@ -63,7 +66,7 @@ pub struct DriftContext {
     pub(super) fetches: FetchQueue,
     index: Mutex<RecordIndex>,
     reverts: Mutex<RevertSagas>,
-    around: Mutex<Option<(Instant, Arc<AccountFacts>)>>,
+    facts: Mutex<Option<(Instant, Arc<AccountFacts>)>>,
     pub(super) records: FirstLists,
     pub(super) drifts: FirstLists,
     pub(super) sagas: FirstLists,
@@ -83,7 +86,7 @@ impl DriftContext {
             drifts: FirstLists::of(&settings.namespaces),
             sagas: FirstLists::of(&settings.namespaces).with_label(labels::REVERT_OF),
             reverts: Mutex::default(),
-            around: Mutex::default(),
+            facts: Mutex::default(),
             settings,
             metrics: DriftMetrics::default(),
             queue: Queue::default(),
@@ -106,33 +109,33 @@ impl DriftContext {
 
     /// The tags by which recorded resources select others as of a moment ago, and the sizes of droplets.
     pub(super) fn account_facts(&self) -> Arc<AccountFacts> {
-        let mut cached = self.around.lock();
+        let mut cached = self.facts.lock();
         let sizes = self.inventory.sizes();
-        if let Some((at, around)) = &*cached
+        if let Some((at, facts)) = &*cached
             && at.elapsed() < SELECTED_FOR
-            && around.sizes == sizes
+            && facts.sizes == sizes
         {
-            return around.clone();
+            return facts.clone();
         }
         let kinds = Kind::all().filter(|kind| selects_by_tags(*kind));
         let recorded = kinds.flat_map(|kind| {
             let wanted = self.index().recorded(kind);
             wanted.into_iter().map(move |wanted| ResourceKey::new(kind, wanted.id))
         });
-        let mut around = AccountFacts { has_all_tags: true, sizes, ..AccountFacts::default() };
+        let mut facts = AccountFacts { has_all_tags: true, sizes, ..AccountFacts::default() };
         for key in recorded {
             match self.inventory.get(&key, self.settings.max_age) {
                 Observation::Present(document) => match Live::of(&key, &document) {
-                    Ok(live) => selected_by(&live, &mut around.tags),
-                    Err(_) => around.has_all_tags = false,
+                    Ok(live) => selected_by(&live, &mut facts.tags),
+                    Err(_) => facts.has_all_tags = false,
                 },
                 Observation::Gone => {}
-                Observation::Unknown(_) => around.has_all_tags = false,
+                Observation::Unknown(_) => facts.has_all_tags = false,
             }
         }
-        let around = Arc::new(around);
-        *cached = Some((Instant::now(), around.clone()));
-        around
+        let facts = Arc::new(facts);
+        *cached = Some((Instant::now(), facts.clone()));
+        facts
     }
 
     /// Returns true if every record and drift, and every saga that reverts one, is cached.
@@ -172,9 +175,9 @@ impl DriftContext {
         }
     }
 
-    /// Returns true if more records are queued than are reconciled at a time, or if records wait for a fresh read.
+    /// Returns true if many records are queued or reconciled, or if records wait for a fresh read.
     pub(super) fn is_in_rush(&self) -> bool {
-        self.queue.pending() > WORKERS || self.fetches.has_waiting()
+        self.queue.pending() > FEW || self.fetches.has_waiting()
     }
 
     /// Forgets a live resource whose record was deleted, unless another records it.

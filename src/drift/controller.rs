@@ -16,7 +16,7 @@ use super::{
     index::Orphans,
     known::KnownDrift,
     observe::{Fetched, LiveState, decision_facts, fetch, list_sizes, observe},
-    observed::{Around, DecisionFacts, Inactive, NeedsFreshRead, Observed, ReadSource, Recorded, Seen},
+    observed::{DecisionFacts, Inactive, NeedsFreshRead, Observed, ReadFacts, ReadSource, Recorded, Seen},
     plan::{DriftPlan, PlannedWrite, Situation},
     records::RecordEntry,
     status::status,
@@ -42,6 +42,9 @@ use crate::{
 /// meanwhile, and the responses to these writes arrive first.
 const ECHOES_REST: Duration = Duration::from_millis(20);
 
+/// The pause between new drifts of a record and its status in a rush: the drifts of other records come first.
+const STATUS_RESTS: Duration = Duration::from_millis(100);
+
 /// The time for which the garbage collector of Kubernetes may delete the drifts of a deleted record.
 const ORPHANS_REST: Duration = Duration::from_secs(10);
 
@@ -53,7 +56,7 @@ const LONGEST_ROUND: Duration = Duration::from_mins(10);
 
 /// Reads the records and drifts at once, and reconciles them while this process leads, until shutdown. Running
 /// reconciles finish.
-pub async fn run(context: Arc<DriftContext>) {
+pub(crate) async fn run(context: Arc<DriftContext>) {
     tokio::spawn(watch_records(context.clone()));
     tokio::spawn(watch_drifts(context.clone()));
     tokio::spawn(watch_reverts(context.clone()));
@@ -178,9 +181,10 @@ async fn reconcile_record(key: &ObjectKey, context: &Arc<DriftContext>) -> Resul
     let only_opens = plan.writes.iter().all(|write| matches!(write, PlannedWrite::Open { .. }));
     let outcome = Executor::new(key, &entry, context).carry_out(plan.writes).await?;
     if outcome.wrote && outcome.refused.is_empty() {
-        // Drifts were written, so the status has to follow. In a rush, the drifts of other records come first.
+        // Drifts were written, so the status has to follow.
         let now = context.index().entry(key).filter(|now| Arc::ptr_eq(&now.record, &entry.record));
-        match now.filter(|_| only_opens && !context.is_in_rush()) {
+        match now.filter(|_| only_opens) {
+            Some(_) if context.is_in_rush() => return Ok(Requeue::After(STATUS_RESTS)),
             Some(now) => entry = now,
             None => return Ok(Requeue::Again),
         }
@@ -296,7 +300,7 @@ fn decide_for(
 ) -> DriftPlan {
     let record = &entry.record;
     let reverts = context.reverts().of(key);
-    let around = || context.account_facts();
+    let facts = || context.account_facts();
     let desired = record.desired_fields();
     let older = entry.older.as_ref().map(ToString::to_string);
     let rests = match &older {
@@ -308,7 +312,7 @@ fn decide_for(
         name: &key.name,
         reverts: &reverts,
         decided: decided.as_ref().map_err(String::as_str),
-        around: Around(&around),
+        facts: ReadFacts(&facts),
         desired: &desired,
         ignore: record.ignore(),
         rests,

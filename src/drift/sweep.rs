@@ -17,7 +17,7 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use super::{
-    context::{DriftContext, WORKERS},
+    context::{DriftContext, FEW, WORKERS},
     due::{Due, NEVER, Now, Past, next, next_sync},
     first_reads::{FirstRead, FirstReads},
     sweeps::{STILL_WAITING, SweepFailure},
@@ -36,8 +36,6 @@ const LULL: Duration = Duration::from_millis(200);
 const GATHER: Duration = Duration::from_secs(3);
 /// The maximum duration of one sweep: far longer than an exhausted token waits for new calls.
 const LONGEST_SWEEP: Duration = Duration::from_hours(3);
-/// Up to this many changes need no connections that are opened in advance.
-const FEW: usize = 4;
 
 /// Starts the sweeps of a kind, if they are not running.
 pub(super) fn start(context: &Arc<DriftContext>, kind: Kind) {
@@ -71,7 +69,7 @@ struct Sweep {
     changed: HashSet<Arc<str>>,
     first_reads: FirstReads,
     /// The parts of the account with which the classes of reverts were shown.
-    around: Option<Arc<AccountFacts>>,
+    facts: Option<Arc<AccountFacts>>,
 }
 
 /// The work for which the task waits while it is busy.
@@ -101,7 +99,7 @@ impl Sweep {
             expires: now + context.settings.max_age.min(NEVER),
             pause: Duration::ZERO,
         };
-        Self { context, kind, past, changed: HashSet::new(), first_reads: FirstReads::default(), around: None }
+        Self { context, kind, past, changed: HashSet::new(), first_reads: FirstReads::default(), facts: None }
     }
 
     async fn run(mut self, mut requests: UnboundedReceiver<ObjectKey>) {
@@ -302,11 +300,11 @@ impl Sweep {
             .index()
             .keys_with_open(self.kind, |field| is_selected_by(self.kind, field) || is_size(self.kind, field));
         if keys.is_empty() {
-            self.around = None;
+            self.facts = None;
             return;
         }
-        let around = self.context.account_facts();
-        if self.around.replace(around.clone()).is_none_or(|before| before != around) {
+        let facts = self.context.account_facts();
+        if self.facts.replace(facts.clone()).is_none_or(|before| before != facts) {
             self.context.queue.extend(keys);
         }
     }
