@@ -9,14 +9,14 @@ FROM rust:1.95.0-bookworm AS build
 # The toolchain of the image, without the components that rust-toolchain.toml adds for development.
 ENV RUSTUP_TOOLCHAIN=1.95.0
 WORKDIR /source
-RUN target="$(uname -m)-unknown-linux-musl" && rustup target add "$target" && mkdir --mode=0755 /out
+RUN apt-get update && apt-get install --yes --no-install-recommends musl-tools && \
+    rustup target add "$(uname -m)-unknown-linux-musl" && mkdir --mode=0755 /out
 COPY . .
-# ring's C code needs no C library, so the compiler for glibc works.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/source/target \
     target="$(uname -m)-unknown-linux-musl" && name="$(echo "$target" | tr - _)" && \
-    env "CC_$name=cc" \
-      cargo build --release --locked --package arcadia-operator --bin arcadia-operator --no-default-features --target "$target" && \
+    env "CC_$name=musl-gcc" \
+      cargo build --release --locked --package arcadia-operator --bin arcadia-operator --no-default-features --features jemalloc --target "$target" && \
     install --mode=0555 "target/$target/release/arcadia-operator" /out/arcadia-operator
 
 FROM scratch

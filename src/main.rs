@@ -9,6 +9,11 @@ use arcadia_operator::{
 };
 use clap::{Parser, error::ErrorKind};
 
+/// The C library's allocators take more processor time: see docs/benchmarks.md.
+#[cfg(feature = "jemalloc")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// The exit code for invalid arguments and missing prerequisites.
 const BAD_SETTING: u8 = 2;
 

@@ -7,6 +7,9 @@ use crate::{Error, project};
 /// The name of the operator's package and program.
 pub(crate) const NAME: &str = "arcadia-operator";
 
+/// The features of the operator in an image: without the dependencies of the command line.
+pub(crate) const IMAGE_FEATURES: [&str; 3] = ["--no-default-features", "--features", "jemalloc"];
+
 /// The name of the command line of users, a plugin of kubectl.
 pub(crate) const PLUGIN: &str = "kubectl-arcadia";
 

@@ -232,7 +232,7 @@ fn manifests(output: &Path, image: &str) -> Result<(), Error> {
 /// The dependencies of the image and of the command line, as `CycloneDX`, for the target that they are compiled for.
 fn bills_of_materials(output: &Path, target: &str) -> Result<(), Error> {
     BILL.install()?;
-    for (name, features) in [(operator::NAME, &["--no-default-features"][..]), (operator::PLUGIN, &[])] {
+    for (name, features) in [(operator::NAME, &operator::IMAGE_FEATURES[..]), (operator::PLUGIN, &[])] {
         let name = format!("{name}-{VERSION}.cdx");
         let mut cyclonedx = BILL.command();
         cyclonedx.args(["cyclonedx", "--format", "json", "--no-build-deps", "--target", target]);

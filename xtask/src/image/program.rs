@@ -17,7 +17,7 @@ pub(crate) struct Program {
 
 /// Builds the operator, without the additional dependencies of the command line of users.
 pub(super) fn operator() -> Result<Program, Error> {
-    build(operator::NAME, &["--no-default-features"])
+    build(operator::NAME, &operator::IMAGE_FEATURES)
 }
 
 /// Builds the command line of users.
@@ -25,13 +25,18 @@ pub(super) fn plugin() -> Result<Program, Error> {
     build(operator::PLUGIN, &[])
 }
 
+/// The compiler of C code for musl: jemalloc needs the headers of the C library that it is linked with.
+const MUSL_COMPILER: &str = "musl-gcc";
+
 /// Builds a program with musl if the toolchain has it or can install it, else with glibc linked statically.
 fn build(program: &str, features: &[&str]) -> Result<Program, Error> {
     if OS != "linux" {
         return Err(Error::NotLinux);
     }
     let musl = format!("{ARCH}-unknown-linux-musl");
-    let is_musl = has(&musl) || add(&musl);
+    let compiler = format!("CC_{}", musl.replace('-', "_"));
+    let has_compiler = std::env::var_os(&compiler).is_some() || is_there(MUSL_COMPILER);
+    let is_musl = has_compiler && (has(&musl) || add(&musl));
     let target = if is_musl { musl } else { format!("{ARCH}-unknown-linux-gnu") };
     // A separate folder: other flags would recompile the dependencies of other builds.
     let folder = project::root().join("target/image");
@@ -39,16 +44,21 @@ fn build(program: &str, features: &[&str]) -> Result<Program, Error> {
     cargo.args(["--bin", program, "--message-format=json-render-diagnostics", "--target", &target]);
     cargo.args(features).arg("--target-dir").arg(folder);
     if is_musl {
-        // ring's C code needs no C library, so the compiler for glibc works if there is none for musl.
-        let compiler = format!("CC_{}", target.replace('-', "_"));
         if std::env::var_os(&compiler).is_none() {
-            cargo.env(compiler, "cc");
+            cargo.env(compiler, MUSL_COMPILER);
         }
     } else {
+        println!("Without {MUSL_COMPILER}, the programs are linked with glibc; Debian's package musl-tools has it.");
         cargo.env("RUSTFLAGS", "-C target-feature=+crt-static");
     }
     let path = project::program(&project::output(&mut cargo)?, program)?;
     Ok(Program { path, target })
+}
+
+fn is_there(program: &str) -> bool {
+    let mut version = Command::new(program);
+    version.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
+    version.status().is_ok_and(|status| status.success())
 }
 
 /// Returns true if the toolchain has the standard library of a target.
