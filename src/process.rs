@@ -92,3 +92,31 @@ where
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use http::{Request, Response};
+    use kube::client::Body;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn connections_are_opened_once_for_several_rushes() {
+        let opened = Arc::new(AtomicUsize::new(0));
+        let counted = opened.clone();
+        let api_server = tower::service_fn(move |_: Request<Body>| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            std::future::ready(Ok::<_, kube::Error>(Response::new(Body::empty())))
+        });
+        let process = Process::new(Client::new(api_server, "default"), Leadership::unelected());
+        for (rush, wanted) in [(5, 5), (5, 5), (3, 5), (16, 21)] {
+            process.connect(rush);
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(opened.load(Ordering::Relaxed), wanted, "a rush of {rush}");
+        }
+    }
+}
