@@ -9,7 +9,7 @@ use arcadia_operator::{
 };
 use clap::{Parser, error::ErrorKind};
 
-/// The C library's allocators take more processor time: see docs/benchmarks.md.
+/// The allocators of glibc and musl take more processor time: see docs/benchmarks.md.
 #[cfg(feature = "jemalloc")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

@@ -17,7 +17,7 @@ use crate::{
     liveness::Liveness,
 };
 
-/// The time for which opened connections stay open without a request. hyper closes them after 90 s.
+/// How long opened connections are assumed to stay open: hyper drops idle ones after 90 s.
 const CONNECTED_FOR: Duration = Duration::from_mins(1);
 
 /// The parts that the controllers share. Clones share them too.
@@ -33,7 +33,7 @@ pub struct Process {
     pub stop: CancellationToken,
     /// The progress of the loops.
     pub liveness: Liveness,
-    /// The time and the number of the connections that were opened last.
+    /// When connections were last opened, and how many.
     connected: Arc<Mutex<Option<(Instant, usize)>>>,
 }
 
@@ -62,9 +62,13 @@ impl Process {
         *connected = Some((now, count));
         drop(connected);
         for _ in 0..count {
-            let client = self.client.clone();
-            // A connection that cannot be opened now is opened by the first write.
-            tokio::spawn(async move { client.apiserver_version().await.map(drop) });
+            let (client, connected) = (self.client.clone(), self.connected.clone());
+            tokio::spawn(async move {
+                // Any response shows a connection. One that cannot be opened now is opened by the next rush.
+                if !matches!(client.apiserver_version().await, Ok(_) | Err(kube::Error::Api(_))) {
+                    *connected.lock() = None;
+                }
+            });
         }
     }
 
@@ -102,21 +106,38 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test]
-    async fn connections_are_opened_once_for_several_rushes() {
+    /// Makes these rushes to an API server with this response. Returns the number of its requests after each.
+    async fn requests(rushes: &[usize], respond: fn() -> kube::Result<Response<Body>>) -> Vec<usize> {
         let opened = Arc::new(AtomicUsize::new(0));
         let counted = opened.clone();
         let api_server = tower::service_fn(move |_: Request<Body>| {
             counted.fetch_add(1, Ordering::Relaxed);
-            std::future::ready(Ok::<_, kube::Error>(Response::new(Body::empty())))
+            std::future::ready(respond())
         });
         let process = Process::new(Client::new(api_server, "default"), Leadership::unelected());
-        for (rush, wanted) in [(5, 5), (5, 5), (3, 5), (16, 21)] {
-            process.connect(rush);
+        let mut requests = Vec::new();
+        for rush in rushes {
+            process.connect(*rush);
             for _ in 0..100 {
                 tokio::task::yield_now().await;
             }
-            assert_eq!(opened.load(Ordering::Relaxed), wanted, "a rush of {rush}");
+            requests.push(opened.load(Ordering::Relaxed));
         }
+        requests
+    }
+
+    #[tokio::test]
+    async fn connections_are_opened_once_for_several_rushes() {
+        let version = || {
+            let info = r#"{"major":"1","minor":"37","gitVersion":"v1.37.2","gitCommit":"","gitTreeState":"","buildDate":"","goVersion":"","compiler":"","platform":""}"#;
+            Ok(Response::new(Body::from(info.as_bytes().to_vec())))
+        };
+        assert_eq!(requests(&[5, 5, 3, 16], version).await, [5, 5, 5, 21]);
+    }
+
+    #[tokio::test]
+    async fn connections_that_could_not_be_opened_are_opened_for_the_next_rush() {
+        let broken = || Err(kube::Error::LinesCodecMaxLineLengthExceeded);
+        assert_eq!(requests(&[5, 5], broken).await, [5, 10]);
     }
 }

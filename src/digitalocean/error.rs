@@ -21,7 +21,7 @@ pub enum Error {
     BadId {
         /// Kind and id.
         resource: String,
-        /// The form of valid ids.
+        /// The rule that the id breaks, after "its id".
         rule: String,
     },
     /// The connection failed, or broke before the response was complete.

@@ -27,7 +27,7 @@ use crate::{
 /// The number of concurrent reconciles, and so of concurrent writes to the API server.
 pub(super) const WORKERS: usize = 16;
 
-/// Up to this many records at a time are no rush: they need no connections that are opened in advance.
+/// This many records at a time, or fewer, are not a rush: they need no connections that are opened in advance.
 pub(super) const FEW: usize = 4;
 
 /// The number of records whose provider requests for decisions run at a time, so that workers remain for other records.
@@ -175,7 +175,7 @@ impl DriftContext {
         }
     }
 
-    /// Returns true if many records are queued or reconciled, or if records wait for a fresh read.
+    /// Returns true if more than a few records are queued or reconciled, or if records wait for a fresh read.
     pub(super) fn is_in_rush(&self) -> bool {
         self.queue.pending() > FEW || self.fetches.has_waiting()
     }

@@ -77,6 +77,7 @@ impl FetchQueue {
         queue: &'a Queue<ObjectKey>,
     ) -> Result<FetchPermit<'a>, Duration> {
         if let Ok(permit) = self.turns.try_acquire() {
+            self.waiting.lock().all.remove(key);
             return Ok(FetchPermit { fetches: self, queue, permit: Some(permit) });
         }
         let mut waiting = self.waiting.lock();
@@ -91,14 +92,14 @@ impl FetchQueue {
     /// The next record that waits for a turn.
     fn next(&self) -> Option<ObjectKey> {
         let mut waiting = self.waiting.lock();
-        let next = waiting.order.pop_front()?;
-        waiting.all.remove(&next);
-        Some(next)
+        let Waiting { order, all } = &mut *waiting;
+        // Others have had their turn, or need none any more.
+        std::iter::from_fn(|| order.pop_front()).find(|key| all.remove(key))
     }
 
     /// Returns true if a record waits for a turn.
     pub(super) fn has_waiting(&self) -> bool {
-        !self.waiting.lock().order.is_empty()
+        !self.waiting.lock().all.is_empty()
     }
 
     /// Forgets the failures of a record: the provider responded, or nothing needs to be requested.
@@ -122,6 +123,7 @@ impl FetchQueue {
     /// No change of this record waits for a confirmation.
     pub(super) fn confirmed(&self, key: &ObjectKey) {
         self.unconfirmed.lock().remove(key);
+        self.waiting.lock().all.remove(key);
     }
 
     /// Records a failed request. Returns the pause, which grows each time.
@@ -164,6 +166,20 @@ mod tests {
         drop(turn("d").ok().unwrap());
         let nothing = tokio::time::timeout(Duration::from_millis(10), queue.next()).await;
         assert!(nothing.is_err(), "nobody waits twice");
+    }
+
+    #[tokio::test]
+    async fn a_record_that_needs_no_turn_any_more_does_not_wait_for_one() {
+        let (fetches, queue) = (FetchQueue::new(1), Queue::default());
+        let key = |name: &str| ObjectKey { namespace: "default".into(), name: name.into() };
+        let turn = |name| fetches.turn(&key(name), &queue);
+        let first = turn("a").ok().unwrap();
+        assert!(["b", "c"].into_iter().all(|name| turn(name).is_err()));
+        fetches.confirmed(&key("b"));
+        assert!(fetches.has_waiting(), "c waits");
+        drop(first);
+        assert_eq!(queue.next().await, key("c"));
+        assert!(!fetches.has_waiting());
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub(crate) enum Error {
     NoProgram { name: String },
     #[error("the image can be built without a container engine on Linux only; elsewhere, `docker build .`")]
     NotLinux,
+    #[error("the image needs a C compiler for musl: install musl-gcc, such as with `apt-get install musl-tools`")]
+    NoMuslCompiler,
     #[error("cannot describe the image: {0}")]
     Image(#[from] oci_spec::OciSpecError),
     #[error("cannot read {} as an OpenAPI description: {reason}", .path.display())]

@@ -36,7 +36,7 @@ pub(crate) fn for_tests() -> Result<(), Error> {
 
 /// Prepares the Helm that packages the chart and installs it in tests.
 pub(crate) fn helm() -> Result<(), Error> {
-    show("Building Helm, once: about a minute on 2 cores.", |progress| control_plane::prepare_helm(progress).map(drop))
+    show("Building Helm, once: 1 to 3 minutes on 2 cores.", |progress| control_plane::prepare_helm(progress).map(drop))
 }
 
 /// Prepares the engines that apply manifests like Flux and Argo CD.

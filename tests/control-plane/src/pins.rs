@@ -160,7 +160,7 @@ mod tests {
         assert_eq!(release_of("v1.37.2"), "1.37");
     }
 
-    /// The version of each module that Go builds: a replacement counts more than a requirement.
+    /// The version of each module that Go builds: a replacement takes precedence over a requirement.
     fn versions(pins: &Pins) -> BTreeMap<&'static str, &'static str> {
         let words = || pins.go_mod.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
         let required = words().filter_map(|line| match line.as_slice() {

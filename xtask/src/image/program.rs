@@ -25,18 +25,13 @@ pub(super) fn plugin() -> Result<Program, Error> {
     build(operator::PLUGIN, &[])
 }
 
-/// The compiler of C code for musl: jemalloc needs the headers of the C library that it is linked with.
-const MUSL_COMPILER: &str = "musl-gcc";
-
 /// Builds a program with musl if the toolchain has it or can install it, else with glibc linked statically.
 fn build(program: &str, features: &[&str]) -> Result<Program, Error> {
     if OS != "linux" {
         return Err(Error::NotLinux);
     }
     let musl = format!("{ARCH}-unknown-linux-musl");
-    let compiler = format!("CC_{}", musl.replace('-', "_"));
-    let has_compiler = std::env::var_os(&compiler).is_some() || is_there(MUSL_COMPILER);
-    let is_musl = has_compiler && (has(&musl) || add(&musl));
+    let is_musl = has(&musl) || add(&musl);
     let target = if is_musl { musl } else { format!("{ARCH}-unknown-linux-gnu") };
     // A separate folder: other flags would recompile the dependencies of other builds.
     let folder = project::root().join("target/image");
@@ -44,21 +39,31 @@ fn build(program: &str, features: &[&str]) -> Result<Program, Error> {
     cargo.args(["--bin", program, "--message-format=json-render-diagnostics", "--target", &target]);
     cargo.args(features).arg("--target-dir").arg(folder);
     if is_musl {
-        if std::env::var_os(&compiler).is_none() {
-            cargo.env(compiler, MUSL_COMPILER);
+        let variable = format!("CC_{}", target.replace('-', "_"));
+        if std::env::var_os(&variable).is_none() {
+            let compiler = musl_compiler();
+            if compiler.is_none() && features == operator::IMAGE_FEATURES {
+                return Err(Error::NoMuslCompiler);
+            }
+            // ring's C code needs no C library, so the compiler for glibc works for the command line.
+            cargo.env(variable, compiler.unwrap_or_else(|| "cc".to_owned()));
         }
     } else {
-        println!("Without {MUSL_COMPILER}, the programs are linked with glibc; Debian's package musl-tools has it.");
         cargo.env("RUSTFLAGS", "-C target-feature=+crt-static");
     }
     let path = project::program(&project::output(&mut cargo)?, program)?;
     Ok(Program { path, target })
 }
 
-fn is_there(program: &str) -> bool {
-    let mut version = Command::new(program);
-    version.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
-    version.status().is_ok_and(|status| status.success())
+/// The compiler of C code for musl, if there is one: jemalloc needs the headers of the C library that it is linked with.
+fn musl_compiler() -> Option<String> {
+    let names = ["musl-gcc".to_owned(), format!("{ARCH}-linux-musl-gcc"), "cc".to_owned()];
+    names.into_iter().find(|compiler| {
+        let machine = Command::new(compiler).arg("-dumpmachine").stderr(Stdio::null()).output();
+        let machine =
+            machine.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
+        !machine.is_empty() && (compiler != "cc" || machine.ends_with("musl"))
+    })
 }
 
 /// Returns true if the toolchain has the standard library of a target.
