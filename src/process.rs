@@ -17,7 +17,7 @@ use crate::{
     liveness::Liveness,
 };
 
-/// How long opened connections are assumed to stay open: hyper drops idle ones after 90 s.
+/// Opened connections are assumed to stay open for this time: hyper drops idle ones after 90 s.
 const CONNECTED_FOR: Duration = Duration::from_mins(1);
 
 /// The parts that the controllers share. Clones share them too.

@@ -42,7 +42,7 @@ use crate::{
 /// meanwhile, and the responses to these writes arrive first.
 const ECHOES_REST: Duration = Duration::from_millis(20);
 
-/// How long the status of a record waits after its new drifts in a rush: the drifts of other records come first.
+/// In a rush, the status of a record waits for this time after its new drifts: the drifts of other records come first.
 const STATUS_RESTS: Duration = Duration::from_millis(100);
 
 /// The time for which the garbage collector of Kubernetes may delete the drifts of a deleted record.
