@@ -249,9 +249,7 @@ impl World {
 
     /// One condition of an object: status and reason.
     pub(crate) async fn condition(&self, object: &str, kind: &str) -> String {
-        let of_kind = format!(".status.conditions[?(@.type==\"{kind}\")]");
-        let condition = self.value(object, &format!("{{{of_kind}.status}} {{{of_kind}.reason}}")).await;
-        condition.trim().to_owned()
+        condition(&self.get(object).await, kind)
     }
 
     /// The message of a condition.
@@ -313,7 +311,12 @@ impl World {
     /// Waits until a condition has this status and reason.
     pub(crate) async fn reaches(&self, object: &str, kind: &str, wanted: &str) {
         eventually(&format!("{object} {kind} {wanted}"), || async {
-            let is = self.condition(object, kind).await;
+            let is = match self.objects.get(object).await {
+                Ok(object) => condition(&object, kind),
+                // A pipeline may be about to create it.
+                Err(kube::Error::Api(status)) if status.is_not_found() => "it does not exist".to_owned(),
+                Err(error) => panic!("{object}: {error}"),
+            };
             if is == wanted { Ok(()) } else { Err(is) }
         })
         .await;
@@ -396,6 +399,12 @@ pub(crate) async fn install(control_plane: &ControlPlane) {
     kubectl.run_with_input(&["apply", "--server-side", "-f", "-"], &api::crds_as_yaml().unwrap()).await.unwrap();
     let crds = ["provisionedresources", "drifts", "sagas"].map(|plural| format!("crd/{plural}.arcadia.cloud"));
     kubectl.run(&["wait", "--for=condition=Established", &crds[0], &crds[1], &crds[2]]).await.unwrap();
+}
+
+/// One condition of an object: status and reason.
+fn condition(object: &Value, kind: &str) -> String {
+    let of_kind = format!(".status.conditions[?(@.type==\"{kind}\")]");
+    objects::print(object, &format!("{{{of_kind}.status}} {{{of_kind}.reason}}")).trim().to_owned()
 }
 
 /// The manifest of a record; `more` is added to its spec.
