@@ -45,8 +45,8 @@ const MEMORY_GROWS: f64 = 1.1;
 const MEMORY_MIB: f64 = 4.0;
 const MORE: f64 = 10.0;
 
-const PHASE: &str = "what grew: median of the first third | of the last third";
-const DONE: &str = "what was done";
+const PHASE: &str = "growth: median of the first third | of the last third";
+const DONE: &str = "work";
 const LATENCY: &str = "from creation to Succeeded, sagas of two steps";
 
 /// The resources that a process holds at one moment.
