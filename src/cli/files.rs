@@ -153,15 +153,9 @@ fn record(source: &str, document: &Value, found: &mut Vec<RecordManifest>) -> Re
             let wrong = |why: String| contents(source, format!("ProvisionedResource {name:?}: {why}"));
             let record = ProvisionedResource::deserialize(document).map_err(|error| wrong(error.to_string()))?;
             let spec = record.spec;
-            let format = spec.resource.kind.id_format();
-            if !format.admits(&spec.resource.id) {
-                return Err(wrong(format!(
-                    "the id of a {} must be {}, not {:?}",
-                    spec.resource.kind,
-                    format.form(),
-                    spec.resource.id
-                )));
-            }
+            let (kind, id) = (spec.resource.kind, &spec.resource.id);
+            let checked = kind.id_format().check(id);
+            checked.map_err(|rule| wrong(format!("the id of a {kind} {rule}, not {id:?}")))?;
             found.push(RecordManifest { file: source.to_owned(), name, spec });
             Ok(())
         }

@@ -88,10 +88,7 @@ pub(super) fn address(key: &ResourceKey) -> String {
 pub(super) fn read_address(text: &str) -> Result<ResourceKey, String> {
     let (kind, id) = text.split_once('/').ok_or("must be a kind and an id, such as Droplet/3164444")?;
     let kind = super::verify::kind(kind)?;
-    let format = kind.id_format();
-    if !format.admits(id) {
-        return Err(format!("the id of a {kind} must be {}", format.form()));
-    }
+    kind.id_format().check(id).map_err(|rule| format!("the id of a {kind} {rule}"))?;
     Ok(ResourceKey::new(kind, id))
 }
 

@@ -14,10 +14,7 @@ impl Client {
     /// # Errors
     /// If no trustworthy response arrived.
     pub async fn get(&self, key: &ResourceKey, priority: Priority) -> Result<Option<String>, Error> {
-        let format = key.kind.id_format();
-        if !format.admits(&key.id) {
-            return Err(Error::BadId { resource: key.to_string(), rule: format!("must be {}", format.form()) });
-        }
+        check_id(key)?;
         let row = key.kind.row();
         let (parent, id) = key.parts();
         let url = self.url(&row.get.path, parent, Some(id), &[])?;
@@ -42,10 +39,7 @@ impl Client {
         reading: &'static PartSource,
         priority: Priority,
     ) -> Result<String, Error> {
-        let format = key.kind.id_format();
-        if !format.admits(&key.id) {
-            return Err(Error::BadId { resource: key.to_string(), rule: format!("must be {}", format.form()) });
-        }
+        check_id(key)?;
         let (parent, id) = key.parts();
         let url = self.url(&reading.get.path, parent, Some(id), &[])?;
         let call = ApiCall::reading(url, &reading.get.path, &key.kind.row().scope, priority);
@@ -73,6 +67,12 @@ impl Client {
             Err(error) => Err(error),
         }
     }
+}
+
+/// Refuses an id that could form another path.
+fn check_id(key: &ResourceKey) -> Result<(), Error> {
+    let checked = key.kind.id_format().check(&key.id);
+    checked.map_err(|rule| Error::BadId { resource: key.to_string(), rule })
 }
 
 /// Returns true if a document is of the requested resource. A proxy or a cache may mix up responses.

@@ -75,6 +75,14 @@ impl IdFormat {
         }
     }
 
+    /// Checks an id.
+    ///
+    /// # Errors
+    /// The rule that the id breaks, after "the id".
+    pub fn check(self, id: &str) -> Result<(), String> {
+        if self.admits(id) { Ok(()) } else { Err(format!("must be {}", self.form())) }
+    }
+
     /// Returns true if `id` matches [`Self::pattern`].
     #[must_use]
     pub fn admits(self, id: &str) -> bool {

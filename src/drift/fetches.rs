@@ -148,10 +148,17 @@ impl Drop for FetchPermit<'_> {
 mod tests {
     use super::*;
 
+    fn key(name: &str) -> ObjectKey {
+        ObjectKey { namespace: "default".into(), name: name.into() }
+    }
+
+    fn numbered(number: usize) -> ObjectKey {
+        key(&number.to_string())
+    }
+
     #[tokio::test]
     async fn fetches_are_limited_and_each_passes_its_permit_on() {
         let (fetches, queue) = (FetchQueue::new(2), Queue::default());
-        let key = |name: &str| ObjectKey { namespace: "default".into(), name: name.into() };
         let turn = |name| fetches.turn(&key(name), &queue);
         let first = turn("a").ok().unwrap();
         let _second = turn("b").ok().unwrap();
@@ -171,7 +178,6 @@ mod tests {
     #[tokio::test]
     async fn a_record_that_needs_no_turn_any_more_does_not_wait_for_one() {
         let (fetches, queue) = (FetchQueue::new(1), Queue::default());
-        let key = |name: &str| ObjectKey { namespace: "default".into(), name: name.into() };
         let turn = |name| fetches.turn(&key(name), &queue);
         let first = turn("a").ok().unwrap();
         assert!(["b", "c"].into_iter().all(|name| turn(name).is_err()));
@@ -185,41 +191,39 @@ mod tests {
     #[test]
     fn a_burst_of_changes_waits_for_the_next_list_and_a_few_are_read_one_by_one() {
         let fetches = FetchQueue::new(1);
-        let key = |number: usize| ObjectKey { namespace: "default".into(), name: number.to_string().into() };
         let listed = Some(Instant::now());
-        let ask = |number| fetches.confirmation(&key(number), listed);
+        let ask = |number| fetches.confirmation(&numbered(number), listed);
         for number in 0..MOST_UNCONFIRMED {
             assert_eq!(ask(number), Confirmation::Read);
         }
         assert_eq!(ask(MOST_UNCONFIRMED), Confirmation::NextList);
         assert_eq!(ask(0), Confirmation::NextList, "those that wait for their turn, too");
-        fetches.confirmed(&key(1));
+        fetches.confirmed(&numbered(1));
         assert_eq!(ask(0), Confirmation::Read);
     }
 
     #[test]
     fn a_record_of_a_burst_waits_for_one_list_and_is_then_read() {
         let fetches = FetchQueue::new(1);
-        let key = |number: usize| ObjectKey { namespace: "default".into(), name: number.to_string().into() };
         let first = Instant::now();
         let second = first + Duration::from_mins(5);
         let all = 0..=MOST_UNCONFIRMED;
         for number in all.clone() {
-            fetches.confirmation(&key(number), Some(first));
+            fetches.confirmation(&numbered(number), Some(first));
         }
-        assert_eq!(fetches.confirmation(&key(7), Some(first)), Confirmation::NextList, "however often it comes");
+        assert_eq!(fetches.confirmation(&numbered(7), Some(first)), Confirmation::NextList, "however often it comes");
         for number in all {
-            assert_eq!(fetches.confirmation(&key(number), Some(second)), Confirmation::Read);
+            assert_eq!(fetches.confirmation(&numbered(number), Some(second)), Confirmation::Read);
         }
         // After a read, its next change waits again.
-        fetches.confirmed(&key(7));
-        assert_eq!(fetches.confirmation(&key(7), Some(second)), Confirmation::NextList);
+        fetches.confirmed(&numbered(7));
+        assert_eq!(fetches.confirmation(&numbered(7), Some(second)), Confirmation::NextList);
     }
 
     #[test]
     fn failed_fetches_are_retried_less_and_less_often_until_the_first_response() {
         let fetches = FetchQueue::new(1);
-        let [key, other] = ["a", "b"].map(|name| ObjectKey { namespace: "default".into(), name: name.into() });
+        let [key, other] = ["a", "b"].map(key);
         let waits: Vec<_> = (0..40).map(|_| fetches.failed(&key)).collect();
         let seconds = Duration::from_secs;
         assert_eq!(waits[..3], [seconds(5), seconds(10), seconds(20)]);

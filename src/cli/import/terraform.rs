@@ -186,9 +186,8 @@ impl TerraformState {
             return;
         }
         let id = row.id(attributes);
-        let format = row.kind.id_format();
-        if !format.admits(&id) {
-            let why = format!("{kind} with id {id:?}: the id of a {} must be {}", row.kind, format.form());
+        if let Err(rule) = row.kind.id_format().check(&id) {
+            let why = format!("{kind} with id {id:?}: the id of a {} {rule}", row.kind);
             self.refused.push((row.kind, why));
             return;
         }

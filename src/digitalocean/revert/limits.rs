@@ -16,10 +16,9 @@ pub(super) fn at_most(field: &str, number: u64, largest: impl Into<u64>) -> Resu
 
 /// The id of a resource of this kind.
 pub(super) fn id(kind: &str, id: String) -> Result<String, String> {
-    match Kind::named(kind).map(|kind| kind.row().id.format).filter(|format| !format.admits(&id)) {
-        Some(format) => Err(format!("The recorded id of a {kind} must be {}; correct the record.", format.form())),
-        None => Ok(id),
-    }
+    let checked = Kind::named(kind).map_or(Ok(()), |kind| kind.id_format().check(&id));
+    checked.map_err(|rule| format!("The recorded id of a {kind} {rule}; correct the record."))?;
+    Ok(id)
 }
 
 /// The name of a droplet, which is a host name.

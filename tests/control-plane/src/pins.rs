@@ -130,14 +130,19 @@ impl Pins {
 
     /// The pinned version, such as `v1.37.2`.
     fn version(&self) -> Result<&'static str, Error> {
-        let version = |line: &'static str| {
+        let pinned = self.required().find(|(module, _)| *module == self.module);
+        pinned.map(|(_, version)| version).ok_or(Error::Pins { module: self.module })
+    }
+
+    /// The modules that `go.mod` requires, each with its version.
+    fn required(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        self.go_mod.lines().filter_map(|line| {
             // On its own line, or in a block.
             let line = line.trim_start();
             let mut words = line.strip_prefix("require ").unwrap_or(line).split_whitespace();
-            let is_it = words.next() == Some(self.module);
-            words.next().filter(|version| is_it && version.starts_with('v'))
-        };
-        self.go_mod.lines().find_map(version).ok_or(Error::Pins { module: self.module })
+            let (module, version) = (words.next()?, words.next()?);
+            version.starts_with('v').then_some((module, version))
+        })
     }
 }
 
@@ -162,18 +167,12 @@ mod tests {
 
     /// The version of each module that Go builds: a replacement takes precedence over a requirement.
     fn versions(pins: &Pins) -> BTreeMap<&'static str, &'static str> {
-        let words = || pins.go_mod.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-        let required = words().filter_map(|line| match line.as_slice() {
-            ["require", module, version, ..] | [module, version] | [module, version, "//", "indirect"] => {
-                version.starts_with('v').then_some((*module, *version))
-            }
-            _ => None,
-        });
-        let replaced = words().filter_map(|line| match line.as_slice() {
+        let words = pins.go_mod.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let replaced = words.filter_map(|line| match line.as_slice() {
             ["replace", module, "=>", _, version] | [module, "=>", _, version] => Some((*module, *version)),
             _ => None,
         });
-        required.chain(replaced).collect()
+        pins.required().chain(replaced).collect()
     }
 
     #[test]

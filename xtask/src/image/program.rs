@@ -41,12 +41,7 @@ fn build(program: &str, features: &[&str]) -> Result<Program, Error> {
     if is_musl {
         let variable = format!("CC_{}", target.replace('-', "_"));
         if std::env::var_os(&variable).is_none() {
-            let compiler = musl_compiler();
-            if compiler.is_none() && features == operator::IMAGE_FEATURES {
-                return Err(Error::NoMuslCompiler);
-            }
-            // ring's C code needs no C library, so the compiler for glibc works for the command line.
-            cargo.env(variable, compiler.unwrap_or_else(|| "cc".to_owned()));
+            cargo.env(variable, musl_compiler().ok_or(Error::NoMuslCompiler)?);
         }
     } else {
         cargo.env("RUSTFLAGS", "-C target-feature=+crt-static");
