@@ -28,6 +28,8 @@ pub(super) struct Past {
     pub(super) expires: Instant,
     /// The shortest time from the start of one sweep to the next, by its pace.
     pub(super) pause: Duration,
+    /// The time of another list for many changes that only the last list shows.
+    pub(super) confirms: Option<Instant>,
 }
 
 /// The next event.
@@ -39,6 +41,8 @@ pub(super) enum Due {
     Sync,
     /// Changes are compared.
     Detect,
+    /// The kind is listed to confirm many changes.
+    Confirm,
 }
 
 /// One moment, on both clocks.
@@ -57,8 +61,9 @@ pub(super) fn next(past: &Past, sync: &Schedule, detect: Option<&Schedule>, now:
     let synced = next_sync(past, sync, now);
     // Also without changes: later changes wait for the next time.
     let detect = detect.map(|detect| (due(detect, past.detected, now), Due::Detect));
+    let confirm = past.confirms.map(|at| (at, Due::Confirm));
     // Of events due at the same time, the first in this order: changes are compared after the list.
-    let all = [Some(distrust), Some((synced, Due::Sync)), detect];
+    let all = [Some(distrust), Some((synced, Due::Sync)), detect, confirm];
     all.into_iter().flatten().min_by_key(|(at, _)| *at).unwrap_or(distrust)
 }
 
@@ -115,6 +120,7 @@ mod tests {
                 detected: self.0,
                 expires: self.at(60),
                 pause: Duration::ZERO,
+                confirms: None,
             }
         }
     }
@@ -173,6 +179,22 @@ mod tests {
                 (hour.at(20) + SECOND * 15, Due::Sync),
             ),
             (
+                "many changes are confirmed before the next sweep",
+                Past { confirms: Some(hour.at(1)), ..quiet() },
+                "5m",
+                "",
+                1,
+                (hour.at(1), Due::Confirm),
+            ),
+            (
+                "unless that comes first",
+                Past { confirms: Some(hour.at(6)), ..quiet() },
+                "5m",
+                "",
+                1,
+                (hour.at(5), Due::Sync),
+            ),
+            (
                 "what becomes too old first is told first",
                 Past { expires: hour.at(4), ..quiet() },
                 "5m",
@@ -214,7 +236,7 @@ mod tests {
                         past = Past { detected: hour.at(minute), ..past };
                         compared += 1;
                     }
-                    (_, Due::Distrust) => unreachable!(),
+                    (_, Due::Distrust | Due::Confirm) => unreachable!(),
                 }
             }
             assert!(swept >= 22 && compared >= 9, "{sync} and {detect}: {swept} sweeps, compared {compared} times");

@@ -23,9 +23,14 @@ const FETCH_BACKOFF: Backoff = Backoff::new(Duration::from_secs(5), Duration::fr
 /// The time that a record waits for its turn if no other record hands one over.
 const NEXT_TURN: Duration = Duration::from_secs(2);
 
-/// If more records than this have unconfirmed changes, further ones wait for the next list, which confirms all of them
-/// with a few requests.
+/// If more records than this have unconfirmed changes, they wait for the next list, which confirms all of them with a few
+/// requests.
 const MOST_UNCONFIRMED: usize = 200;
+
+/// Returns true if this number of unconfirmed changes is left to a list.
+pub(super) fn is_burst(unconfirmed: usize) -> bool {
+    unconfirmed > MOST_UNCONFIRMED
+}
 
 /// The confirmation of a change that only one list shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,7 +117,7 @@ impl FetchQueue {
     pub(super) fn confirmation(&self, key: &ObjectKey, listed: Option<Instant>) -> Confirmation {
         let mut unconfirmed = self.unconfirmed.lock();
         let has_waited = *unconfirmed.entry(key.clone()).or_insert(listed) < listed;
-        if unconfirmed.len() > MOST_UNCONFIRMED && !has_waited { Confirmation::NextList } else { Confirmation::Read }
+        if is_burst(unconfirmed.len()) && !has_waited { Confirmation::NextList } else { Confirmation::Read }
     }
 
     /// The records with unconfirmed changes.

@@ -19,6 +19,7 @@ use tracing::{debug, info, warn};
 use super::{
     context::{DriftContext, FEW, WORKERS},
     due::{Due, NEVER, Now, Past, next, next_sync},
+    fetches::is_burst,
     first_reads::{FirstRead, FirstReads},
     sweeps::{STILL_WAITING, SweepFailure},
 };
@@ -36,6 +37,9 @@ const LULL: Duration = Duration::from_millis(200);
 const GATHER: Duration = Duration::from_secs(3);
 /// The maximum duration of one sweep: far longer than an exhausted token waits for new calls.
 const LONGEST_SWEEP: Duration = Duration::from_hours(3);
+
+/// Many changes are listed again this long after they were compared: a list just after the other may lag like it.
+const CONFIRM_AFTER: Duration = Duration::from_secs(10);
 
 /// Starts the sweeps of a kind, if they are not running.
 pub(super) fn start(context: &Arc<DriftContext>, kind: Kind) {
@@ -98,6 +102,7 @@ impl Sweep {
             detected: now,
             expires: now + context.settings.max_age.min(NEVER),
             pause: Duration::ZERO,
+            confirms: None,
         };
         Self { context, kind, past, changed: HashSet::new(), first_reads: FirstReads::default(), facts: None }
     }
@@ -129,6 +134,7 @@ impl Sweep {
                     Due::Detect => self.detect(),
                     // A sweep also completes the waiting requests: with continuous sweeps they would never get a turn.
                     Due::Sync => self.sweep(waiting(&mut requests)),
+                    Due::Confirm => self.confirm(&mut requests),
                 },
                 () = sleep_until(first_read.unwrap_or(at)), if is_idle && first_read.is_some() => self.sweep(waiting(&mut requests)),
                 first = requests.recv(), if is_idle => match first {
@@ -153,6 +159,7 @@ impl Sweep {
     fn sweep(&mut self, mut requesters: Vec<ObjectKey>) -> Option<SweepFuture> {
         let began = Instant::now();
         self.past.began = Some(began);
+        self.past.confirms = None;
         self.first_reads.listed = Some(began);
         requesters.append(&mut self.first_reads.waiting);
         let (context, kind) = (self.context.clone(), self.kind);
@@ -178,6 +185,17 @@ impl Sweep {
             let outcome = Box::new(context.inventory.sync(kind, wanted).await);
             Done::Swept { began, outcome, requesters, syncs }
         }))
+    }
+
+    /// Lists the kind, if many changes wait for a confirmation, and the calls suffice.
+    fn confirm(&mut self, requests: &mut UnboundedReceiver<ObjectKey>) -> Option<SweepFuture> {
+        self.past.confirms = None;
+        let changes = self.unconfirmed().len();
+        if !is_burst(changes) || !self.context.inventory.may_confirm_by_list(self.kind, changes) {
+            return None;
+        }
+        info!(kind = %self.kind, changes, "listing again to confirm changes");
+        self.sweep(waiting(requests))
     }
 
     /// Reads the resources of these records.
@@ -266,8 +284,8 @@ impl Sweep {
             self.queue_unknown();
         }
         self.past.failed = None;
-        // Idle connections are closed after a while.
-        let rush = found.changed.len().min(WORKERS);
+        // Idle connections are closed after a while. Resources that were only unknown seldom need a write.
+        let rush = found.changed.len().saturating_sub(found.renewed.len()).min(WORKERS);
         if rush > FEW {
             self.context.process.connect(rush);
         }
@@ -342,6 +360,9 @@ impl Sweep {
     fn detect(&mut self) -> Option<SweepFuture> {
         self.past.detected = Instant::now();
         let changed: Vec<_> = std::mem::take(&mut self.changed).into_iter().collect();
+        let (pause, now) = (self.context.inventory.pause(self.kind), self.past.detected);
+        let listed = self.past.began.map_or(now, |began| began + pause);
+        self.past.confirms = is_burst(changed.len()).then(|| listed.max(now + CONFIRM_AFTER));
         self.queue(&changed);
         None
     }

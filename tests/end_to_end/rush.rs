@@ -1,4 +1,4 @@
-//! Many sagas at once share the calls of the token.
+//! Many sagas and many changes at once share the calls of the token.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use digitalocean_simulator::RateLimits;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::world::World;
+use crate::world::{self, World, eventually};
 
 const SAGAS: usize = 500;
 /// Fewer than the sagas need, so that the last ones wait for the next minute.
@@ -72,6 +72,44 @@ async fn five_hundred_droplets_at_once_stay_within_the_limits_and_finish_in_the_
         latest_start = latest_start.max(started);
         latest_finish = latest_finish.max(finished);
     }
+}
+
+/// More changes than the operator confirms one by one.
+const CHANGES: usize = 250;
+
+#[tokio::test]
+async fn many_changes_at_once_are_confirmed_by_another_list_long_before_the_next_sweep() {
+    let world = World::with("many-changes", &["--sync-schedule", "1h", "--inventory-max-age", "3h"]).await;
+    let ids: Vec<String> = (0..CHANGES).map(|number| (9_000_000 + number).to_string()).collect();
+    let mut records = Vec::new();
+    for id in &ids {
+        world.cloud.put("droplets", world::droplet(id, &format!("web-{id}"))).await.unwrap();
+        let desired = json!({ "name": format!("web-{id}") });
+        let manifest = world::manifest(&format!("web-{id}"), "Droplet", id, &desired, &json!({}));
+        records.push(serde_json::from_str::<Value>(&manifest).unwrap());
+    }
+    let list = json!({ "apiVersion": "v1", "kind": "List", "items": records });
+    world.kubectl().apply(&list.to_string()).await.unwrap();
+    eventually("all records in sync", || async {
+        let records = world.list("pr").await;
+        let in_sync = |record: &&Value| world::condition(record, "InSync") == "True NoDrift";
+        let count = records.iter().filter(in_sync).count();
+        if count == CHANGES { Ok(()) } else { Err(count) }
+    })
+    .await;
+
+    for id in &ids {
+        world.cloud.change("droplets", id, json!({ "name": "changed" })).await.unwrap();
+    }
+    world.cloud.reset_requests().await.unwrap();
+    world.sync(&format!("web-{}", ids[0])).await;
+    eventually("a drift of each", || async {
+        let count = world.list("drifts").await.len();
+        if count == CHANGES { Ok(()) } else { Err(count) }
+    })
+    .await;
+    let calls = world.cloud.requests().await.unwrap().total();
+    assert!(usize::try_from(calls).unwrap() < CHANGES, "{calls} calls");
 }
 
 /// The names of all droplets.

@@ -402,7 +402,7 @@ pub(crate) async fn install(control_plane: &ControlPlane) {
 }
 
 /// One condition of an object: status and reason.
-fn condition(object: &Value, kind: &str) -> String {
+pub(crate) fn condition(object: &Value, kind: &str) -> String {
     let of_kind = format!(".status.conditions[?(@.type==\"{kind}\")]");
     objects::print(object, &format!("{{{of_kind}.status}} {{{of_kind}.reason}}")).trim().to_owned()
 }

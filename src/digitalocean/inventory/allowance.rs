@@ -19,21 +19,39 @@ pub(super) struct Allowance {
 impl Allowance {
     /// The allowance of a token with this number of calls per hour.
     pub(super) fn of(hour_limit: usize) -> Self {
-        let per_hour = f64::from(u32::try_from(hour_limit).unwrap_or(u32::MAX)) * SHARE;
+        let per_hour = number(hour_limit) * SHARE;
         Self { per_second: per_hour / 3600.0, left: MOST_AT_ONCE.min(per_hour).max(1.0), at: Instant::now() }
     }
 
     /// Takes this number of calls, if they are available.
     pub(super) fn take(&mut self, calls: usize) -> bool {
-        let now = Instant::now();
-        let most = MOST_AT_ONCE.min(self.per_second * 3600.0).max(1.0);
-        self.left = (self.left + (now - self.at).as_secs_f64() * self.per_second).min(most);
-        self.at = now;
-        let calls = f64::from(u32::try_from(calls).unwrap_or(u32::MAX));
+        self.refill();
+        let calls = number(calls);
         let is_there = calls <= self.left;
         if is_there {
             self.left -= calls;
         }
         is_there
     }
+
+    /// Takes this number of calls, if any are available. The calls beyond those are missing later.
+    pub(super) fn take_in_advance(&mut self, calls: usize) -> bool {
+        self.refill();
+        let is_there = self.left >= 1.0;
+        if is_there {
+            self.left -= number(calls);
+        }
+        is_there
+    }
+
+    fn refill(&mut self) {
+        let now = Instant::now();
+        let most = MOST_AT_ONCE.min(self.per_second * 3600.0).max(1.0);
+        self.left = (self.left + (now - self.at).as_secs_f64() * self.per_second).min(most);
+        self.at = now;
+    }
+}
+
+fn number(calls: usize) -> f64 {
+    f64::from(u32::try_from(calls).unwrap_or(u32::MAX))
 }

@@ -11,7 +11,7 @@ use super::{
     snapshot::Inventory,
     sync_error::SyncError,
 };
-use crate::digitalocean::{Error, Priority, ResourceKey, kinds::FieldSet};
+use crate::digitalocean::{Error, Kind, Priority, ResourceKey, kinds::FieldSet};
 
 impl Inventory {
     /// Requests the resource now, and stores the response. A 404 is requested twice before it counts, unless the
@@ -40,6 +40,14 @@ impl Inventory {
             return None;
         }
         Some(self.fetch(key, max_age).await)
+    }
+
+    /// Returns true if a list confirms this number of changes with fewer calls than reading each, and the allowance for
+    /// extra calls is not used up.
+    #[must_use]
+    pub fn may_confirm_by_list(&self, kind: Kind, changes: usize) -> bool {
+        let pages = self.pages(kind);
+        pages <= changes && self.0.allowance.lock().take_in_advance(pages)
     }
 
     /// Reads the resource of a record of these fields for the first time, with the additional parts that they need.

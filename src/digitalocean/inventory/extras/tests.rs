@@ -518,6 +518,28 @@ async fn reads_that_confirm_changes_take_from_the_allowance() {
 }
 
 #[tokio::test]
+async fn a_list_that_confirms_changes_takes_from_the_allowance() {
+    let world = World::of("VPC").await;
+    world.list(&[json!({"id": ONE, "name": "a"})]);
+    world.sync(&[(ONE, &["name"])]).await;
+    *world.inventory.0.allowance.lock() = Allowance::of(8);
+    assert!(!world.inventory.may_confirm_by_list(world.kind, 0), "reading none takes no call");
+    let lists = (0..5).filter(|_| world.inventory.may_confirm_by_list(world.kind, 7)).count();
+    // A quarter of eight.
+    assert_eq!(lists, 2);
+}
+
+#[test]
+fn a_long_list_takes_calls_in_advance() {
+    let mut allowance = Allowance::of(8);
+    assert!(!allowance.take(5));
+    assert!(allowance.take_in_advance(5));
+    assert!(!allowance.take_in_advance(5));
+    assert!(!allowance.take(1));
+    assert!(allowance.left <= -2.9, "{}", allowance.left);
+}
+
+#[tokio::test]
 async fn a_row_that_moves_by_itself_stays_confirmed() {
     let world = World::of("KubernetesCluster").await;
     let cluster = |updated: u32| json!({"id": ONE, "name": "k", "node_pools": [{"id": "p", "count": 1, "nodes": [{"id": "n", "updated_at": updated}]}]});
