@@ -11,6 +11,7 @@ use super::{
     index::RecordIndex,
     metrics::DriftMetrics,
     reverts::RevertSagas,
+    rush::Rush,
     sweeps::{Circumstances, SweepInfo, Sweeps},
 };
 use crate::{
@@ -64,6 +65,7 @@ pub struct DriftContext {
     pub(super) queue: Queue<ObjectKey>,
     pub(super) sweeps: Sweeps,
     pub(super) fetches: FetchQueue,
+    pub(super) rush: Rush,
     index: Mutex<RecordIndex>,
     reverts: Mutex<RevertSagas>,
     facts: Mutex<Option<(Instant, Arc<AccountFacts>)>>,
@@ -92,6 +94,7 @@ impl DriftContext {
             queue: Queue::default(),
             sweeps: Sweeps::new(period),
             fetches: FetchQueue::new(FETCHES),
+            rush: Rush::default(),
             index: Mutex::default(),
             handled_syncs: Mutex::default(),
         })

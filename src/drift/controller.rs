@@ -63,12 +63,12 @@ pub(crate) async fn run(context: Arc<DriftContext>) {
     if !context.process.may_begin(known(&context)).await {
         return;
     }
-    let (kinds, records) = {
+    let (kinds, new) = {
         let index = context.index();
-        (index.kinds(), index.len())
+        (index.kinds(), index.without_status().take(WORKERS).count())
     };
-    // While the first lists are read.
-    context.process.connect(records.min(WORKERS));
+    // While the first lists are read. Most of the other records need no write.
+    context.process.connect(new);
     for kind in kinds {
         sweep::start(&context, kind);
     }
@@ -197,6 +197,9 @@ async fn reconcile_record(key: &ObjectKey, context: &Arc<DriftContext>) -> Resul
         let status = status(&entry, &situation, request, Timestamp::now());
         let digest = StatusDigest::of(&status);
         if entry.record.status.digest != digest {
+            if context.rush.is_on() && outcome.refused.is_empty() {
+                return Ok(Requeue::After(STATUS_RESTS));
+            }
             let act = Executor::new(key, &entry, context);
             act.write_status(status, digest).await?;
             if request.is_some() {

@@ -16,6 +16,7 @@ use super::{
     known::KnownDrift,
     records::{Record, RecordEntry, Records},
     shared::SharedTexts,
+    summary::StatusSummary,
 };
 use crate::{
     api::{Drift, ProvisionedResource},
@@ -168,6 +169,11 @@ impl RecordIndex {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The records whose status was never written.
+    pub(super) fn without_status(&self) -> impl Iterator<Item = &Arc<Record>> {
+        self.records.iter().filter(|record| record.status == StatusSummary::default())
     }
 
     /// The keys of all records.

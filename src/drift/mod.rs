@@ -25,6 +25,7 @@ pub(crate) mod record;
 mod records;
 pub(crate) mod revert_saga;
 pub(crate) mod reverts;
+mod rush;
 mod shared;
 pub(crate) mod shown;
 pub(crate) mod standing;

@@ -51,6 +51,7 @@ impl Executor<'_> {
         let created = written(&doing, self.drifts().create(&params, &drift)).await?;
         self.context.index().learn(&created);
         self.context.metrics.opened(kind);
+        self.context.rush.opened();
         let DriftSpec { field, difference, .. } = &created.spec;
         let difference = difference.as_deref().unwrap_or_default();
         info!(record = %self.key, drift = name, resource = %record.resource, field, difference, "drift detected");
