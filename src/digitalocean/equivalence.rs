@@ -13,8 +13,9 @@ use serde_json::Value;
 use super::{
     IdFormat, app_values,
     beside::Beside,
-    document::{at, is_blank, is_position, str_at},
+    document::{is_blank, is_position, str_at},
     host_names::{host_names, issuer, record_name},
+    live_document::LiveDocument,
     observed::Certificates,
     texts::{both, each_text, text},
 };
@@ -129,7 +130,7 @@ const NAMES_NOT_SHOWN: &str = "DigitalOcean does not show the names of uploaded 
 pub(super) struct Site<'a> {
     /// The domain of a record; empty for others.
     pub(super) domain: &'a str,
-    pub(super) document: &'a Value,
+    pub(super) document: &'a LiveDocument,
     /// The length of the compared path.
     pub(super) root: usize,
     /// The record of the field.
@@ -245,7 +246,7 @@ fn features(site: Site<'_>, expected: &mut Value, live: &mut Value) {
 }
 
 /// Returns true if the account's backup policies name the droplet.
-pub(super) fn has_backup_policy(document: &Value) -> bool {
+pub(super) fn has_backup_policy(document: &LiveDocument) -> bool {
     document.get("backup_policy").is_some_and(|policy| !is_blank(policy))
 }
 
@@ -291,7 +292,7 @@ fn assigned(site: Site<'_>, expected: &mut Value, live: &mut Value) -> Uncertain
     both(expected, live, &address);
     if is_blank(expected) {
         *expected = live.clone();
-    } else if is_blank(live) && matches!(str_at(site.document, "status"), "new" | "provisioning") {
+    } else if is_blank(live) && matches!(site.document.str_at("status"), "new" | "provisioning") {
         *live = expected.clone();
         return Some(NO_ADDRESS_YET.to_owned());
     }
@@ -398,7 +399,7 @@ fn node_count(site: Site<'_>, path: &[String], expected: &mut Value, live: &Valu
     // Within a list of pools, the items pair first.
     let Some((_, pool)) = path.split_last().filter(|_| path.len() == site.root) else { return };
     let beside = |key: &str| [pool, &[key.to_owned()]].concat();
-    let live_at = |key: &str| at(site.document, &beside(key).join("."));
+    let live_at = |key: &str| site.document.at(&beside(key).join("."));
     let bound = |key: &str| live_at(key).and_then(Value::as_u64).unwrap_or_default();
     let scales = |value: Option<&Value>| value.is_some_and(|on| text(on) == "true");
     // If the record does not set `auto_scale`, a pool that scales is a change.
@@ -448,10 +449,10 @@ fn toggle(path: &[String], expected: &mut Value, live: &mut Value) {
 }
 
 fn record_data(site: Site<'_>, expected: &mut Value, live: &mut Value) {
-    match str_at(site.document, "type").to_uppercase().as_str() {
+    match site.document.str_at("type").to_uppercase().as_str() {
         "A" | "AAAA" => both(expected, live, &address),
         "CNAME" | "MX" | "NS" | "SOA" | "SRV" => host_names(site.domain, expected, live),
-        "CAA" if str_at(site.document, "tag").to_lowercase().starts_with("issue") => {
+        "CAA" if site.document.str_at("tag").to_lowercase().starts_with("issue") => {
             both(expected, live, &issuer);
         }
         _ => {}
@@ -503,7 +504,7 @@ fn certificate_names(site: Site<'_>, expected: &mut Value, live: &mut Value) -> 
             names.retain(|name| !is_blank(name));
         }
     }
-    if is_blank(live) && !is_blank(expected) && str_at(site.document, "type") == "custom" {
+    if is_blank(live) && !is_blank(expected) && site.document.str_at("type") == "custom" {
         *live = expected.clone();
         return Some(NAMES_NOT_SHOWN.to_owned());
     }
@@ -520,7 +521,7 @@ fn ordered(value: &mut Value) {
 }
 
 fn tag_members(site: Site<'_>, expected: &mut Value, live: &mut Value) -> Uncertainty {
-    let tag = str_at(site.document, "tag");
+    let tag = site.document.str_at("tag");
     if tag.is_empty() || crate::comparison::is_same(&crate::comparison::NoRules, &[], expected, live) {
         return None;
     }

@@ -10,6 +10,7 @@ use super::{
     document::{self, Pattern, at, is_blank, is_position},
     equivalence::{Site, has_backup_policy},
     kinds::Source,
+    live_document::LiveDocument,
     notes,
     observed::{Certificates, Document, UnreadPart},
     rules::{CredentialsOnly, KindRules},
@@ -26,7 +27,7 @@ const LONGEST_BESIDE: usize = 40;
 #[derive(Clone, Debug)]
 pub struct Live {
     key: ResourceKey,
-    document: Arc<Value>,
+    document: Arc<LiveDocument>,
     unread: Arc<[UnreadPart]>,
     certificates: Option<Arc<Certificates>>,
     no_certificates: Option<Arc<str>>,
@@ -84,10 +85,8 @@ impl Live {
     /// If it is not a JSON object.
     pub fn of(key: &ResourceKey, document: &Document) -> Result<Self, Error> {
         let malformed = |why: String| Error::Malformed { doing: format!("reading {key}"), why };
-        let json: Value = serde_json::from_str(&document.json).map_err(|error| malformed(error.to_string()))?;
-        if !json.is_object() {
-            return Err(malformed("the document is not an object".into()));
-        }
+        let valid = document.is_valid.then(|| LiveDocument::of_valid(&document.json)).flatten();
+        let json = valid.map_or_else(|| LiveDocument::parse(&document.json), Ok).map_err(malformed)?;
         let Document { unread, certificates, no_certificates, scopes, .. } = document.clone();
         let (key, document, beside) = (key.clone(), Arc::new(json), Arc::default());
         Ok(Self { key, document, unread, certificates, no_certificates, scopes, beside })
@@ -152,7 +151,7 @@ impl Live {
 
     /// The whole document.
     pub(crate) fn document(&self) -> &Value {
-        &self.document
+        self.document.whole()
     }
 
     /// Whether the token is known to have a scope.
@@ -183,7 +182,7 @@ impl Live {
             Some(source) => source.split('.').map(ToOwned::to_owned).collect(),
             None => self.path(field),
         };
-        let mut document = Value::clone(&self.document);
+        let mut document = self.document().clone();
         if !document::put(&mut document, &path, value) {
             return Err("the live list has no such item; record the whole list instead".to_owned());
         }
@@ -200,7 +199,7 @@ impl Live {
 
     /// The value that the document shows for a field.
     pub(crate) fn raw(&self, field: &str) -> Option<&Value> {
-        at(&self.document, self.source(field).unwrap_or(&self.own_path(field)))
+        self.document.at(self.source(field).unwrap_or(&self.own_path(field)))
     }
 
     /// The path in the document from which the operator derives a field, if it does.
@@ -249,7 +248,7 @@ impl Live {
     /// Returns true if the path leads through an item that the live list lacks.
     fn is_within_missing_item(&self, path: &[String]) -> bool {
         let is_there =
-            |depth: &usize| path.get(..*depth).is_some_and(|above| at(&self.document, &above.join(".")).is_some());
+            |depth: &usize| path.get(..*depth).is_some_and(|above| self.document.at(&above.join(".")).is_some());
         let present = (1..path.len()).take_while(is_there).last().unwrap_or(0);
         let missing = path.get(present..path.len().saturating_sub(1)).unwrap_or_default();
         missing.iter().any(|segment| is_position(segment))
@@ -274,7 +273,7 @@ impl Live {
                 return None;
             }
             let name = beside.join(".");
-            let live = at(&self.document, &name).unwrap_or(&Value::Null);
+            let live = self.document.at(&name).unwrap_or(&Value::Null);
             let found = comparison::compare(&self.rules(beside.len()), &beside, default, live);
             let why = if found.differences.is_empty() {
                 found.doubts.into_iter().next()?.why
@@ -324,14 +323,14 @@ impl Live {
 
     /// The segments of a field's path in the document.
     pub(super) fn path(&self, field: &str) -> Vec<String> {
-        document::segments(&self.document, &self.own_path(field)).into_iter().map(ToOwned::to_owned).collect()
+        self.document.segments(&self.own_path(field)).into_iter().map(ToOwned::to_owned).collect()
     }
 
     /// The dotted path in the document. A path below a derived field, such as `volumes.0`, is resolved below its
     /// source, unless the document has a value of the same name.
     fn own_path<'f>(&self, field: &'f str) -> Cow<'f, str> {
         let below = field.split_once('.').and_then(|(root, below)| Some((root, self.source(root)?, below)));
-        match below.filter(|(root, ..)| self.document.get(*root).is_none()) {
+        match below.filter(|(root, ..)| self.document.get(root).is_none()) {
             Some((_, source, below)) => format!("{source}.{below}").into(),
             None => field.into(),
         }
@@ -354,7 +353,7 @@ impl Live {
     fn owner(&self, rules: &KindRules<'_>, path: &[String]) -> Option<usize> {
         let is_there = |depth: &usize| {
             path.get(..*depth).is_some_and(|owner| {
-                rules.is_whole(owner) && at(&self.document, &owner.join(".")).is_some_and(|value| !value.is_null())
+                rules.is_whole(owner) && self.document.at(&owner.join(".")).is_some_and(|value| !value.is_null())
             })
         };
         (1..path.len()).rev().find(is_there)
@@ -370,7 +369,7 @@ impl Live {
         live: &Value,
     ) -> Comparison {
         let (owner, rest) = path.split_at(depth);
-        let whole = at(&self.document, &owner.join(".")).cloned().unwrap_or_default();
+        let whole = self.document.at(&owner.join(".")).cloned().unwrap_or_default();
         let mut recorded = whole.clone();
         let Some(part) = part_mut(&mut recorded, rest) else {
             return comparison::compare(rules, path, expected, live);
@@ -424,7 +423,7 @@ impl Live {
         if let Some(unknown) = self.unless_gated(&path) {
             return unknown;
         }
-        if let Some(value) = at(&self.document, &path) {
+        if let Some(value) = self.document.at(&path) {
             return Resolved::Value(value.clone());
         }
         // Some responses contain the slug instead of an object.
@@ -441,23 +440,28 @@ impl Live {
 
     /// Unknown, if the document lacks the field because the token cannot read it.
     fn unless_gated(&self, field: &str) -> Option<Resolved> {
-        let path = document::segments(&self.document, field);
+        let path = self.document.segments(field);
         // The API omits empty keys of nested maps, so only the rules know whether a nested key is hidden.
         let may_be_hidden = |pattern: &Pattern| {
             let gate: Vec<String> = path.iter().take(pattern.len()).map(|segment| (*segment).to_owned()).collect();
             pattern.len() == 1 || self.rules(gate.len()).hidden(&gate).is_some()
         };
-        let is_hidden = |pattern: &Pattern| {
-            pattern.covers(&path) && lacks(&self.document, &path, pattern.len()) && may_be_hidden(pattern)
-        };
+        let is_hidden =
+            |pattern: &Pattern| pattern.covers(&path) && self.lacks(&path, pattern.len()) && may_be_hidden(pattern);
         let (_, scope) = self.key.kind.row().gated.iter().find(|(pattern, _)| is_hidden(pattern))?;
         Some(Resolved::Unknown { scope })
+    }
+
+    /// Returns true if the document, or a map on the way along the first segments of a path, does not have its next key.
+    fn lacks(&self, path: &[&str], depth: usize) -> bool {
+        let Some((first, rest)) = path.split_first().filter(|_| depth > 0) else { return false };
+        self.document.get(first).is_none_or(|value| lacks(value, rest, depth - 1))
     }
 
     /// The part of a path up to a value without parts, if the path continues below it.
     fn dead_end(&self, field: &str) -> Option<String> {
         let path = self.path(field);
-        let mut value: &Value = &self.document;
+        let mut value = self.document();
         for (depth, segment) in path.iter().enumerate() {
             value = match value {
                 Value::Object(entries) => entries.get(segment)?,
@@ -481,8 +485,8 @@ impl Live {
     }
 
     fn derive(&self, source: &Source) -> Value {
-        let document: &Value = &self.document;
-        let get = |path: &str| at(document, path).filter(|value| !value.is_null());
+        let document = &*self.document;
+        let get = |path: &str| document.at(path).filter(|value| !value.is_null());
         let derived = match source {
             Source::Path(path) => get(path).or_else(|| {
                 // Some responses contain the slug instead of an object.
@@ -529,7 +533,7 @@ impl Live {
 
     fn nearest(&self, root: &str) -> Vec<String> {
         let mut names: Vec<&str> = self.key.kind.fields().collect();
-        names.extend(self.document.as_object().into_iter().flat_map(|document| document.keys().map(String::as_str)));
+        names.extend(self.document.keys());
         nearest(root, names.into_iter())
     }
 }

@@ -37,6 +37,7 @@ pub(crate) mod inventory;
 pub mod kinds;
 mod lists;
 pub(crate) mod live;
+mod live_document;
 mod merge;
 pub mod metrics;
 mod notes;
@@ -54,6 +55,7 @@ mod sizes;
 mod tag_users;
 mod texts;
 mod token;
+mod valid;
 
 pub use client::{Client, Usage};
 pub use config::Config;

@@ -12,6 +12,8 @@ use super::document::Pattern;
 pub struct Document {
     /// One JSON object.
     pub json: Arc<str>,
+    /// True if the text is known to be valid JSON.
+    pub is_valid: bool,
     /// Parts that no response has shown yet.
     pub unread: Arc<[UnreadPart]>,
     /// The account's certificates, if a recorded field needs them and they could be listed.
@@ -45,6 +47,7 @@ impl Document {
     pub fn whole(json: impl Into<Arc<str>>) -> Self {
         Self {
             json: json.into(),
+            is_valid: false,
             unread: Arc::default(),
             certificates: None,
             no_certificates: None,

@@ -41,7 +41,7 @@ impl KindRules<'_> {
         let name = segments.last()?;
         // Without the scope, the whole document lacks the key. The API also omits empty keys of nested maps, but a key
         // that the token may not be able to see is not empty.
-        (!has_key(self.site.document, name)).then_some(scope.as_str())
+        (!has_key(self.site.document.whole(), name)).then_some(scope.as_str())
     }
 
     /// The reason why the live value at a path is unknown, or not known in the recorded detail.

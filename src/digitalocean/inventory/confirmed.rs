@@ -7,7 +7,7 @@ use std::{borrow::Cow, collections::BTreeSet, fmt};
 
 use serde::{
     Deserializer,
-    de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor},
+    de::{DeserializeSeed, MapAccess, Visitor},
 };
 use serde_json::{Map, Value};
 
@@ -16,6 +16,7 @@ use crate::{
     digitalocean::{
         kinds::{FieldSet, KindDefinition},
         merge::{fill, remove},
+        valid::Valid,
     },
 };
 
@@ -111,7 +112,7 @@ pub(super) fn correct(kind: &KindDefinition, document: &mut Value, get: &Value, 
     has_changed
 }
 
-/// The fields that a document shows, without their values. None if it is no object.
+/// The fields that a document shows, without their values. None if it is not a valid object.
 pub(super) fn shown_fields(kind: &KindDefinition, text: &str) -> Option<FieldSet> {
     serde_json::Deserializer::from_str(text).deserialize_map(DocumentKeys(kind)).ok()
 }
@@ -132,7 +133,7 @@ impl<'de> Visitor<'de> for DocumentKeys<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut document: A) -> Result<FieldSet, A::Error> {
         let mut shown = FieldSet::default();
         while let Some(field) = document.next_key_seed(FieldKey(self.0))? {
-            document.next_value::<IgnoredAny>()?;
+            document.next_value::<Valid>()?;
             shown = shown.union(field);
         }
         Ok(shown)

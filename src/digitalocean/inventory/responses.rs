@@ -51,6 +51,8 @@ pub(super) struct Responses {
     unread: Arc<[UnreadPart]>,
     is_confirmed: bool,
     is_partial: bool,
+    /// True if the list's row is valid JSON.
+    is_row_valid: bool,
     /// None for most resources.
     more: Option<Box<More>>,
 }
@@ -148,6 +150,7 @@ impl Responses {
             unread: Arc::default(),
             is_confirmed: false,
             is_partial: false,
+            is_row_valid: false,
             more: None,
         }
     }
@@ -163,7 +166,7 @@ impl Responses {
 
     /// After the row of a list. It confirms earlier values that are equal.
     pub(super) fn listed(row: &KindDefinition, before: Option<&Self>, listed: ListedText, at: Instant) -> Self {
-        let ListedText { text, shown: fields, lacking } = listed;
+        let ListedText { text, shown: fields, lacking, is_valid } = listed;
         let mut shown = before.cloned().unwrap_or_else(Self::empty);
         if shown.list.as_ref().is_some_and(|list| list.text == text) {
             return shown.seen_again(at);
@@ -182,6 +185,7 @@ impl Responses {
         let text = get.filter(|get| get.text == text).map_or(text, |get| get.text.clone());
         shown.standing = standing;
         shown.lacking = lacking;
+        shown.is_row_valid = is_valid;
         if let Some(more) = &mut shown.more {
             more.settled = FieldSet::default();
         }
@@ -503,6 +507,7 @@ impl Responses {
             scopes: Arc::clone(&self.scopes),
             is_confirmed: self.is_confirmed,
             is_partial: self.is_partial,
+            is_valid: self.is_row_valid && self.more.is_none(),
             ..Document::whole(self.text().map(PackedText::unpack).unwrap_or_default())
         }
     }
@@ -628,6 +633,8 @@ pub(super) struct ListedText {
     shown: FieldSet,
     /// The fields that it does not show completely.
     lacking: FieldSet,
+    /// True if it is valid JSON.
+    is_valid: bool,
 }
 
 impl ListedText {
@@ -635,7 +642,7 @@ impl ListedText {
     pub(super) fn of(row: &KindDefinition, text: &str, examples: &Examples) -> Self {
         let shown = shown_fields(row, text);
         let lacking = shown.map(|shown| lacking_beside(row, shown, text)).unwrap_or_default();
-        Self { text: examples.pack(text), shown: shown.unwrap_or_default(), lacking }
+        Self { text: examples.pack(text), shown: shown.unwrap_or_default(), lacking, is_valid: shown.is_some() }
     }
 }
 

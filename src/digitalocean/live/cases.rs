@@ -26,8 +26,9 @@ impl Case {
         let row = self.kind.row();
         let all = FieldSet::fields(row, row.fields.iter().map(String::as_str));
         let scopes = row.scopes_in_doubt(all).filter(|scope| self.scope.as_deref() != Some(*scope)).collect();
-        let document =
-            Document { unread: unread.collect(), certificates, scopes, ..Document::whole(self.live.to_string()) };
+        // Its values are parsed when they are needed, as those of a list's row.
+        let whole = Document { is_valid: true, ..Document::whole(self.live.to_string()) };
+        let document = Document { unread: unread.collect(), certificates, scopes, ..whole };
         let mut desired = self.beside.clone();
         desired.insert(self.field.clone(), self.recorded.clone());
         Live::of(&ResourceKey::new(self.kind, id), &document).unwrap().for_record(&desired)

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{FieldComparison, Live, Resolved};
 use crate::{
     comparison::scalar::{is_blank, text},
-    digitalocean::{Kind, ResourceKey, equivalence::Equivalence, examples},
+    digitalocean::{Kind, ResourceKey, equivalence::Equivalence, examples, live_document::LiveDocument},
 };
 
 /// One change of a document.
@@ -77,7 +77,7 @@ pub(super) fn live(kind: Kind, document: &Value) -> Live {
     let id = if kind.parent().is_some() { "example.com/1" } else { "1" };
     Live {
         key: ResourceKey::new(kind, id),
-        document: Arc::new(document.clone()),
+        document: Arc::new(LiveDocument::of(document.clone())),
         unread: Arc::default(),
         certificates: None,
         no_certificates: None,
