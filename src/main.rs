@@ -40,7 +40,9 @@ fn main() -> ExitCode {
     }
 }
 
-#[tokio::main]
+// The operator waits for the API server and the cloud. A second thread would wait too, and to wake it for each response
+// takes more processor time than it saves: see docs/benchmarks.md.
+#[tokio::main(worker_threads = 1)]
 async fn run(args: RunArgs) -> ExitCode {
     match operator::run(args).await {
         Ok(()) => ExitCode::SUCCESS,
