@@ -83,7 +83,7 @@ async fn tell(stage: &mut Stage, pace: &mut Pace) -> Result<Pipeline, Error> {
         stage.server().await?,
         stage.cloud()
     ));
-    println!("The operator compares them every 5 seconds. Its log:\n{}", stage.operator_log_file().display());
+    println!("The operator compares them every 2 seconds. Its log:\n{}", stage.operator_log_file().display());
 
     pace.part(
         "The platform team keeps its records in Git, and a pipeline applies the folder every second, as a GitOps \

@@ -172,7 +172,7 @@ async fn install_definitions(control_plane: &ControlPlane) -> Result<(), Error> 
 fn start_operator(program: &Path, control_plane: &ControlPlane, simulator: &Simulator) -> Result<Process, Error> {
     let mut operator = Command::new(program);
     operator
-        .args(["run", "--sync-schedule", "5s"])
+        .args(["run", "--sync-schedule", "2s"])
         .env("KUBECONFIG", control_plane.kubeconfig())
         .env("DIGITALOCEAN_API_URL", simulator.url())
         .env("DIGITALOCEAN_TOKEN", "demo");
