@@ -2,6 +2,7 @@
 
 mod error;
 mod preflight;
+mod vital;
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,12 +11,11 @@ use jiff::Timestamp;
 use tokio::{
     runtime::Handle,
     signal::unix::{Signal, SignalKind, signal},
-    task::JoinHandle,
     time::timeout,
 };
 use tracing::{info, warn};
 
-use self::preflight::CheckedCluster;
+use self::{preflight::CheckedCluster, vital::Vital};
 use crate::{
     config::RunArgs,
     digitalocean::{self, Inventory},
@@ -61,9 +61,10 @@ pub async fn run(args: RunArgs) -> Result<(), Error> {
     let cloud = digitalocean::Client::new(args.digitalocean()?)?;
     // Before anything that takes time: without a handler, signals have no effect on the first process of a container.
     let mut stop = StopSignals::listen()?;
+    let vital = Vital::start().map_err(Error::Thread)?;
     let leadership = if args.leader_elect { Leadership::standby() } else { Leadership::unelected() };
     let cluster = tokio::select! {
-        cluster = CheckedCluster::connect(&args, &leadership) => cluster?,
+        cluster = CheckedCluster::connect(&args, &leadership, &vital.runtime) => cluster?,
         () = stop.requested() => return Ok(()),
     };
     // Only now: main prints the errors above in one line.
@@ -82,7 +83,7 @@ pub async fn run(args: RunArgs) -> Result<(), Error> {
     let sagas = saga::context::SagaContext::new(process.clone(), cloud.clone(), http, settings);
     process.liveness.start();
     if let Some(address) = args.metrics_address {
-        let api_server = cluster.clone().check_repeatedly();
+        let api_server = cluster.clone().check_repeatedly(&vital.runtime);
         let health = Health { context: context.clone(), sagas: sagas.clone(), api_server };
         let metrics = Arc::new(metrics(&context, &sagas, cloud));
         let (live, ready, checks) = (health.clone(), health.clone(), health);
@@ -92,11 +93,11 @@ pub async fn run(args: RunArgs) -> Result<(), Error> {
             checks: Arc::new(move || checks.checks()),
             metrics,
         };
-        http::serve(address, endpoints).await.map_err(Error::Metrics)?;
+        http::serve(address, endpoints, &vital.runtime).await.map_err(Error::Metrics)?;
     }
     let candidate = args.leader_elect.then(|| {
         let candidate = Candidate::new(cluster.direct.clone(), &cluster.lease_namespace, leadership);
-        (stand(candidate.clone()), candidate)
+        (vital.runtime.spawn(stand(candidate.clone())), candidate)
     });
     let mut controller = tokio::spawn(join(controller::run(context.clone()), saga::controller::run(sagas)));
     let is_requested = tokio::select! {
@@ -140,13 +141,14 @@ fn metrics(
         let census = sagas.index().census();
         saga::metrics::register_gauges(&census, sagas.queued(), Timestamp::now(), registry);
     });
-    metrics.add_gauges(|registry| register_tasks(Handle::current().metrics().num_alive_tasks(), registry));
+    let runtime = Handle::current();
+    metrics.add_gauges(move |registry| register_tasks(runtime.metrics().num_alive_tasks(), registry));
     metrics
 }
 
 /// Campaigns for the lease and holds it until it is lost, which ends the process.
-fn stand(candidate: Candidate) -> JoinHandle<()> {
-    tokio::spawn(async move { leader::end(&candidate.stand().await) })
+async fn stand(candidate: Candidate) {
+    leader::end(&candidate.stand().await)
 }
 
 /// SIGTERM and SIGINT.

@@ -10,6 +10,7 @@ use std::{
 };
 
 use futures::FutureExt;
+use tokio::task::coop::consume_budget;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
@@ -95,6 +96,8 @@ impl<K: Clone + Display + Eq + Hash + Ord> Work<'_, K> {
             };
             report(began.elapsed(), outcome);
             pulse.rest();
+            // Reconciles that await nothing would not let other tasks run.
+            consume_budget().await;
         }
     }
 }

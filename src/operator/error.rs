@@ -56,6 +56,9 @@ pub enum Error {
     /// The client for calls to the users' own services cannot be created.
     #[error("creating the HTTP client: {0}")]
     Http(String),
+    /// The thread of the lease cannot be started.
+    #[error("starting a thread: {0}")]
+    Thread(std::io::Error),
     /// Signal handlers cannot be installed.
     #[error("listening for signals: {0}")]
     Signal(std::io::Error),

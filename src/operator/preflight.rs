@@ -5,6 +5,7 @@ use std::time::Duration;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Api, Client, Config, api::ListParams};
 use tokio::{
+    runtime::Handle,
     sync::watch,
     time::{Instant, sleep, timeout},
 };
@@ -43,7 +44,8 @@ pub(super) struct CheckedCluster {
 }
 
 impl CheckedCluster {
-    pub(super) async fn connect(args: &RunArgs, leadership: &Leadership) -> Result<Self, Error> {
+    /// Connects. The direct client works on the runtime of the lease.
+    pub(super) async fn connect(args: &RunArgs, leadership: &Leadership, vital: &Handle) -> Result<Self, Error> {
         let no_cluster = |error: kube::Error| Error::NoCluster(error.to_string());
         let mut config = Config::infer().await.map_err(|error| Error::NoCluster(error.to_string()))?;
         config.connect_timeout = Some(Duration::from_secs(5));
@@ -56,7 +58,10 @@ impl CheckedCluster {
         config.read_timeout = Some(LONGEST_SILENCE);
         let pod_namespace = || std::env::var("POD_NAMESPACE").ok().filter(|namespace| !namespace.is_empty());
         let cluster = Self {
-            direct: depth::client(direct).map_err(no_cluster)?,
+            direct: {
+                let _context = vital.enter();
+                depth::client(direct).map_err(no_cluster)?
+            },
             client: fence::client(&config, leadership).map_err(no_cluster)?,
             namespaces: args.namespaces.clone(),
             lease_namespace: args.lease_namespace.clone().or_else(pod_namespace).unwrap_or(config.default_namespace),
@@ -91,9 +96,9 @@ impl CheckedCluster {
     }
 
     /// Repeats the check for one of the namespaces until the receiver is dropped.
-    pub(super) fn check_repeatedly(self) -> watch::Receiver<ApiServerState> {
+    pub(super) fn check_repeatedly(self, vital: &Handle) -> watch::Receiver<ApiServerState> {
         let (answers, answer) = watch::channel(ApiServerState { at: Instant::now(), trouble: None });
-        tokio::spawn(async move {
+        vital.spawn(async move {
             while !answers.is_closed() {
                 let namespace = self.namespaces.first().map(String::as_str);
                 let trouble = match timeout(CHECK_TIMEOUT, self.check(&self.direct, namespace)).await {

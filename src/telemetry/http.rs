@@ -9,7 +9,7 @@ use axum::{
     response::IntoResponse,
     routing::get,
 };
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, runtime::Handle};
 
 use super::metrics::MetricsRegistry;
 
@@ -29,19 +29,19 @@ pub(crate) struct Endpoints {
     pub metrics: Arc<MetricsRegistry>,
 }
 
-/// Serves until the process ends.
+/// Serves on this runtime until the process ends.
 ///
 /// # Errors
 /// When the address cannot be bound.
-pub(crate) async fn serve(address: SocketAddr, endpoints: Endpoints) -> std::io::Result<()> {
-    let listener = TcpListener::bind(address).await?;
+pub(crate) async fn serve(address: SocketAddr, endpoints: Endpoints, runtime: &Handle) -> std::io::Result<()> {
+    let listener = runtime.spawn(TcpListener::bind(address)).await.map_err(std::io::Error::other)??;
     tracing::info!(address = %listener.local_addr()?, "serving /livez, /readyz and /metrics");
     let router = Router::new()
         .route("/livez", get(live))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .with_state(endpoints);
-    tokio::spawn(async move {
+    runtime.spawn(async move {
         if let Err(error) = axum::serve(listener, router).await {
             tracing::error!(%error, "serving health and metrics ended");
         }

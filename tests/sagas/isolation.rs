@@ -43,8 +43,8 @@ async fn a_saga_that_makes_the_operator_panic_holds_up_no_other() {
 async fn livez_fails_while_a_loop_is_stuck_and_only_then() {
     let _turn = turn().await;
     let mut stage = Stage::new("stands-still").await;
-    // One of several threads is blocked, so that the others can report it.
-    let environment = [("FAILPOINTS", "longest-round=return(2);turn=1*sleep(8000)"), ("TOKIO_WORKER_THREADS", "4")];
+    // It blocks the thread of all work; the lease and the probes have another one.
+    let environment = [("FAILPOINTS", "longest-round=return(2);turn=1*sleep(8000)")];
     let operator = stage.world.spawn_operator(&ARGUMENTS, &environment);
     let is_alive = async |what: &str, wanted: &str, says: &str| {
         eventually(what, || async {
