@@ -131,11 +131,14 @@ async fn reconcile_record(key: &ObjectKey, context: &Arc<DriftContext>) -> Resul
     let is_confirmed = seen.is_confirmed();
     let mut plan = decide(key, &entry, &seen, ReadSource::Inventory { is_confirmed }, context);
     let mut next = Requeue::Settled;
-    let mut has_its_turn = true;
+    let (mut has_its_turn, mut has_read) = (true, false);
     let listed = context.inventory.listed_at(entry.record.resource.kind);
     match how_to_read(plan.needs_fresh_read, key, listed, context) {
         None => {}
-        Some(Confirmation::NextList) => context.fetches.forget(key),
+        Some(Confirmation::NextList) => {
+            context.fetches.forget(key);
+            context.sweeps.leave_to_list(entry.record.resource.kind);
+        }
         Some(Confirmation::Read) => match context.fetches.turn(key, &context.queue) {
             Err(wait) => {
                 next = Requeue::After(wait);
@@ -146,6 +149,7 @@ async fn reconcile_record(key: &ObjectKey, context: &Arc<DriftContext>) -> Resul
                 Fetched::Postponed => context.fetches.forget(key),
                 Fetched::Read(fresh) => {
                     drop(turn);
+                    has_read = true;
                     // Meanwhile other decisions may have been made, or this one may have been withdrawn.
                     let now = context.index().entry(key).filter(|now| now.is_of_same(&entry));
                     let Some(now) = now else { return Ok(Requeue::Again) };
@@ -197,7 +201,8 @@ async fn reconcile_record(key: &ObjectKey, context: &Arc<DriftContext>) -> Resul
         let status = status(&entry, &situation, request, Timestamp::now());
         let digest = StatusDigest::of(&status);
         if entry.record.status.digest != digest {
-            if context.rush.is_on() && outcome.refused.is_empty() {
+            // After a read, the next reconcile would read again.
+            if context.rush.is_on() && outcome.refused.is_empty() && !has_read {
                 return Ok(Requeue::After(STATUS_RESTS));
             }
             let act = Executor::new(key, &entry, context);

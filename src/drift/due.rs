@@ -61,7 +61,8 @@ pub(super) fn next(past: &Past, sync: &Schedule, detect: Option<&Schedule>, now:
     let synced = next_sync(past, sync, now);
     // Also without changes: later changes wait for the next time.
     let detect = detect.map(|detect| (due(detect, past.detected, now), Due::Detect));
-    let confirm = past.confirms.map(|at| (at, Due::Confirm));
+    // After a failed sweep, the next one comes first.
+    let confirm = past.confirms.filter(|_| past.failed.is_none()).map(|at| (at, Due::Confirm));
     // Of events due at the same time, the first in this order: changes are compared after the list.
     let all = [Some(distrust), Some((synced, Due::Sync)), detect, confirm];
     all.into_iter().flatten().min_by_key(|(at, _)| *at).unwrap_or(distrust)

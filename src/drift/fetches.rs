@@ -27,11 +27,6 @@ const NEXT_TURN: Duration = Duration::from_secs(2);
 /// requests.
 const MOST_UNCONFIRMED: usize = 200;
 
-/// Returns true if this number of unconfirmed changes is left to a list.
-pub(super) fn is_burst(unconfirmed: usize) -> bool {
-    unconfirmed > MOST_UNCONFIRMED
-}
-
 /// The confirmation of a change that only one list shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Confirmation {
@@ -46,8 +41,16 @@ pub(super) struct FetchQueue {
     turns: Semaphore,
     waiting: Mutex<Waiting>,
     failed: Mutex<HashMap<ObjectKey, u32>>,
-    /// The records with unconfirmed changes, and the latest list when they began to wait.
-    unconfirmed: Mutex<HashMap<ObjectKey, Option<Instant>>>,
+    unconfirmed: Mutex<HashMap<ObjectKey, Unconfirmed>>,
+}
+
+/// A record with an unconfirmed change.
+#[derive(Clone, Copy, Debug)]
+struct Unconfirmed {
+    /// The latest list when it began to wait.
+    listed: Option<Instant>,
+    /// True if it is left to the next list.
+    is_left: bool,
 }
 
 /// The records that wait for a turn, first come, first served.
@@ -115,9 +118,23 @@ impl FetchQueue {
     /// The confirmation of this record's change, given the start of the last list. A record waits for at most one list:
     /// rows that change on their own differ in the next list again.
     pub(super) fn confirmation(&self, key: &ObjectKey, listed: Option<Instant>) -> Confirmation {
-        let mut unconfirmed = self.unconfirmed.lock();
-        let has_waited = *unconfirmed.entry(key.clone()).or_insert(listed) < listed;
-        if is_burst(unconfirmed.len()) && !has_waited { Confirmation::NextList } else { Confirmation::Read }
+        let mut all = self.unconfirmed.lock();
+        let others = all.len().saturating_sub(usize::from(all.contains_key(key)));
+        let own = all.entry(key.clone()).or_insert(Unconfirmed { listed, is_left: false });
+        own.is_left = others >= MOST_UNCONFIRMED && own.listed >= listed;
+        if own.is_left { Confirmation::NextList } else { Confirmation::Read }
+    }
+
+    /// Returns true if so many records have unconfirmed changes that they are left to a list.
+    pub(super) fn is_in_burst(&self) -> bool {
+        self.unconfirmed.lock().len() > MOST_UNCONFIRMED
+    }
+
+    /// The records that are left to the next list after this one.
+    pub(super) fn left_to_list(&self, listed: Option<Instant>) -> Vec<ObjectKey> {
+        let all = self.unconfirmed.lock();
+        let left = all.iter().filter(|(_, change)| change.is_left && change.listed >= listed);
+        left.map(|(key, _)| key.clone()).collect()
     }
 
     /// The records with unconfirmed changes.
@@ -205,6 +222,26 @@ mod tests {
         assert_eq!(ask(0), Confirmation::NextList, "those that wait for their turn, too");
         fetches.confirmed(&numbered(1));
         assert_eq!(ask(0), Confirmation::Read);
+    }
+
+    #[test]
+    fn records_of_a_burst_are_left_to_the_list_after_the_one_that_showed_their_changes() {
+        let fetches = FetchQueue::new(1);
+        let first = Some(Instant::now());
+        let second = first.map(|first| first + Duration::from_secs(10));
+        for number in 0..=MOST_UNCONFIRMED {
+            fetches.confirmation(&numbered(number), first);
+        }
+        assert_eq!(fetches.left_to_list(first), [numbered(MOST_UNCONFIRMED)]);
+        for number in 0..=MOST_UNCONFIRMED {
+            fetches.confirmation(&numbered(number), first);
+        }
+        assert_eq!(fetches.left_to_list(first).len(), MOST_UNCONFIRMED + 1);
+        assert!(fetches.left_to_list(second).is_empty(), "the second list confirms them");
+        assert!(fetches.is_in_burst());
+        fetches.confirmed(&numbered(3));
+        assert!(!fetches.is_in_burst());
+        assert_eq!(fetches.left_to_list(first).len(), MOST_UNCONFIRMED, "the others are read now");
     }
 
     #[test]

@@ -16,7 +16,6 @@ use super::{
     known::KnownDrift,
     records::{Record, RecordEntry, Records},
     shared::SharedTexts,
-    summary::StatusSummary,
 };
 use crate::{
     api::{Drift, ProvisionedResource},
@@ -173,7 +172,7 @@ impl RecordIndex {
 
     /// The records whose status was never written.
     pub(super) fn without_status(&self) -> impl Iterator<Item = &Arc<Record>> {
-        self.records.iter().filter(|record| record.status == StatusSummary::default())
+        self.records.iter().filter(|record| !record.status.is_written())
     }
 
     /// The keys of all records.

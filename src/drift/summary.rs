@@ -76,6 +76,12 @@ impl StatusSummary {
         self.digest == StatusDigest::of(status)
     }
 
+    /// Returns true if a status was written.
+    #[must_use]
+    pub fn is_written(&self) -> bool {
+        self.digest != StatusDigest::default()
+    }
+
     /// Returns true if the live resource was seen before.
     #[must_use]
     pub const fn was_seen(&self) -> bool {

@@ -19,7 +19,6 @@ use tracing::{debug, info, warn};
 use super::{
     context::{DriftContext, FEW, WORKERS},
     due::{Due, NEVER, Now, Past, next, next_sync},
-    fetches::is_burst,
     first_reads::{FirstRead, FirstReads},
     sweeps::{STILL_WAITING, SweepFailure},
 };
@@ -38,7 +37,7 @@ const GATHER: Duration = Duration::from_secs(3);
 /// The maximum duration of one sweep: far longer than an exhausted token waits for new calls.
 const LONGEST_SWEEP: Duration = Duration::from_hours(3);
 
-/// Many changes are listed again this long after they were compared: a list just after the other may lag like it.
+/// The time from the comparison of many changes to the list that confirms them. An earlier list may lag in the same way.
 const CONFIRM_AFTER: Duration = Duration::from_secs(10);
 
 /// Starts the sweeps of a kind, if they are not running.
@@ -110,6 +109,7 @@ impl Sweep {
     async fn run(mut self, mut requests: UnboundedReceiver<ObjectKey>) {
         let pulse = self.context.process.liveness.enter("a sweep", LONGEST_SWEEP);
         let mut paced = self.context.sweeps.paced();
+        let burst = self.context.sweeps.burst(self.kind);
         let mut work: Option<SweepFuture> = None;
         loop {
             let settings = &self.context.settings;
@@ -144,6 +144,10 @@ impl Sweep {
                     }
                     None => return pulse.leave(),
                 },
+                () = burst.notified(), if self.past.confirms.is_none() => {
+                    self.confirm_soon();
+                    None
+                }
                 // The sender lives as long as the process.
                 _ = paced.changed() => None,
             };
@@ -187,14 +191,26 @@ impl Sweep {
         }))
     }
 
-    /// Lists the kind, if many changes wait for a confirmation, and the calls suffice.
+    /// Plans a list for changes that are too many to be read one by one.
+    fn confirm_soon(&mut self) {
+        let now = Instant::now();
+        let listed = self.past.began.map_or(now, |began| began + self.context.inventory.pause(self.kind));
+        self.past.confirms = Some(listed.max(now + CONFIRM_AFTER));
+    }
+
+    /// Lists the kind, if changes are left to a list, and the calls suffice.
     fn confirm(&mut self, requests: &mut UnboundedReceiver<ObjectKey>) -> Option<SweepFuture> {
         self.past.confirms = None;
-        let changes = self.unconfirmed().len();
-        if !is_burst(changes) || !self.context.inventory.may_confirm_by_list(self.kind, changes) {
+        let left = self.left_to_list();
+        if !self.context.fetches.is_in_burst() {
+            // They are few now, and are read one by one.
+            self.context.queue.extend(left);
             return None;
         }
-        info!(kind = %self.kind, changes, "listing again to confirm changes");
+        if left.is_empty() || !self.context.inventory.may_confirm_by_list(self.kind, left.len()) {
+            return None;
+        }
+        info!(kind = %self.kind, changes = left.len(), "listing again to confirm changes");
         self.sweep(waiting(requests))
     }
 
@@ -284,8 +300,9 @@ impl Sweep {
             self.queue_unknown();
         }
         self.past.failed = None;
-        // Idle connections are closed after a while. Resources that were only unknown seldom need a write.
-        let rush = found.changed.len().saturating_sub(found.renewed.len()).min(WORKERS);
+        // Idle connections are closed after a while. After a restart, most records need no write.
+        let changed_since = found.changed.len().saturating_sub(found.renewed.len());
+        let rush = changed_since.saturating_add(self.unwritten(&found.renewed)).min(WORKERS);
         if rush > FEW {
             self.context.process.connect(rush);
         }
@@ -299,8 +316,8 @@ impl Sweep {
             let renewed: HashSet<&Arc<str>> = found.renewed.iter().collect();
             self.changed.extend(found.changed.into_iter().filter(|id| !renewed.contains(id)));
         }
-        // This list may be their confirmation.
-        self.changed.extend(self.unconfirmed());
+        // They were compared before, and this list may be their confirmation.
+        self.queue(&self.unconfirmed());
         for id in &found.renewed {
             self.changed.remove(id);
         }
@@ -360,9 +377,6 @@ impl Sweep {
     fn detect(&mut self) -> Option<SweepFuture> {
         self.past.detected = Instant::now();
         let changed: Vec<_> = std::mem::take(&mut self.changed).into_iter().collect();
-        let (pause, now) = (self.context.inventory.pause(self.kind), self.past.detected);
-        let listed = self.past.began.map_or(now, |began| began + pause);
-        self.past.confirms = is_burst(changed.len()).then(|| listed.max(now + CONFIRM_AFTER));
         self.queue(&changed);
         None
     }
@@ -398,6 +412,26 @@ impl Sweep {
         let index = self.context.index();
         let resources = waiting.iter().filter_map(|key| index.record(key)).map(|record| &record.resource);
         resources.filter(|resource| resource.kind == self.kind).map(|resource| resource.id.clone()).collect()
+    }
+
+    /// The records whose changes are left to the next list.
+    fn left_to_list(&self) -> Vec<ObjectKey> {
+        let mut left = self.context.fetches.left_to_list(self.context.inventory.listed_at(self.kind));
+        let index = self.context.index();
+        left.retain(|key| index.record(key).is_some_and(|record| record.resource.kind == self.kind));
+        left
+    }
+
+    /// The number of these ids with a record whose status was never written, or reports an expired inventory; at most as
+    /// many as there are workers.
+    fn unwritten(&self, ids: &[Arc<str>]) -> usize {
+        let index = self.context.index();
+        let is_unwritten = |id: &&Arc<str>| {
+            let resource = ResourceKey::new(self.kind, Arc::clone(id));
+            let mut records = index.records_of(&resource).filter_map(|key| index.record(key));
+            records.any(|record| record.status.is_stale() || !record.status.is_written())
+        };
+        ids.iter().filter(is_unwritten).take(WORKERS).count()
     }
 
     fn is_known(&self, resource: &ResourceKey) -> bool {

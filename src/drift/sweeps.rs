@@ -3,12 +3,14 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
+    sync::Arc,
     time::Duration,
 };
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::{
     sync::{
+        Notify,
         mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
         watch,
     },
@@ -75,6 +77,8 @@ struct State {
 
 struct Task {
     requests: UnboundedSender<ObjectKey>,
+    /// Notified when changes are left to the next list.
+    burst: Arc<Notify>,
     failure: Option<SweepFailure>,
     last: LastSweep,
     pace: Pace,
@@ -167,7 +171,7 @@ impl Sweeps {
             let (requests, received) = unbounded_channel();
             inbox = Some(received);
             let pace = Pace::scheduled(self.period);
-            Task { requests, failure: None, last: LastSweep::default(), pace, due: None }
+            Task { requests, burst: Arc::default(), failure: None, last: LastSweep::default(), pace, due: None }
         });
         inbox
     }
@@ -178,6 +182,16 @@ impl Sweeps {
             // The task lives as long as the process.
             let _ = task.requests.send(key);
         }
+    }
+
+    /// Changes of a kind are left to its next list.
+    pub(super) fn leave_to_list(&self, kind: Kind) {
+        self.burst(kind).notify_one();
+    }
+
+    /// Notified when changes of a kind are left to its next list.
+    pub(super) fn burst(&self, kind: Kind) -> Arc<Notify> {
+        self.state().kinds.get(&kind).map(|task| Arc::clone(&task.burst)).unwrap_or_default()
     }
 
     /// The reason why a kind is unknown, once a sweep was tried.

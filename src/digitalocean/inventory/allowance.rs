@@ -1,4 +1,4 @@
-//! The allowance for calls besides the lists: a bucket that refills.
+//! The allowance for calls besides the scheduled lists: a bucket that refills.
 
 use tokio::time::Instant;
 
@@ -34,7 +34,7 @@ impl Allowance {
         is_there
     }
 
-    /// Takes this number of calls, if any are available. The calls beyond those are missing later.
+    /// Takes this number of calls, if any are available. The balance may become negative.
     pub(super) fn take_in_advance(&mut self, calls: usize) -> bool {
         self.refill();
         let is_there = self.left >= 1.0;

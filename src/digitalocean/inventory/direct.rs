@@ -42,8 +42,8 @@ impl Inventory {
         Some(self.fetch(key, max_age).await)
     }
 
-    /// Returns true if a list confirms this number of changes with fewer calls than reading each, and the allowance for
-    /// extra calls is not used up.
+    /// Returns true if a list takes no more calls than reading each of these changes, and the allowance for extra calls is
+    /// not used up. Takes the calls of the list.
     #[must_use]
     pub fn may_confirm_by_list(&self, kind: Kind, changes: usize) -> bool {
         let pages = self.pages(kind);

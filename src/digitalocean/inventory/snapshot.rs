@@ -63,7 +63,7 @@ pub(super) struct InventoryState {
     pub(super) sizes: SizeBook,
     pub(super) tag_users: TagUserBook,
     pub(super) scopes: Scopes,
-    /// The allowance for calls besides the lists.
+    /// The allowance for calls besides the scheduled lists.
     pub(super) allowance: Mutex<Allowance>,
     pub(super) kinds: Mutex<BTreeMap<Kind, Snapshot>>,
     /// One sync of a kind at a time.
