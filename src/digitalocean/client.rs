@@ -89,6 +89,10 @@ impl Client {
             // A proxy would see the token of a plain-text call, and could not reach this machine anyway.
             builder = builder.no_proxy();
         }
+        if config.base_url.scheme() == "http" {
+            // Loading certificate authorities takes a moment, and plain text needs none.
+            builder = builder.tls_certs_only([]);
+        }
         let http = builder.build().map_err(|error| Error::Config(format!("no HTTP client: {}", chain(&error))))?;
         config.token.header()?;
         let budget = Budget::new(config.limits);

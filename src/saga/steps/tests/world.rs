@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex},
+    sync::{Arc, LazyLock, Mutex},
     time::Duration,
 };
 
@@ -25,6 +25,9 @@ pub(super) const OTHER_DROPLET: &str = "3164445";
 
 /// The tag of the resources that the step creates.
 pub(super) const TAG: &str = "arcadia-saga:7d7bc8cd-04f5-4c5c-a2ef-7bcbb0c6e6a3:2";
+
+/// The client of `HttpRequest` steps: one for all tests, since each would load the certificate authorities again.
+static HTTP: LazyLock<reqwest::Client> = LazyLock::new(|| http_client().unwrap());
 
 /// An account with two droplets and nothing else, unless a row adds to it.
 pub(super) struct StepWorld {
@@ -59,7 +62,7 @@ impl StepWorld {
             secrets,
             records,
             cluster: OnceCell::new(),
-            http: http_client().unwrap(),
+            http: HTTP.clone(),
             _simulator: simulator,
         }
     }
