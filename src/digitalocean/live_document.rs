@@ -50,8 +50,7 @@ impl LiveDocument {
         Self { text: Arc::default(), entries: Vec::new(), whole: whole.into() }
     }
 
-    /// A text that a parser accepts; its values are parsed later. None if a key is spelt with escapes, or if it is not an
-    /// object.
+    /// A text that a parser accepts; its values are parsed later. None if a key contains escapes, or if it is not an object.
     pub(crate) fn of_valid(text: &Arc<str>) -> Option<Self> {
         let Entries(entries) = serde_json::from_str(text).ok()?;
         let place = |part: &str| {

@@ -13,7 +13,7 @@ pub struct Document {
     /// One JSON object.
     pub json: Arc<str>,
     /// True if the text is known to be valid JSON.
-    pub is_valid: bool,
+    pub(crate) is_valid: bool,
     /// Parts that no response has shown yet.
     pub unread: Arc<[UnreadPart]>,
     /// The account's certificates, if a recorded field needs them and they could be listed.
