@@ -11,7 +11,7 @@ use super::{
     index::RecordIndex,
     metrics::DriftMetrics,
     reverts::RevertSagas,
-    rush::Rush,
+    rush::{FEW, Rush},
     sweeps::{Circumstances, SweepInfo, Sweeps},
 };
 use crate::{
@@ -27,9 +27,6 @@ use crate::{
 
 /// The number of concurrent reconciles, and so of concurrent writes to the API server.
 pub(super) const WORKERS: usize = 16;
-
-/// This many records at a time, or fewer, are not a rush: they need no connections that are opened in advance.
-pub(super) const FEW: usize = 4;
 
 /// The number of records whose provider requests for decisions run at a time, so that workers remain for other records.
 const FETCHES: usize = 8;

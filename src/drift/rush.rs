@@ -6,7 +6,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::context::FEW;
+/// This many records at a time, or fewer, are not a rush: they need no connections that are opened in advance.
+pub(super) const FEW: usize = 4;
 
 /// A rush is over when no drift opens for this time.
 const LULL: Duration = Duration::from_millis(60);

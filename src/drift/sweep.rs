@@ -17,9 +17,10 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use super::{
-    context::{DriftContext, FEW, WORKERS},
+    context::{DriftContext, WORKERS},
     due::{Due, NEVER, Now, Past, next, next_sync},
     first_reads::{FirstRead, FirstReads},
+    rush::FEW,
     sweeps::{STILL_WAITING, SweepFailure},
 };
 use crate::{
