@@ -41,7 +41,7 @@ fn main() -> ExitCode {
 }
 
 // The operator waits for the API server and the cloud most of the time. A second thread costs more processor time to wake
-// than it saves: see docs/benchmarks.md. The lease and the probes have a thread of their own.
+// than it saves: see docs/benchmarks.md. The lease and the probes have a separate thread.
 #[tokio::main(worker_threads = 1)]
 async fn run(args: RunArgs) -> ExitCode {
     match operator::run(args).await {

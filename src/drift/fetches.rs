@@ -125,7 +125,7 @@ impl FetchQueue {
         if own.is_left { Confirmation::NextList } else { Confirmation::Read }
     }
 
-    /// Returns true if so many records have unconfirmed changes that they are left to a list.
+    /// Returns true if the records with unconfirmed changes are too many to be read one by one.
     pub(super) fn is_in_burst(&self) -> bool {
         self.unconfirmed.lock().len() > MOST_UNCONFIRMED
     }
