@@ -7,6 +7,7 @@ mod archive;
 mod version;
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -244,9 +245,45 @@ fn bills_of_materials(output: &Path, target: &str) -> Result<(), Error> {
         let bill = written.ok_or_else(|| Error::NotThere { text: format!("{name}.json"), file: "the repository" })?;
         // The ids of packages of the workspace are folders of this machine.
         let bill = bill.replace(&project::root().display().to_string(), ".");
+        let bill = only(&bill, &dependencies(features, target)?)?;
         write(&output.join(format!("{name}.json")), bill.as_bytes())?;
     }
     Ok(())
+}
+
+/// The dependencies of the root package with these features, as names and versions. The tool lists those of all features
+/// that the workspace uses.
+fn dependencies(features: &[&str], target: &str) -> Result<BTreeSet<(String, String)>, Error> {
+    let mut tree = project::cargo(["tree", "--locked", "--package", operator::NAME, "--edges", "normal"]);
+    tree.args(["--prefix", "none", "--format", "{p}", "--target", target]).args(features);
+    let text = project::output(&mut tree)?;
+    let package = |line: &str| {
+        let mut words = line.split(' ');
+        Some((words.next()?.to_owned(), words.next()?.strip_prefix('v')?.to_owned()))
+    };
+    Ok(text.lines().filter_map(package).collect())
+}
+
+/// A list of components without those that are not among these names and versions.
+fn only(bill: &str, kept: &BTreeSet<(String, String)>) -> Result<String, Error> {
+    let reading = |error: serde_json::Error| Error::system("read the list of dependencies")(error.into());
+    let mut bill: Value = serde_json::from_str(bill).map_err(reading)?;
+    let text = |component: &Value, key: &str| component.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let mut refs = BTreeSet::new();
+    if let Some(Value::Array(components)) = bill.get_mut("components") {
+        components.retain(|component| kept.contains(&(text(component, "name"), text(component, "version"))));
+        refs.extend(components.iter().map(|component| text(component, "bom-ref")));
+    }
+    refs.extend(bill.pointer("/metadata/component").map(|root| text(root, "bom-ref")));
+    if let Some(Value::Array(all)) = bill.get_mut("dependencies") {
+        all.retain(|one| refs.contains(&text(one, "ref")));
+        for one in all {
+            if let Some(Value::Array(on)) = one.get_mut("dependsOn") {
+                on.retain(|on| on.as_str().is_some_and(|on| refs.contains(on)));
+            }
+        }
+    }
+    serde_json::to_string_pretty(&bill).map_err(reading)
 }
 
 /// Removes the files of this name beside each Cargo.toml, and returns the content of that of the root.
@@ -323,5 +360,32 @@ mod tests {
         assert_eq!(listed("links")[1], json!({"name": "support", "url": "https://example.com/o/r/issues"}));
         assert_eq!(listed("crds").as_array().unwrap().len(), 3);
         assert_eq!(chart["home"], "https://example.com/o/r");
+    }
+
+    #[test]
+    fn the_operators_list_has_no_dependency_of_the_command_line() {
+        let names = |features: &[&str]| -> BTreeSet<String> {
+            let all = dependencies(features, "x86_64-unknown-linux-musl").unwrap();
+            all.into_iter().map(|(name, _)| name).collect()
+        };
+        let (operator, plugin) = (names(&operator::IMAGE_FEATURES), names(&[]));
+        assert!(["kube", "tikv-jemallocator"].iter().all(|name| operator.contains(*name)));
+        assert!(!operator.contains("ratatui") && plugin.contains("ratatui"));
+    }
+
+    #[test]
+    fn other_components_are_left_out_with_all_that_refers_to_them() {
+        let bill = json!({
+            "metadata": { "component": { "bom-ref": "root" } },
+            "components": [
+                { "name": "a", "version": "1.0.0", "bom-ref": "a@1" },
+                { "name": "a", "version": "2.0.0", "bom-ref": "a@2" },
+            ],
+            "dependencies": [{ "ref": "root", "dependsOn": ["a@1", "a@2"] }, { "ref": "a@2" }],
+        });
+        let kept = BTreeSet::from([("a".to_owned(), "1.0.0".to_owned())]);
+        let left: Value = serde_json::from_str(&only(&bill.to_string(), &kept).unwrap()).unwrap();
+        assert_eq!(left["components"], json!([{ "name": "a", "version": "1.0.0", "bom-ref": "a@1" }]));
+        assert_eq!(left["dependencies"], json!([{ "ref": "root", "dependsOn": ["a@1"] }]));
     }
 }
