@@ -202,7 +202,8 @@ impl Sweep {
     /// Lists the kind, if changes are left to a list, and the calls suffice.
     fn confirm(&mut self, requests: &mut UnboundedReceiver<ObjectKey>) -> Option<SweepFuture> {
         self.past.confirms = None;
-        let left = self.left_to_list();
+        let listed = self.context.inventory.listed_at(self.kind);
+        let left = self.of_kind(self.context.fetches.left_to_list(listed));
         if !self.context.fetches.is_in_burst() {
             // They are few now, and are read one by one.
             self.context.queue.extend(left);
@@ -318,7 +319,7 @@ impl Sweep {
             self.changed.extend(found.changed.into_iter().filter(|id| !renewed.contains(id)));
         }
         // They were compared before, and this list may be their confirmation.
-        self.queue(&self.unconfirmed());
+        self.context.queue.extend(self.of_kind(self.context.fetches.unconfirmed()));
         for id in &found.renewed {
             self.changed.remove(id);
         }
@@ -407,20 +408,11 @@ impl Sweep {
         self.context.inventory.max_age(self.kind, self.context.settings.max_age).min(NEVER)
     }
 
-    /// The resources whose changes wait for a confirmation.
-    fn unconfirmed(&self) -> Vec<Arc<str>> {
-        let waiting = self.context.fetches.unconfirmed();
+    /// The records among these whose resource is of the kind.
+    fn of_kind(&self, mut keys: Vec<ObjectKey>) -> Vec<ObjectKey> {
         let index = self.context.index();
-        let resources = waiting.iter().filter_map(|key| index.record(key)).map(|record| &record.resource);
-        resources.filter(|resource| resource.kind == self.kind).map(|resource| resource.id.clone()).collect()
-    }
-
-    /// The records whose changes are left to the next list.
-    fn left_to_list(&self) -> Vec<ObjectKey> {
-        let mut left = self.context.fetches.left_to_list(self.context.inventory.listed_at(self.kind));
-        let index = self.context.index();
-        left.retain(|key| index.record(key).is_some_and(|record| record.resource.kind == self.kind));
-        left
+        keys.retain(|key| index.record(key).is_some_and(|record| record.resource.kind == self.kind));
+        keys
     }
 
     /// The number of these ids with a record whose status was never written, or reports an expired inventory; at most as

@@ -88,12 +88,10 @@ pub(super) async fn measure(
     if steps == Steps::Tag {
         let what = "sagas in a second | floor: with the call of each step";
         rows.push(Row::of(phase, what, "", rate(seconds)).beside(rate(with_calls.seconds)));
-    }
-    let whole = (span.last - began).as_secs_f64();
-    if steps == Steps::Tag {
         let what = "CPU of a saga | floor: with the call of each step";
         rows.push(Row::of(phase, what, "ms", milliseconds(cpu_seconds)).beside(milliseconds(with_calls.cpu_seconds)));
     }
+    let whole = (span.last - began).as_secs_f64();
     rows.extend([
         Row::of(phase, "wall: process start to the last saga | floor: its writes", "s", whole).beside(alone.seconds),
         Row::of(phase, "API writes of a saga, leases and events aside", "", each(float(writes.but_events())))
