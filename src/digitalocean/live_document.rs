@@ -107,6 +107,12 @@ impl LiveDocument {
     pub(crate) fn whole(&self) -> &Value {
         self.whole.get_or_init(|| serde_json::from_str(&self.text).unwrap_or_default())
     }
+
+    /// Returns true if the whole document was parsed.
+    #[cfg(test)]
+    pub(super) fn is_parsed(&self) -> bool {
+        self.whole.get().is_some()
+    }
 }
 
 /// The keys and values of an object, not parsed.

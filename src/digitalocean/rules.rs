@@ -54,7 +54,7 @@ impl KindRules<'_> {
             _ => None,
         });
         let needs_scope = || {
-            let scope = self.hidden(path).filter(|_| live.is_null())?;
+            let scope = live.is_null().then(|| self.hidden(path)).flatten()?;
             Some(format!("the token needs {scope}"))
         };
         let is_never_shown = live.is_null() && self.row.unreadable.iter().any(|pattern| pattern.matches(path));

@@ -89,9 +89,9 @@ pub fn can_resize(kind: Kind) -> bool {
 /// Returns true if a revert of one of these recorded fields would resize the droplet.
 #[must_use]
 pub fn is_resize(document: &Live, desired: &BTreeMap<String, Value>) -> bool {
-    let differs = |field: &str, value: &Value| {
-        let texts = [&document.value(field), value].map(|value| text(value).map(|text| text.to_lowercase()));
-        texts[0] != texts[1]
+    let differs = |field: &str, value: &Value| match (text(&document.value(field)), text(value)) {
+        (Some(live), Some(recorded)) => !live.eq_ignore_ascii_case(&recorded),
+        (live, recorded) => live != recorded,
     };
     desired.iter().any(|(field, value)| is_size(document.key().kind, field) && differs(field, value))
 }
