@@ -57,6 +57,8 @@ pub(super) async fn measure(stage: &mut Stage, operator: &mut Operator) -> Resul
         let cpu = operator.cpu_seconds_at_rest().await? - sweep.cpu_seconds;
         let writes = stage.writes().await?.since(&writes);
 
+        // The operator finds an API server that has rested. One that was just busy responds faster.
+        sleep(stage.effort.interval).await;
         if round > 1 {
             stage.floor.ask(&Job::Prepare).await?;
         }
@@ -64,6 +66,7 @@ pub(super) async fn measure(stage: &mut Stage, operator: &mut Operator) -> Resul
         let create = |episode, with_events| Job::CreateDrifts { count, episode, with_events };
         let floor_create = stage.floor.ask(&create(round, false)).await?;
         let floor_span = floor_created.after(floor_before, count, patience).await?;
+        sleep(stage.effort.interval).await;
         stage.floor.ask(&create(round + last, true)).await?;
         let with_events = floor_created.after(floor_before + count, count, patience).await?;
         rounds.push(Round {
