@@ -11,8 +11,8 @@ terms! {
     /// Beside `accept`: when the acceptance ends by itself, as an RFC 3339 time or a duration from now such as
     /// `72h`. It can be changed while the acceptance stands; alone it waits for `accept`.
     ACCEPT_UNTIL = "arcadia.cloud/accept-until" on "Drift";
-    /// Puts the live value back, if the effect is allowed: `true` allows a safe revert, `allow-disruption` and
-    /// `allow-data-loss` allow more. `plan` shows the plan and changes nothing.
+    /// Restores the recorded value in the cloud, if the effect is allowed: `true` allows a safe revert,
+    /// `allow-disruption` and `allow-data-loss` allow more. `plan` shows the plan and changes nothing.
     REVERT = "arcadia.cloud/revert" on "Drift";
     /// Beside `accept`, `revert`, `resolve` or `adopt`: the user who decided. From Kubernetes 1.36 the API server
     /// writes it; before, set it to your own name.

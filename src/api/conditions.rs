@@ -164,7 +164,7 @@ reasons! {
     Superseded on "drift";
     /// A saga reverts the live value; the resource is not compared meanwhile.
     Reverting on "record", "drift";
-    /// A saga put the live value back, and a second read confirmed it.
+    /// A saga restored the recorded value in the cloud, and a second read confirmed it.
     Reverted on "drift";
     /// The saga of the revert was rolled back, failed or was deleted, or the live value still differs: read the
     /// message, and decide again.

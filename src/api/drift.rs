@@ -362,7 +362,7 @@ pub enum DriftPhase {
     Open,
     /// The live value became the desired value: in the record, or because the acceptance stands.
     Accepted,
-    /// A saga put the live value back.
+    /// A saga restored the recorded value in the cloud.
     Reverted,
     /// The drift was closed without a decision.
     Stale,
