@@ -18,14 +18,14 @@ const TOUR: &str = "docs/tour.md";
 /// Its commands are executed by tests/observability.
 const RUNBOOK: &str = "docs/troubleshooting.md";
 /// Blocks that this file does not execute: the document, how the block begins, and the reason.
-const NOT_HERE: [(&str, &str, &str); 32] = [
+const NOT_HERE: [(&str, &str, &str); 33] = [
     ("README.md", "git clone", "needs the network; tests/demo.rs of xtask plays the demo"),
     ("README.md", "kubectl create namespace arcadia-system", "tests/install installs with Helm and the real program"),
     ("CONTRIBUTING.md", "cargo xtask test", "would run this test"),
     ("CONTRIBUTING.md", "git show ':/Put recorded", "tests/readme/links.rs executes it"),
     ("CONTRIBUTING.md", "git show ':/Move acceptances", "tests/readme/links.rs executes it"),
     ("charts/arcadia-operator/README.md", "kubectl create namespace", "tests/install installs with Helm"),
-    ("deploy/README.md", "kubectl apply --server-side -k deploy/overlays", "tests/install applies both overlays"),
+    ("deploy/README.md", "kubectl apply --server-side -k YOUR-OVERLAY", "tests/install applies both overlays"),
     (
         "deploy/README.md",
         "kubectl apply -n arcadia-system -k deploy/observability",
@@ -41,6 +41,7 @@ const NOT_HERE: [(&str, &str, &str); 32] = [
     ("tests/simulator/README.md", "curl -X PATCH", "tests/readme/snippets.rs executes it"),
     ("tests/simulator/README.md", "{\"droplets\"", "tests/readme/snippets.rs loads it"),
     ("docs/benchmarks.md", "cargo bench-system sweep", "takes minutes"),
+    ("docs/benchmarks.md", "cargo xtask control-plane", "takes minutes"),
     ("docs/benchmarks.md", "cargo bench-system start", "takes minutes"),
     ("docs/benchmarks.md", "cargo bench-system sagas", "takes minutes"),
     ("docs/benchmarks.md", "cargo bench-system soak", "takes half an hour"),
