@@ -20,8 +20,9 @@ use crate::{Error, operator, prepare, project};
 /// The variable for the number of concurrent tests in a test program.
 const THREADS: &str = "RUST_TEST_THREADS";
 
-/// The number of test programs that run at a time: the last tests of a program leave processors idle.
-const PROGRAMS: usize = 2;
+/// The number of test programs that run at a time: tests wait for a third of their time, and the last tests of a program
+/// leave processors idle.
+const PROGRAMS: usize = 3;
 
 /// The slowest test programs. They start first, so that the run does not end with one of them alone.
 const LONGEST: [&str; 3] = ["end_to_end", "sagas", "gitops"];
