@@ -70,9 +70,11 @@ pub(super) async fn measure(
         )
         .beside(floor.seconds),
         Row::of(PHASE, "wall: first to last status | floor: status writes", "s", span.seconds())
-            .beside(before.seconds + after.seconds),
+            .beside(before.seconds + after.seconds)
+            .wanting(Wanted::RatioBelow(1.1)),
         Row::of(PHASE, "CPU of the process | floor: list of records, as many sweeps, status writes", "s", cpu_seconds)
             .beside(floor_cpu)
+            .wanting(Wanted::RatioBelow(1.5))
             .quoted_as(Figure::FirstSweepCpu),
         Row::of(PHASE, "reconciles of a record", "", reconciles / float(u64::from(stage.resources))),
     ];

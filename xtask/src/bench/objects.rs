@@ -1,5 +1,6 @@
 //! The objects that the benchmark writes, and their APIs.
 
+use arcadia_operator::api::labels;
 use kube::{
     Client,
     api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams},
@@ -224,6 +225,7 @@ pub(super) fn drift(record: &Target, episode: u32) -> Value {
         "kind": "Drift",
         "metadata": {
             "name": drift_name(record, episode),
+            "labels": labels::of_drift("Droplet", "size_slug", SIZE, OTHER_SIZE),
             "ownerReferences": [{
                 "apiVersion": API_VERSION, "kind": "ProvisionedResource", "name": record.name, "uid": record.uid,
                 "controller": true,
@@ -235,7 +237,13 @@ pub(super) fn drift(record: &Target, episode: u32) -> Value {
             "field": "size_slug",
             "episode": episode,
             "expected": SIZE,
+            "expectedShort": SIZE,
             "actual": OTHER_SIZE,
+            "actualShort": OTHER_SIZE,
+            "difference": format!("{SIZE} -> {OTHER_SIZE}"),
+            "differences": [{ "path": "", "expected": SIZE, "actual": OTHER_SIZE }],
+            "revert": "Disruptive",
+            "revertNote": "The droplet is shut down and resized; it is powered on again if it was on.",
             "specVersion": 1,
         },
     })
@@ -255,6 +263,10 @@ pub(super) fn event(record: &Target, namespace: &str, episode: u32) -> Value {
         "action": "Detect",
         "note": format!("Droplet 3164444: size_slug is {OTHER_SIZE}, expected {SIZE}"),
         "regarding": {
+            "apiVersion": API_VERSION, "kind": "Drift", "name": drift_name(record, episode), "uid": record.uid,
+            "namespace": namespace,
+        },
+        "related": {
             "apiVersion": API_VERSION, "kind": "ProvisionedResource", "name": record.name, "uid": record.uid,
             "namespace": namespace,
         },

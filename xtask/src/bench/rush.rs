@@ -89,8 +89,13 @@ pub(super) async fn measure(
         let what = "sagas in a second | floor: with the call of each step";
         rows.push(Row::of(phase, what, "", rate(seconds)).beside(rate(with_calls.seconds)));
         let what = "CPU of a saga | floor: with the call of each step";
-        rows.push(Row::of(phase, what, "ms", milliseconds(cpu_seconds)).beside(milliseconds(with_calls.cpu_seconds)));
+        let cpu = Row::of(phase, what, "ms", milliseconds(cpu_seconds)).beside(milliseconds(with_calls.cpu_seconds));
+        rows.push(cpu.wanting(Wanted::RatioBelow(2.0)));
     }
+    let what = "CPU of a saga, from process start";
+    let cpu = Row::of(phase, what, "ms", milliseconds(cpu_seconds)).beside(milliseconds(alone.cpu_seconds));
+    // The floor of this row makes no calls.
+    let cpu = if steps == Steps::Tag { cpu } else { cpu.wanting(Wanted::RatioBelow(2.0)) };
     let whole = (span.last - began).as_secs_f64();
     rows.extend([
         Row::of(phase, "wall: process start to the last saga | floor: its writes", "s", whole).beside(alone.seconds),
@@ -98,8 +103,7 @@ pub(super) async fn measure(
             .beside(each(float(alone.calls)))
             .wanting(Wanted::Below(steps_each + 2.0)),
         Row::of(phase, "cloud calls of a saga", "", each(float(calls))),
-        Row::of(phase, "CPU of a saga, from process start", "ms", milliseconds(cpu_seconds))
-            .beside(milliseconds(alone.cpu_seconds)),
+        cpu,
         Row::of(phase, "  CPU that the API server and etcd use for it", "ms", milliseconds(server_cpu_seconds))
             .beside(milliseconds(floor.server_cpu_seconds)),
         Row::of(phase, "resident with all sagas finished", "MiB", memory.resident / 1024.0 / 1024.0),

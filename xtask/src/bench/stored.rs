@@ -1,4 +1,4 @@
-//! The cost of a record for the API server: the bytes that it stores, and its memory.
+//! The cost of an object for the API server: the bytes that it stores, and its memory.
 
 use kube::api::{Api, DynamicObject, ListParams};
 
@@ -12,13 +12,13 @@ use super::{
 use crate::Error;
 
 const PHASE: &str = "stored";
-/// The number of records that are checked: they are alike.
+/// The number of objects that are checked: they are alike.
 const LOOKED_AT: u32 = 200;
 
-/// The bytes of a stored record, and those of them that say who owns which field.
+/// The bytes of a stored object, and those of them that say who owns which field.
 #[derive(Default)]
-struct Bytes {
-    all: f64,
+pub(super) struct Bytes {
+    pub(super) all: f64,
     managed_fields: f64,
 }
 
@@ -37,19 +37,20 @@ pub(super) async fn measure(stage: &Stage, before: f64) -> Result<Vec<Row>, Erro
     ])
 }
 
-async fn bytes(records: &Api<DynamicObject>) -> Result<Bytes, Error> {
+/// The mean over the first objects.
+pub(super) async fn bytes(objects: &Api<DynamicObject>) -> Result<Bytes, Error> {
     let page = ListParams::default().limit(LOOKED_AT);
-    let records = records.list(&page).await.map_err(failed("list the records"))?.items;
-    let count = float(u64::try_from(records.len()).unwrap_or(u64::MAX));
+    let objects = objects.list(&page).await.map_err(failed("list objects"))?.items;
+    let count = float(u64::try_from(objects.len()).unwrap_or(u64::MAX));
     let mut sum = Bytes::default();
-    for record in &records {
-        sum.all += length(record)?;
-        sum.managed_fields += length(&record.metadata.managed_fields)?;
+    for object in &objects {
+        sum.all += length(object)?;
+        sum.managed_fields += length(&object.metadata.managed_fields)?;
     }
     Ok(Bytes { all: sum.all / count, managed_fields: sum.managed_fields / count })
 }
 
 fn length(value: &impl serde::Serialize) -> Result<f64, Error> {
-    let json = serde_json::to_vec(value).map_err(failed("write a record as JSON"))?;
+    let json = serde_json::to_vec(value).map_err(failed("write an object as JSON"))?;
     Ok(float(u64::try_from(json.len()).unwrap_or(u64::MAX)))
 }
