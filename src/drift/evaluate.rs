@@ -123,14 +123,8 @@ fn find<'a>(recorded: &Recorded<'a>, seen: Seen<'a>) -> Result<Findings<'a>, (Co
         Seen::Gone => None,
         Seen::Present(live) => Some(live),
     };
-    let should_exist = recorded.desired.get(EXISTS).cloned().unwrap_or(Value::Bool(true));
-    let does_exist = Value::Bool(live.is_some());
-    let exists = if is_same(&NoRules, &[], &should_exist, &does_exist) {
-        Finding::matches(should_exist, does_exist)
-    } else {
-        Finding::differs(should_exist, does_exist)
-    };
-    let compared = live.filter(|_| matches!(exists, Finding::Matches { .. }));
+    let exists = existence(recorded.desired.get(EXISTS), live.is_some());
+    let compared = live.filter(|_| !matches!(exists, Finding::Differs { .. }));
     // A verdict may depend on other fields, as they are in effect.
     let for_record = compared.map(|live| live.for_record(recorded.desired));
     let compared = for_record.as_ref();
@@ -145,6 +139,17 @@ fn find<'a>(recorded: &Recorded<'a>, seen: Seen<'a>) -> Result<Findings<'a>, (Co
         findings.insert(EXISTS, exists);
     }
     Ok(findings)
+}
+
+/// Compares the existence of the resource with the recorded one.
+fn existence(recorded: Option<&Value>, does_exist: bool) -> Finding {
+    let should_exist = recorded.cloned().unwrap_or(Value::Bool(true));
+    let is = |exists: bool| is_same(&NoRules, &[], &should_exist, &Value::Bool(exists));
+    match (is(does_exist), is(!does_exist)) {
+        (true, _) => Finding::matches(should_exist, Value::Bool(does_exist)),
+        (false, true) => Finding::differs(should_exist, Value::Bool(does_exist)),
+        (false, false) => Finding::Invalid(format!("{EXISTS}: it must be true or false; correct or remove it")),
+    }
 }
 
 fn is_ignored(recorded: &Recorded<'_>, field: &str) -> bool {

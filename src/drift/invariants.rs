@@ -101,6 +101,20 @@ fn a_gone_resource_is_one_drift_on_exists() {
 }
 
 #[test]
+fn an_existence_that_is_neither_true_nor_false_is_invalid_and_hides_no_other_field() {
+    let mut world = RecordWorld::new(json!({"name": "web-2", "exists": "maybe"}), droplet());
+    world.settle();
+    let open: Vec<_> = world.open().into_iter().map(|drift| drift.field.to_string()).collect();
+    assert_eq!(open, ["name"]);
+    assert!(compared(world.plan().situation).invalid[0].starts_with("exists: it must be true or false"));
+    world.live = None;
+    world.sweep();
+    world.settle();
+    let open: Vec<_> = world.open().into_iter().map(|drift| drift.field.to_string()).collect();
+    assert!(!open.contains(&"exists".to_owned()), "{open:?}");
+}
+
+#[test]
 fn nothing_is_concluded_from_nothing() {
     let mut world = RecordWorld::new(json!({"name": "web-2", "memory": 4096}), droplet());
     world.settle();

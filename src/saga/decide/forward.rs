@@ -3,7 +3,7 @@
 use crate::{
     api::{
         conditions::ConditionReason,
-        saga::{ErrorKind, SagaKind, StepError, StepState, StepStatus},
+        saga::{ErrorKind, SagaKind, StepError, StepState, StepStatus, StopReason},
     },
     digitalocean::ActionState,
     saga::{
@@ -19,9 +19,7 @@ use crate::{
 
 pub(super) fn forward(view: &SagaView<'_>) -> Command {
     let status = view.status;
-    let Some(index) = current(status) else {
-        return Command::Note(Event::Finish { is_rollback_kind: view.spec.kind == SagaKind::Rollback });
-    };
+    let Some(index) = current(status) else { return Command::Note(done(view)) };
     let (Some(entry), Some(ordered)) = (status.steps.get(index), view.ordered(index)) else {
         return Command::Rest(None);
     };
@@ -43,6 +41,14 @@ pub(super) fn forward(view: &SagaView<'_>) -> Command {
         | StepState::Undone
         | StepState::Left => running(view, index, entry, ordered),
     }
+}
+
+/// All steps are done. A request to stop that came during the last one is followed now, unless a step cannot be undone.
+fn done(view: &SagaView<'_>) -> Event {
+    let is_rollback_kind = view.spec.kind == SagaKind::Rollback;
+    let asks = |stop: &Stop| matches!(stop.request, Some(StopReason::Cancelled | StopReason::Deleted));
+    let back = stop(view).filter(|stop| !is_rollback_kind && asks(stop)).map(|stop| view.turn_back(stop));
+    back.filter(|event| matches!(event, Event::RollBack { .. })).unwrap_or(Event::Finish { is_rollback_kind })
 }
 
 fn running(view: &SagaView<'_>, index: usize, entry: &StepStatus, ordered: &Ordered) -> Command {

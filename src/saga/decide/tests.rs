@@ -215,6 +215,24 @@ fn a_person_overrules_the_stop_request_and_nothing_else() {
 }
 
 #[test]
+fn a_request_to_stop_that_came_during_the_last_step_is_followed_after_it() {
+    let back = |story: &Story| matches!(story.next(), Command::Note(Event::RollBack { .. }));
+    let mut story = Story::started(&label());
+    story.complete(0);
+    assert_eq!(story.next(), Command::Note(Event::Finish { is_rollback_kind: false }));
+    story.spec.cancel_requested = true;
+    assert!(back(&story), "{:?}", story.next());
+    story.spec.cancel_requested = false;
+    story.is_deleting = true;
+    assert!(back(&story), "{:?}", story.next());
+
+    let mut irreversible = Story::started(&deletes(&["a"]));
+    irreversible.complete(0);
+    irreversible.spec.cancel_requested = true;
+    assert_eq!(irreversible.next(), Command::Note(Event::Finish { is_rollback_kind: false }), "it is done anyway");
+}
+
+#[test]
 fn an_adoption_does_not_overrule_a_cancellation() {
     let mut story = Story::started(&deletes(&["a", "b"]));
     story.begin(0);

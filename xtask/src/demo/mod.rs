@@ -83,7 +83,10 @@ async fn tell(stage: &mut Stage, pace: &mut Pace) -> Result<Pipeline, Error> {
         stage.server().await?,
         stage.cloud()
     ));
-    println!("The operator compares them every 2 seconds. Its log:\n{}", stage.operator_log_file().display());
+    story::print(format_args!(
+        "The operator compares them every 2 seconds. Its log:\n{}",
+        stage.operator_log_file().display()
+    ));
 
     pace.part(
         "The platform team keeps its records in Git, and a pipeline applies the folder every second, as a GitOps \
@@ -141,20 +144,20 @@ async fn tell(stage: &mut Stage, pace: &mut Pace) -> Result<Pipeline, Error> {
 /// Prints suggestions for the demo while it stays up.
 fn invite(stage: &Stage) {
     story::say("It all stays up until you press Ctrl-C. Paste these lines into a second terminal:");
-    println!("export KUBECONFIG={}", stage.kubeconfig().display());
-    println!("export PATH={}:$PATH", stage.path());
-    println!("export SIMULATOR={}", stage.cloud());
+    story::print(format_args!("export KUBECONFIG={}", story::quoted(&stage.kubeconfig().display().to_string())));
+    story::print(format_args!("export PATH={}:$PATH", story::quoted(stage.path())));
+    story::print(format_args!("export SIMULATOR={}", stage.cloud()));
     story::say("Three things to try there:");
-    println!("1. Take the tour, before the others: docs/tour.md");
-    println!("2. Change the droplet again, and decide with the keyboard:");
+    story::print("1. Take the tour, before the others: docs/tour.md");
+    story::print("2. Change the droplet again, and decide with the keyboard:");
     for line in Stage::console_command(DROPLET, &json!({"size_slug": "s-8vcpu-16gb", "disk": 80})) {
-        println!("   {line}");
+        story::print(format_args!("   {line}"));
     }
-    println!("   kubectl arcadia inbox -i");
-    println!("3. Order a snapshot, a saga of one step, and follow it:");
-    println!("   sed s/snapshot-web-1/snapshot-demo/ examples/saga-snapshot.yaml \\");
-    println!("     | kubectl apply -f -");
-    println!("   kubectl arcadia saga watch snapshot-demo\n");
+    story::print("   kubectl arcadia inbox -i");
+    story::print("3. Order a snapshot, a saga of one step, and follow it:");
+    story::print("   sed s/snapshot-web-1/snapshot-demo/ examples/saga-snapshot.yaml \\");
+    story::print("     | kubectl apply -f -");
+    story::print("   kubectl arcadia saga watch snapshot-demo\n");
 }
 
 /// Waits for the first signal that requests the end.

@@ -1,6 +1,11 @@
 //! The output of the demo on a terminal: explanations, the commands as a user types them, and their output.
 
-use std::{fs, io::stdin, thread};
+use std::{
+    fmt::Display,
+    fs,
+    io::{self, Write as _, stdin},
+    thread,
+};
 
 use console::style;
 use tokio::sync::mpsc;
@@ -25,7 +30,7 @@ impl Pace {
     /// Waits for Enter, and prints the next explanation.
     pub(super) async fn part(&mut self, text: &str) {
         if let Some(enters) = &mut self.enters {
-            println!("\n{}", style("Press Enter to continue.").dim());
+            print(format_args!("\n{}", style("Press Enter to continue.").dim()));
             // The end of standard input ends the waiting, not the demo.
             if enters.recv().await.is_none() {
                 self.enters = None;
@@ -48,11 +53,16 @@ fn enters() -> mpsc::UnboundedReceiver<()> {
     receiver
 }
 
+/// Prints a line. A closed output is ignored: the demo ends with its story.
+pub(super) fn print(text: impl Display) {
+    let _ = writeln!(io::stdout(), "{text}");
+}
+
 /// Prints an explanation.
 pub(super) fn say(text: &str) {
-    println!();
+    print("");
     for line in folded(text.split_whitespace().map(str::to_owned), "", "") {
-        println!("{}", style(line).cyan());
+        print(format_args!("{}", style(line).cyan()));
     }
 }
 
@@ -61,7 +71,7 @@ pub(super) fn show_command(words: &[&str]) {
     let prompt = style("$").dim();
     for (number, line) in folded(words.iter().map(|word| quoted(word)), "    ", " \\").into_iter().enumerate() {
         let prompt = if number == 0 { format!("{prompt} ") } else { String::new() };
-        println!("{prompt}{}", style(line).bold());
+        print(format_args!("{prompt}{}", style(line).bold()));
     }
 }
 
@@ -94,7 +104,7 @@ fn folded(words: impl Iterator<Item = String>, begin: &str, end: &str) -> Vec<St
 }
 
 /// A word quoted for a shell.
-fn quoted(word: &str) -> String {
+pub(super) fn quoted(word: &str) -> String {
     let plain = |character: char| character.is_ascii_alphanumeric() || "-_./=:,@".contains(character);
     if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
