@@ -98,7 +98,7 @@ pub(super) async fn measure(
     }
     soak.settle().await?;
     report.add(soak.done());
-    report.add(growth(&soak.samples));
+    report.add(growth(soak.longest_run()));
     report.add(latency(&succeeded.waits(0)));
     soak.operator.stop();
     Ok(report)
@@ -111,7 +111,8 @@ struct Soak<'s> {
     records: Api<DynamicObject>,
     drifts: Api<DynamicObject>,
     sagas: Api<DynamicObject>,
-    samples: Vec<Sample>,
+    /// The samples of each process: they are compared only with each other.
+    runs: Vec<Vec<Sample>>,
     count: Count,
 }
 
@@ -127,7 +128,7 @@ impl<'s> Soak<'s> {
             records: objects::records(&stage.client, namespace),
             drifts: objects::drifts(&stage.client, namespace),
             sagas: objects::sagas(&stage.client, namespace),
-            samples: Vec::new(),
+            runs: vec![Vec::new()],
             count: Count::default(),
         })
     }
@@ -136,15 +137,15 @@ impl<'s> Soak<'s> {
         if self.operator.has_lost_lease() {
             self.operator = run(self.program, self.stage)?;
             self.count.lost_leases += 1;
-            self.samples.clear();
+            self.runs.push(Vec::new());
         }
         self.operator.check()?;
-        // Kills the operator once, early: samples of the new process are compared only with each other.
+        // Kills the operator once, early: a long run follows.
         if tick == ticks / 6 {
             let operator = run(self.program, self.stage)?;
             std::mem::replace(&mut self.operator, operator).kill();
             self.count.kills += 1;
-            self.samples.clear();
+            self.runs.push(Vec::new());
         }
         let (cloud_away, api_server_away) = (CLOUD_AWAY.min(ticks / 2), API_SERVER_AWAY.min(ticks));
         if tick % cloud_away == cloud_away / 2 {
@@ -164,10 +165,18 @@ impl<'s> Soak<'s> {
         let acted = timeout(GIVE_UP, self.act(tick)).await;
         self.count.failed += u32::from(!matches!(acted, Ok(Ok(()))));
         let is_due = tick.is_multiple_of(SAMPLE) || ticks <= SAMPLE * 6;
-        if is_due && let Ok(sample) = self.sample().await {
-            self.samples.push(sample);
+        if is_due
+            && let Ok(sample) = self.sample().await
+            && let Some(run) = self.runs.last_mut()
+        {
+            run.push(sample);
         }
         Ok(())
+    }
+
+    /// The samples of the process that ran longest.
+    fn longest_run(&self) -> &[Sample] {
+        self.runs.iter().max_by_key(|run| run.len()).map_or(&[], Vec::as_slice)
     }
 
     /// One action of each sort.
