@@ -123,6 +123,11 @@ impl Client {
         self.shared.config.limits.of_hour(Priority::Sweep)
     }
 
+    /// The largest burst of calls besides lists, sagas and decisions: four fifths of the calls of a minute.
+    pub(super) fn extra_calls_at_once(&self) -> usize {
+        self.shared.config.limits.of_minute(Priority::Urgent) / 5 * 4
+    }
+
     /// The number of calls that sweeps may make in an hour beside all others, by the calls of the last hour.
     pub(super) fn calls_for_sweeps(&self) -> usize {
         self.shared.budget.for_sweeps()

@@ -78,6 +78,7 @@ impl DriftContext {
     #[must_use]
     pub fn new(process: Process, inventory: Inventory, settings: DriftSettings) -> Arc<Self> {
         let period = settings.sync.busiest(Timestamp::now());
+        let fetches = FetchQueue::new(FETCHES, inventory.single_read_limit());
         Arc::new(Self {
             process,
             inventory,
@@ -90,7 +91,7 @@ impl DriftContext {
             metrics: DriftMetrics::default(),
             queue: Queue::default(),
             sweeps: Sweeps::new(period),
-            fetches: FetchQueue::new(FETCHES),
+            fetches,
             rush: Rush::default(),
             index: Mutex::default(),
             handled_syncs: Mutex::default(),

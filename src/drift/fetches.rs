@@ -23,10 +23,6 @@ const FETCH_BACKOFF: Backoff = Backoff::new(Duration::from_secs(5), Duration::fr
 /// The time that a record waits for its turn if no other record hands one over.
 const NEXT_TURN: Duration = Duration::from_secs(2);
 
-/// If more records than this have unconfirmed changes, they wait for the next list, which confirms all of them with a few
-/// requests.
-const MOST_UNCONFIRMED: usize = 200;
-
 /// The confirmation of a change that only one list shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Confirmation {
@@ -42,6 +38,9 @@ pub(super) struct FetchQueue {
     waiting: Mutex<Waiting>,
     failed: Mutex<HashMap<ObjectKey, u32>>,
     unconfirmed: Mutex<HashMap<ObjectKey, Unconfirmed>>,
+    /// If more records have unconfirmed changes, they wait for the next list, which confirms all of them with a few
+    /// requests.
+    most_unconfirmed: usize,
 }
 
 /// A record with an unconfirmed change.
@@ -68,13 +67,14 @@ pub(super) struct FetchPermit<'a> {
 }
 
 impl FetchQueue {
-    /// Allows this number of turns at a time.
-    pub(super) fn new(at_a_time: usize) -> Self {
+    /// Allows this number of turns at a time. Beyond `most_unconfirmed` changes, the next list confirms them.
+    pub(super) fn new(at_a_time: usize, most_unconfirmed: usize) -> Self {
         Self {
             turns: Semaphore::new(at_a_time),
             waiting: Mutex::default(),
             failed: Mutex::default(),
             unconfirmed: Mutex::default(),
+            most_unconfirmed,
         }
     }
 
@@ -121,13 +121,13 @@ impl FetchQueue {
         let mut all = self.unconfirmed.lock();
         let others = all.len().saturating_sub(usize::from(all.contains_key(key)));
         let own = all.entry(key.clone()).or_insert(Unconfirmed { listed, is_left: false });
-        own.is_left = others >= MOST_UNCONFIRMED && own.listed >= listed;
+        own.is_left = others >= self.most_unconfirmed && own.listed >= listed;
         if own.is_left { Confirmation::NextList } else { Confirmation::Read }
     }
 
     /// Returns true if the records with unconfirmed changes are too many to be read one by one.
     pub(super) fn is_in_burst(&self) -> bool {
-        self.unconfirmed.lock().len() > MOST_UNCONFIRMED
+        self.unconfirmed.lock().len() > self.most_unconfirmed
     }
 
     /// The records that are left to the next list after this one.
@@ -170,6 +170,8 @@ impl Drop for FetchPermit<'_> {
 mod tests {
     use super::*;
 
+    const MOST_UNCONFIRMED: usize = 200;
+
     fn key(name: &str) -> ObjectKey {
         ObjectKey { namespace: "default".into(), name: name.into() }
     }
@@ -180,7 +182,7 @@ mod tests {
 
     #[tokio::test]
     async fn fetches_are_limited_and_each_passes_its_permit_on() {
-        let (fetches, queue) = (FetchQueue::new(2), Queue::default());
+        let (fetches, queue) = (FetchQueue::new(2, MOST_UNCONFIRMED), Queue::default());
         let turn = |name| fetches.turn(&key(name), &queue);
         let first = turn("a").ok().unwrap();
         let _second = turn("b").ok().unwrap();
@@ -199,7 +201,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_record_that_needs_no_turn_any_more_does_not_wait_for_one() {
-        let (fetches, queue) = (FetchQueue::new(1), Queue::default());
+        let (fetches, queue) = (FetchQueue::new(1, MOST_UNCONFIRMED), Queue::default());
         let turn = |name| fetches.turn(&key(name), &queue);
         let first = turn("a").ok().unwrap();
         assert!(["b", "c"].into_iter().all(|name| turn(name).is_err()));
@@ -212,7 +214,7 @@ mod tests {
 
     #[test]
     fn a_burst_of_changes_waits_for_the_next_list_and_a_few_are_read_one_by_one() {
-        let fetches = FetchQueue::new(1);
+        let fetches = FetchQueue::new(1, MOST_UNCONFIRMED);
         let listed = Some(Instant::now());
         let ask = |number| fetches.confirmation(&numbered(number), listed);
         for number in 0..MOST_UNCONFIRMED {
@@ -226,7 +228,7 @@ mod tests {
 
     #[test]
     fn records_of_a_burst_are_left_to_the_list_after_the_one_that_showed_their_changes() {
-        let fetches = FetchQueue::new(1);
+        let fetches = FetchQueue::new(1, MOST_UNCONFIRMED);
         let first = Some(Instant::now());
         let second = first.map(|first| first + Duration::from_secs(10));
         for number in 0..=MOST_UNCONFIRMED {
@@ -246,7 +248,7 @@ mod tests {
 
     #[test]
     fn a_record_of_a_burst_waits_for_one_list_and_is_then_read() {
-        let fetches = FetchQueue::new(1);
+        let fetches = FetchQueue::new(1, MOST_UNCONFIRMED);
         let first = Instant::now();
         let second = first + Duration::from_mins(5);
         let all = 0..=MOST_UNCONFIRMED;
@@ -264,7 +266,7 @@ mod tests {
 
     #[test]
     fn failed_fetches_are_retried_less_and_less_often_until_the_first_response() {
-        let fetches = FetchQueue::new(1);
+        let fetches = FetchQueue::new(1, MOST_UNCONFIRMED);
         let [key, other] = ["a", "b"].map(key);
         let waits: Vec<_> = (0..40).map(|_| fetches.failed(&key)).collect();
         let seconds = Duration::from_secs;

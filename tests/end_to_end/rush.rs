@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use digitalocean_simulator::RateLimits;
+use digitalocean_simulator::{Effect, Fault, RateLimits};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -74,12 +74,14 @@ async fn five_hundred_droplets_at_once_stay_within_the_limits_and_finish_in_the_
     }
 }
 
-/// More changes than the operator confirms one by one.
+/// More changes than the operator confirms one by one with 250 calls in a minute.
 const CHANGES: usize = 250;
 
 #[tokio::test]
 async fn many_changes_at_once_are_confirmed_by_another_list_long_before_the_next_sweep() {
-    let world = World::with("many-changes", &["--sync-schedule", "1h", "--inventory-max-age", "3h"]).await;
+    let per_minute = ["--requests-per-minute", "250"];
+    let schedule = ["--sync-schedule", "1h", "--inventory-max-age", "3h"];
+    let world = World::with("many-changes", &[&per_minute[..], &schedule].concat()).await;
     let ids: Vec<String> = (0..CHANGES).map(|number| (9_000_000 + number).to_string()).collect();
     let mut records = Vec::new();
     for id in &ids {
@@ -102,6 +104,8 @@ async fn many_changes_at_once_are_confirmed_by_another_list_long_before_the_next
         world.cloud.change("droplets", id, json!({ "name": "changed" })).await.unwrap();
     }
     world.cloud.reset_requests().await.unwrap();
+    // Without it, a busy operator reads many droplets before it sees that there are too many.
+    world.cloud.inject(Fault::new("*", Effect::Latency { milliseconds: 1000 })).await.unwrap();
     world.sync(&format!("web-{}", ids[0])).await;
     eventually("a drift of each", || async {
         let count = world.list("drifts").await.len();

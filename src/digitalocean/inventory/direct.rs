@@ -42,6 +42,12 @@ impl Inventory {
         Some(self.fetch(key, max_age).await)
     }
 
+    /// The number of changes that may be confirmed at the same time by reading each.
+    #[must_use]
+    pub fn single_read_limit(&self) -> usize {
+        self.0.allowance.lock().at_once()
+    }
+
     /// Returns true if a list takes no more calls than reading each of these changes, and the allowance for extra calls is
     /// not used up. Takes the calls of the list.
     #[must_use]

@@ -113,7 +113,7 @@ impl Inventory {
     /// An empty inventory that reads with `client`.
     #[must_use]
     pub fn new(client: Client, settings: InventorySettings) -> Self {
-        let allowance = Mutex::new(Allowance::of(client.hour_limit()));
+        let allowance = Mutex::new(Allowance::of(client.hour_limit(), client.extra_calls_at_once()));
         Self(Arc::new(InventoryState {
             client,
             settings,

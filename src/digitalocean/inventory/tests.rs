@@ -348,7 +348,7 @@ async fn a_sync_that_is_given_up_changes_nothing() {
         sizes: SizeBook::default(),
         tag_users: TagUserBook::default(),
         scopes: Scopes::default(),
-        allowance: parking_lot::Mutex::new(Allowance::of(1_000)),
+        allowance: parking_lot::Mutex::new(Allowance::of(1_000, 200)),
         kinds: parking_lot::Mutex::new(std::mem::take(&mut *world.inventory.kinds())),
         turns: parking_lot::Mutex::default(),
     }));

@@ -261,7 +261,7 @@ async fn a_recorded_field_that_the_list_leaves_out_is_looked_up_once_until_the_r
 #[tokio::test]
 async fn extra_calls_keep_within_their_allowance_and_take_turns() {
     let world = World::of("Database").await;
-    *world.inventory.0.allowance.lock() = Allowance::of(8);
+    *world.inventory.0.allowance.lock() = Allowance::of(8, 200);
     let id = |number: u32| format!("5a4981aa-9653-4bd1-bef5-{number:012}");
     let ids: Vec<_> = (1..=5).map(id).collect();
     world.list(&ids.iter().map(|id| json!({"id": id})).collect::<Vec<_>>());
@@ -503,7 +503,7 @@ async fn reads_that_confirm_changes_take_from_the_allowance() {
     world.list(&[json!({"id": ONE, "name": "a"})]);
     world.single(&json!({"id": ONE, "name": "b"}));
     world.sync(&[(ONE, &["name"])]).await;
-    *world.inventory.0.allowance.lock() = Allowance::of(8);
+    *world.inventory.0.allowance.lock() = Allowance::of(8, 200);
     let key = ResourceKey::new(world.kind, ONE);
     let calls = || world.calls(&format!("/v2/vpcs/{ONE}"));
     for _ in 0..5 {
@@ -522,7 +522,7 @@ async fn a_list_that_confirms_changes_takes_from_the_allowance() {
     let world = World::of("VPC").await;
     world.list(&[json!({"id": ONE, "name": "a"})]);
     world.sync(&[(ONE, &["name"])]).await;
-    *world.inventory.0.allowance.lock() = Allowance::of(8);
+    *world.inventory.0.allowance.lock() = Allowance::of(8, 200);
     assert!(!world.inventory.may_confirm_by_list(world.kind, 0), "reading none takes no call");
     let lists = (0..5).filter(|_| world.inventory.may_confirm_by_list(world.kind, 7)).count();
     // A quarter of eight.
@@ -531,7 +531,7 @@ async fn a_list_that_confirms_changes_takes_from_the_allowance() {
 
 #[test]
 fn a_long_list_takes_calls_in_advance() {
-    let mut allowance = Allowance::of(8);
+    let mut allowance = Allowance::of(8, 200);
     assert!(!allowance.take(5));
     assert!(allowance.take_in_advance(5));
     assert!(!allowance.take_in_advance(5));
