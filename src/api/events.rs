@@ -65,6 +65,6 @@ events! {
     RESOLVED = Normal "Resolved";
     /// A resolution could not be applied; the note names the cause.
     RESOLUTION_REFUSED = Warning "ResolutionRefused";
-    /// A cancellation of a saga that has already succeeded.
+    /// A saga could not be cancelled: it had succeeded, or its last step could not be undone.
     CANCEL_REFUSED = Warning "CancelRefused";
 }

@@ -10,7 +10,7 @@ pub(crate) struct RevertSaga {
     /// The UID of the drift.
     pub drift: Box<str>,
     pub phase: SagaPhase,
-    /// The message of its condition `Succeeded`.
+    /// Why it is in its phase.
     pub message: Box<str>,
     /// True if its cancellation was requested.
     pub is_cancelled: bool,

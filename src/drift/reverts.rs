@@ -7,7 +7,7 @@ use kube::{Resource, ResourceExt};
 
 use super::{known::Decided, revert_saga::RevertSaga};
 use crate::{
-    api::{ProvisionedResource, Saga, annotations, conditions, labels},
+    api::{ProvisionedResource, Saga, SagaStatus, annotations, labels},
     kube_ext::{
         cache::{Cache, Tombstones},
         key::ObjectKey,
@@ -83,12 +83,11 @@ impl Cache<Saga> for RevertSagas {
             return self.remove(&uid).into_iter().collect();
         };
         let status = object.status.as_ref();
-        let outcome = status.and_then(|status| conditions::find(&status.conditions, conditions::SUCCEEDED));
         let saga = RevertSaga {
             name: object.name_any().into(),
             drift: drift.as_str().into(),
             phase: status.map(|status| status.phase).unwrap_or_default(),
-            message: outcome.map(|outcome| outcome.message.as_str()).unwrap_or_default().into(),
+            message: status.map(SagaStatus::explanation).unwrap_or_default().into(),
             is_cancelled: object.spec.cancel_requested,
             decided: decided(object),
         };

@@ -206,7 +206,17 @@ fn claims(record: &Record, situation: &Situation, open: &[&KnownDrift]) -> [Clai
         }
         Situation::Unknown(reason, message) => four([False, Unknown, True, False], *reason, message),
         Situation::Reverting(saga) => {
-            let message = format!("saga {saga} reverts a field of {resource}; it is compared after that");
+            let is_stuck = |drift: &&KnownDrift| {
+                drift.reverting.as_ref().is_some_and(|reverting| reverting.is_stuck && *reverting.saga == **saga)
+            };
+            let message = if open.iter().any(is_stuck) {
+                format!(
+                    "saga {saga}, which reverts a field of {resource}, is Stuck; {resource} is compared after the saga is \
+                     resolved"
+                )
+            } else {
+                format!("saga {saga} reverts a field of {resource}; it is compared after that")
+            };
             four(
                 [True, if open.is_empty() { Unknown } else { False }, True, False],
                 ConditionReason::Reverting,

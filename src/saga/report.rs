@@ -19,7 +19,7 @@ use crate::{
     api::{
         Saga, SagaKind, SagaPhase, SagaStatus, conditions,
         events::{self, EventReason},
-        saga::{StepError, StepStatus},
+        saga::{StepError, StepStatus, StopReason},
     },
     kube_ext::{
         events::{EventDraft, Events},
@@ -70,7 +70,7 @@ impl TurnReport {
     pub(super) fn phase(&mut self, saga: &Saga, status: &SagaStatus, is_resolution: bool) {
         let phase = status.phase;
         let why = condition(status, conditions::SUCCEEDED);
-        let message = why.map_or_else(String::new, |condition| condition.message.clone());
+        let message = status.explanation().to_owned();
         let reason = why.map_or("", |condition| condition.reason.as_str());
         let key = ObjectKey::of(saga);
         info!(saga = %key, phase = phase.name(), reason, why = message, "the phase changed");
@@ -87,9 +87,20 @@ impl TurnReport {
             }
             SagaPhase::RolledBack => self.event(saga, events::ROLLED_BACK, "RollBack", message),
             SagaPhase::Failed => self.event(saga, events::SAGA_FAILED, "Run", message),
+            SagaPhase::Succeeded
+                if saga.spec.cancel_requested && !status.overruled.contains(&StopReason::Cancelled) =>
+            {
+                let note = "cancelling the saga: its last step was running already and cannot be undone; the saga has succeeded";
+                self.cancel_refused(saga, note);
+            }
             // Progress is no event: the phase shows it, and an event is a write.
             SagaPhase::Pending | SagaPhase::Running | SagaPhase::RollingBack | SagaPhase::Succeeded => {}
         }
+    }
+
+    /// Reports that a saga could not be cancelled.
+    pub(super) fn cancel_refused(&mut self, saga: &Saga, note: &str) {
+        self.event(saga, events::CANCEL_REFUSED, "Cancel", note.to_owned());
     }
 
     /// Queues an event for people.
@@ -129,4 +140,47 @@ fn undo_began(entry: &StepStatus) -> Option<Timestamp> {
 
 fn since(began: Timestamp) -> Duration {
     Duration::try_from(Timestamp::now().duration_since(began)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// The events of a saga that gets this status.
+    fn events_of(spec: &Value, status: Value) -> Vec<(EventReason, String)> {
+        let saga = json!({ "metadata": { "name": "saga" }, "spec": spec });
+        let saga: Saga = serde_json::from_value(saga).unwrap();
+        let mut report = TurnReport::default();
+        report.phase(&saga, &serde_json::from_value(status).unwrap(), false);
+        let event = |entry| match entry {
+            ReportEntry::Event(draft) => Some((draft.event, draft.note)),
+            ReportEntry::SagaEnded(..) | ReportEntry::StepEnded { .. } => None,
+        };
+        report.0.into_iter().filter_map(event).collect()
+    }
+
+    #[test]
+    fn a_saga_that_succeeds_although_it_was_cancelled_is_an_event() {
+        let spec = |cancelled| json!({ "kind": "provision", "steps": [], "cancelRequested": cancelled });
+        assert!(events_of(&spec(false), json!({ "phase": "Succeeded" })).is_empty());
+        let cancelled = events_of(&spec(true), json!({ "phase": "Succeeded" }));
+        assert!(matches!(&cancelled[..], [(events::CANCEL_REFUSED, _)]), "{cancelled:?}");
+        // A person continued the saga in spite of the request.
+        let overruled = json!({ "phase": "Succeeded", "overruled": ["Cancelled"] });
+        assert!(events_of(&spec(true), overruled).is_empty());
+    }
+
+    #[test]
+    fn the_event_of_a_suspended_saga_says_why_it_is_stuck() {
+        let status = json!({
+            "phase": "Stuck",
+            "stuckBy": { "reason": "StepFailed", "message": "the step failed" },
+            "conditions": [{ "type": "Succeeded", "status": "Unknown", "reason": "Suspended", "message": "suspended",
+                "lastTransitionTime": "2026-05-10T09:00:00Z" }],
+        });
+        let spec = json!({ "kind": "provision", "steps": [], "suspend": true });
+        assert_eq!(events_of(&spec, status), [(events::SAGA_STUCK, "the step failed".to_owned())]);
+    }
 }

@@ -30,7 +30,7 @@ use super::{
     view::{CallState, SagaView, late_in},
 };
 use crate::{
-    api::{annotations, events, saga::Resolution},
+    api::{annotations, saga::Resolution},
     failpoint,
     kube_ext::{call::Error, key::ObjectKey, leader::AllowedRequests, work::Requeue},
 };
@@ -163,7 +163,7 @@ impl SagaTurn<'_> {
                 }
                 Command::RefuseCancel => {
                     let note = "cancelling the saga: it has succeeded; create a saga of kind rollback to undo it";
-                    self.report.event(&self.saga, events::CANCEL_REFUSED, "Cancel", note.to_owned());
+                    self.report.cancel_refused(&self.saga, note);
                     self.observe()?;
                     self.write().await?;
                 }

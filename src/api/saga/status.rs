@@ -9,7 +9,10 @@ use serde_json::Value;
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use super::values::{Values, free_map};
-use crate::api::{conditions::ConditionReason, schema};
+use crate::api::{
+    conditions::{self, ConditionReason},
+    schema,
+};
 
 /// The journal of the saga. Only the operator writes it: before and after every call.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -118,6 +121,16 @@ pub enum StopReason {
     Cancelled,
     /// `spec.timeoutSeconds` has passed.
     TimedOut,
+}
+
+impl SagaStatus {
+    /// Why the saga is in its phase, for people. The condition of a suspended saga does not say why it is stuck.
+    #[must_use]
+    pub fn explanation(&self) -> &str {
+        let condition = || conditions::find(&self.conditions, conditions::SUCCEEDED).map(|found| &found.message);
+        let cause = self.stuck_by.as_ref().filter(|_| self.phase == SagaPhase::Stuck).map(|cause| &cause.message);
+        cause.or_else(condition).map_or("", String::as_str)
+    }
 }
 
 impl StopReason {

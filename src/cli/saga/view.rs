@@ -29,7 +29,7 @@ pub(super) struct SagaRow {
     pub(super) phase: String,
     /// The current step.
     pub(super) step: Option<String>,
-    /// The message of the condition `Succeeded`.
+    /// Why it is in its phase.
     pub(super) message: String,
     kind: String,
     reason: String,
@@ -68,6 +68,12 @@ impl SagaRow {
         let journal = list("/status/steps");
         let ordered = list("/spec/steps");
         let succeeded = condition(data, conditions::SUCCEEDED);
+        let phase = text(data, "/status/phase").unwrap_or(SagaPhase::Pending.name());
+        // The condition of a suspended saga does not say why it is stuck.
+        let stuck =
+            |part: &str| text(data, &format!("/status/stuckBy/{part}")).filter(|_| phase == SagaPhase::Stuck.name());
+        let message = stuck("message").or(succeeded.as_ref().map(|found| found.message.as_str()));
+        let reason = stuck("reason").or(succeeded.as_ref().map(|found| found.reason.as_str()));
         let entry = |name: &str| journal.iter().find(|entry| text(entry, "/name") == Some(name));
         let step = |step: &Value| {
             let name = text(step, "/name").unwrap_or_default();
@@ -85,10 +91,10 @@ impl SagaRow {
         Self {
             namespace: saga.namespace().unwrap_or_default(),
             name: saga.name_any(),
-            phase: text(data, "/status/phase").unwrap_or(SagaPhase::Pending.name()).to_owned(),
+            phase: phase.to_owned(),
             step: text(data, "/status/step").map(str::to_owned),
-            message: succeeded.as_ref().map(|found| one_line(&found.message)).unwrap_or_default(),
-            reason: succeeded.map(|found| found.reason).unwrap_or_default(),
+            message: message.map(one_line).unwrap_or_default(),
+            reason: reason.unwrap_or_default().to_owned(),
             kind: owned("/spec/kind"),
             progress: owned("/status/progress"),
             is_suspended: is_true("/spec/suspend"),

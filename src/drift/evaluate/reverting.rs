@@ -88,7 +88,7 @@ impl Planner<'_> {
         seen: Seen<'_>,
         drifts: &[KnownDrift],
     ) -> Option<String> {
-        let mut running = None;
+        let mut running: Option<&RevertSaga> = None;
         for drift in drifts.iter().filter(|drift| drift.is_open()) {
             let Some(saga) = saga_of(drift, effective) else {
                 if let Some(reverting) = &drift.reverting {
@@ -99,7 +99,10 @@ impl Planner<'_> {
             };
             self.followed.insert(drift.name.clone());
             if self.follow_revert(drift, saga, effective, seen) {
-                running = Some(saga.name.to_string());
+                // A stuck saga needs a person, and the others may wait for it.
+                if running.is_none_or(|other| other.phase != SagaPhase::Stuck) {
+                    running = Some(saga);
+                }
                 if drift.reverting.is_some() {
                     self.keep_to_revert(drift, saga);
                 }
@@ -107,7 +110,7 @@ impl Planner<'_> {
         }
         // The drift of a revert may have been deleted. Its saga completes nevertheless.
         let unfinished = || effective.reverts.iter().find(|saga| !saga.phase.is_finished());
-        let running = running.or_else(|| unfinished().map(|saga| saga.name.to_string()));
+        let running = running.or_else(unfinished).map(|saga| saga.name.to_string());
         if running.is_some() {
             let others: Vec<_> =
                 drifts.iter().filter(|drift| drift.is_open() && !self.followed.contains(&drift.name)).collect();

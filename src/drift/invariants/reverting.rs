@@ -120,6 +120,24 @@ fn a_stuck_saga_says_so_and_a_deleted_one_is_a_failure() {
     );
 }
 
+#[test]
+fn a_record_names_the_stuck_saga_before_those_that_wait_for_it() {
+    for phases in [[SagaPhase::Stuck, SagaPhase::Pending], [SagaPhase::Pending, SagaPhase::Stuck]] {
+        let mut world = reverting();
+        let (mut saga, mut drift) = (world.reverts[0].clone(), world.drifts[0].clone());
+        (saga.name, saga.drift) = ("another".into(), "uid-2".into());
+        (drift.name, drift.uid, drift.saga) = ("name-2".into(), "uid-2".into(), Some("another".into()));
+        drift.reverting = Some(Reverting { saga: "another".into(), is_stuck: false });
+        world.reverts.push(saga);
+        world.drifts.push(drift);
+        for (saga, phase) in world.reverts.iter_mut().zip(phases) {
+            saga.phase = phase;
+        }
+        let stuck = world.reverts.iter().find(|saga| saga.phase == SagaPhase::Stuck).unwrap();
+        assert_eq!(world.plan().situation, Situation::Reverting(stuck.name.to_string()));
+    }
+}
+
 /// A saga that was created, while the drift does not name it: the second write was lost.
 fn begun() -> RecordWorld {
     let mut world = decided("true");

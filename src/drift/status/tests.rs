@@ -59,6 +59,27 @@ fn compared() -> Compared {
 }
 
 #[test]
+fn a_record_names_the_saga_that_is_stuck() {
+    let drifts = ["Reverting", "RevertStuck"].map(|reason| {
+        let mut drift = drift(reason, "1", "2", None);
+        let status = json!({ "phase": "Open", "reason": reason, "sagaRef": { "name": reason } });
+        drift.status = serde_json::from_value(status).unwrap();
+        drift
+    });
+    let message = |saga: &str| {
+        let status = said(&Situation::Reverting(saga.to_owned()), &drifts);
+        let (_, reason, message) = condition(&status, "InSync");
+        assert_eq!(reason, "Reverting");
+        message.to_owned()
+    };
+    assert_eq!(message("Reverting"), "saga Reverting reverts a field of Droplet 1; it is compared after that");
+    assert_eq!(
+        message("RevertStuck"),
+        "saga RevertStuck, which reverts a field of Droplet 1, is Stuck; Droplet 1 is compared after the saga is resolved"
+    );
+}
+
+#[test]
 fn values_are_named_for_the_first_three_differences() {
     let drifts = [
         drift("size_slug", "s-2vcpu-4gb", "s-4vcpu-8gb", Some("s-2vcpu-4gb -> s-4vcpu-8gb")),
