@@ -170,9 +170,28 @@ mod tests {
         }
     }
 
+    /// The schema of the chart accepts the same texts.
+    #[test]
+    fn durations_and_expressions_are_read_in_every_notation() {
+        for text in [
+            "90s",
+            "1h30m",
+            "1h 30m",
+            "1.5h",
+            "5 minutes",
+            "00:05:00",
+            "PT5M",
+            "pt1h30m",
+            "*/5 8-18 * * MON-FRI",
+            "@hourly",
+        ] {
+            assert!(text.parse::<Schedule>().is_ok(), "{text}");
+        }
+    }
+
     #[test]
     fn anything_else_says_what_would_be_right() {
-        for text in ["", "5", "soon", "-5m", "0s", "61 * * * *", "0 0 31 2 *", "* * *"] {
+        for text in ["", "5", "5x", "1d", "soon", "-5m", "0s", "61 * * * *", "0 0 31 2 *", "* * *"] {
             let error = text.parse::<Schedule>().unwrap_err();
             assert!(!error.is_empty() && !error.contains('\n'), "{text}: {error}");
         }

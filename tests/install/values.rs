@@ -24,9 +24,13 @@ fn invalid_values_are_refused_with_their_name_and_the_reason() {
         ("digitalocean.requestsPerMinute=0", ["/digitalocean/requestsPerMinute", "minimum"]),
         ("watchNamespaces=team-a", ["/watchNamespaces", "want array"]),
         ("watchNamespaces[0]=Team", ["/watchNamespaces/0", "pattern"]),
-        ("syncSchedule=", ["/syncSchedule", "minLength"]),
+        ("syncSchedule=", ["/syncSchedule", "pattern"]),
+        ("syncSchedule=5x", ["/syncSchedule", "pattern"]),
+        ("syncSchedule=* * *", ["/syncSchedule", "pattern"]),
+        ("detectSchedule=hourly", ["/detectSchedule", "pattern"]),
+        ("inventoryMaxAge=2d", ["/inventoryMaxAge", "pattern"]),
         ("driftHistoryLimit=0", ["/driftHistoryLimit", "minimum"]),
-        ("sagas.settleTime=", ["/sagas/settleTime", "minLength"]),
+        ("sagas.settleTime=", ["/sagas/settleTime", "pattern"]),
         ("sagas.settletime=1m", ["/sagas", "'settletime' not allowed"]),
         ("sagas.secrets[0]=Billing", ["/sagas/secrets/0", "pattern"]),
         ("log.format=xml", ["/log/format", "'json'"]),
@@ -46,6 +50,25 @@ fn invalid_values_are_refused_with_their_name_and_the_reason() {
         ("nameOverride=Not_A_Name", ["/nameOverride", "pattern"]),
     ] {
         refused(&["--set", value], &words);
+    }
+}
+
+#[test]
+fn durations_and_schedules_are_taken_as_the_operator_reads_them() {
+    for text in [
+        "90s",
+        "1h30m",
+        "1h 30m",
+        "1.5h",
+        "5 minutes",
+        "00:05:00",
+        "PT5M",
+        "pt1h30m",
+        "*/5 8-18 * * MON-FRI",
+        "@hourly",
+    ] {
+        let rendered = Helm::new().template(&["--set-literal", &format!("syncSchedule={text}")]);
+        assert!(rendered.is_ok(), "{text}: {rendered:?}");
     }
 }
 
