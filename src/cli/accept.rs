@@ -7,7 +7,7 @@ use jiff::{Span, Timestamp, Zoned, civil, tz::TimeZone};
 use super::{
     Error, Exit,
     cluster::{ClusterArgs, Noun, UserCluster},
-    decide::{self, DecideArgs, DecisionKind, DecisionRequest, SHOWN_VALUE},
+    decide::{self, Annotations, DecideArgs, DecisionKind, DecisionRequest, SHOWN_VALUE},
     drift::DriftView,
     placement::{self, Placement},
     select::{SIDE_BY_SIDE, SelectArgs},
@@ -23,7 +23,8 @@ pub(super) struct AcceptArgs {
     #[command(flatten)]
     select: SelectArgs,
 
-    /// End of the acceptance: a duration (7d, 12h), a date (2026-12-24) or a time (2026-12-24T12:00:00Z)
+    /// End of the acceptance, also of one that stands: a duration (7d, 12h), a date (2026-12-24) or a time
+    /// (2026-12-24T12:00:00Z)
     #[arg(long, value_name = "TIME", value_parser = until)]
     until: Option<Timestamp>,
 
@@ -41,7 +42,11 @@ pub(super) struct AcceptArgs {
 
 pub(super) async fn run(cluster: &ClusterArgs, args: &AcceptArgs) -> Result<Exit, Error> {
     let cluster = UserCluster::connect(cluster).await?;
-    let (drifts, exit) = decide::open_ones(&cluster, args.select.read(&cluster, Some(decide::OPEN)).await?)?;
+    let drifts = args.select.read(&cluster, Some(decide::OPEN)).await?;
+    if let Some(until) = args.until.filter(|_| args.value.is_none() && drifts.iter().any(DriftView::stands)) {
+        return move_end(&cluster, args, drifts, until).await;
+    }
+    let (drifts, exit) = decide::open_ones(&cluster, drifts)?;
     let mut annotations = decide::accepting(args.value.as_deref().unwrap_or(SHOWN_VALUE));
     annotations.insert(annotations::ACCEPT_UNTIL, args.until.map(|until| until.to_string()));
     annotations.insert(annotations::BECAUSE, args.because.clone());
@@ -51,6 +56,33 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &AcceptArgs) -> Result<Exit
     let effect = (!placements.is_empty()).then(|| placement::summary(&placements));
     DecisionRequest { verb: DecisionKind::Accept, annotations, drifts, input, effect, exit }
         .carry_out(&cluster, &args.decide)
+        .await
+}
+
+/// Changes the end of acceptances that stand.
+async fn move_end(
+    cluster: &UserCluster,
+    args: &AcceptArgs,
+    drifts: Vec<DriftView>,
+    until: Timestamp,
+) -> Result<Exit, Error> {
+    if let Some(open) = drifts.iter().find(|drift| drift.is_open()) {
+        return Err(Error::usage(format!(
+            "the acceptances of some of these drifts stand already, and {} is open; change the end of acceptances in a \
+             separate command",
+            open.name
+        )));
+    }
+    let (drifts, ended): (Vec<_>, Vec<_>) = drifts.into_iter().partition(DriftView::stands);
+    decide::report_resolved(cluster, &ended);
+    let mut annotations = Annotations::from([(annotations::ACCEPT_UNTIL, Some(until.to_string()))]);
+    if args.because.is_some() {
+        annotations.insert(annotations::BECAUSE, args.because.clone());
+    }
+    let (input, exit) = (args.select.input(), if ended.is_empty() { Exit::Done } else { Exit::No });
+    let effect = Some(format!("The acceptance stands until {until}. The accepted value stays."));
+    DecisionRequest { verb: DecisionKind::Accept, annotations, drifts, input, effect, exit }
+        .carry_out(cluster, &args.decide)
         .await
 }
 

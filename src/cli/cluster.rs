@@ -1,6 +1,6 @@
 //! The connection to the cluster, as the user of the kubeconfig, and the calls that commands share.
 
-use std::{collections::BTreeSet, path::PathBuf};
+use std::{collections::BTreeSet, fmt, path::PathBuf};
 
 use clap::Args;
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
@@ -38,6 +38,14 @@ pub(super) struct ClusterArgs {
     #[arg(long, global = true, value_name = "NAME")]
     context: Option<String>,
 
+    /// User to act as, instead of the user of the context
+    #[arg(long = "as", global = true, value_name = "USER")]
+    as_user: Option<String>,
+
+    /// Group to act as, beside --as; can be repeated
+    #[arg(long = "as-group", global = true, value_name = "GROUP")]
+    as_groups: Vec<String>,
+
     /// Namespace [default: the namespace of the context]
     #[arg(short, long, global = true, value_name = "NAME")]
     namespace: Option<String>,
@@ -62,11 +70,25 @@ impl ClusterArgs {
         read.map(|config| config.contexts.into_iter().map(|context| context.name).collect()).unwrap_or_default()
     }
 
-    /// The given kubeconfig and context as flags, with a leading space.
+    /// The connection as the given user.
+    fn acting(&self, mut config: Config) -> Result<Config, Error> {
+        if self.as_user.is_none() && !self.as_groups.is_empty() {
+            return Err(Error::usage("--as-group acts as a member of the group; name the user, too, with --as"));
+        }
+        if self.as_user.is_some() {
+            config.auth_info.impersonate.clone_from(&self.as_user);
+            config.auth_info.impersonate_groups = (!self.as_groups.is_empty()).then(|| self.as_groups.clone());
+        }
+        Ok(config)
+    }
+
+    /// The flags that select the cluster and the user, with a leading space.
     fn place_flags(&self) -> String {
         let kubeconfig = self.kubeconfig.as_ref().map(|path| ("--kubeconfig", path.display().to_string()));
         let context = self.context.clone().map(|context| ("--context", context));
-        let flags = kubeconfig.into_iter().chain(context);
+        let user = self.as_user.clone().map(|user| ("--as", user));
+        let groups = self.as_groups.iter().map(|group| ("--as-group", group.clone()));
+        let flags = kubeconfig.into_iter().chain(context).chain(user).chain(groups);
         flags.map(|(flag, value)| [" ", flag, " ", &quoted(&value)].concat()).collect()
     }
 }
@@ -102,14 +124,23 @@ impl Noun {
         self.resource().plural
     }
 
-    /// The words that may precede a slash and a name.
-    pub(super) const fn aliases(self) -> &'static [&'static str] {
+    /// The noun in a sentence.
+    const fn word(self) -> &'static str {
         match self {
-            Self::Record => {
-                &["pr", "provisionedresource", "provisionedresources", "provisionedresource.arcadia.cloud", "record"]
-            }
-            Self::Drift => &["drift", "drifts", "dr", "drift.arcadia.cloud"],
-            Self::Saga => &["saga", "sagas", "saga.arcadia.cloud"],
+            Self::Record => "record",
+            Self::Drift => "drift",
+            Self::Saga => "saga",
+        }
+    }
+
+    /// The noun that precedes a slash and a name, as `kubectl` accepts and prints it.
+    pub(super) fn of(word: &str) -> Option<Self> {
+        let resource = word.strip_suffix(".arcadia.cloud").unwrap_or(word);
+        match resource {
+            "pr" | "provisionedresource" | "provisionedresources" | "record" => Some(Self::Record),
+            "drift" | "drifts" | "dr" => Some(Self::Drift),
+            "saga" | "sagas" => Some(Self::Saga),
+            _ => None,
         }
     }
 }
@@ -121,16 +152,43 @@ pub(super) struct ObjectName {
     pub(super) name: String,
 }
 
+impl fmt::Display for ObjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.namespace {
+            Some(namespace) => write!(f, "{namespace}/{}", self.name),
+            None => f.write_str(&self.name),
+        }
+    }
+}
+
 impl ObjectName {
     /// Reads `NAME`, `drift/NAME` (as `kubectl get -o name` prints it) or `NAMESPACE/NAME` (as `inbox -A -o name` does).
-    pub(super) fn read(text: &str, noun: Noun) -> Self {
-        let (namespace, name) = match text.split_once('/') {
-            Some((kind, name)) if noun.aliases().contains(&kind) => (None, name),
-            Some((namespace, name)) => (Some(namespace.to_owned()), name),
-            None => (None, text),
+    /// Refuses the name of another noun.
+    pub(super) fn read(text: &str, noun: Noun) -> Result<Self, Error> {
+        let Some((word, name)) = text.split_once('/') else {
+            return Ok(Self { namespace: None, name: text.to_owned() });
         };
-        Self { namespace, name: name.to_owned() }
+        let namespace = match Noun::of(word) {
+            None => Some(word.to_owned()),
+            Some(given) if given == noun => None,
+            Some(given) => return Err(other_noun(text, name, given, noun)),
+        };
+        Ok(Self { namespace, name: name.to_owned() })
     }
+}
+
+/// The error that `text` names another noun than the command expects. `name` is the name without the noun.
+pub(super) fn other_noun(text: &str, name: &str, given: Noun, expected: Noun) -> Error {
+    let (text, name) = (quoted(text), quoted(name));
+    let next = match (given, expected) {
+        (Noun::Record, Noun::Drift) => format!("select the drifts of the record with: --record {name}"),
+        (Noun::Record | Noun::Drift, _) => {
+            format!("show it with: kubectl arcadia show {}/{name}{}", given.word(), error::place())
+        }
+        (Noun::Saga, _) => format!("show it with: kubectl arcadia saga tree {name}{}", error::place()),
+    };
+    let (given, expected) = (given.word(), expected.word());
+    Error::usage(format!("{text} is a {given}, and a {expected} is expected here; {next}"))
 }
 
 /// A cluster, and the namespace of the command.
@@ -161,6 +219,7 @@ impl UserCluster {
             }
             None => Config::infer().await.map_err(|error| unusable(&error))?,
         };
+        let config = args.acting(config)?;
         let default = config.default_namespace.clone();
         let client = depth::client(config.clone()).map_err(|error| unusable(&error))?;
         let namespace = args.namespace.clone().unwrap_or_else(|| default.clone());
@@ -273,11 +332,18 @@ impl UserCluster {
     pub(super) async fn get(&self, noun: Noun, name: &ObjectName) -> Result<DynamicObject, Error> {
         let namespace = name.namespace.as_deref().unwrap_or(&self.namespace);
         let found = self.find(noun, namespace, &name.name).await?;
-        found.ok_or_else(|| Error::NotFound {
-            object: format!("{} {}", noun.resource().kind, show::escape(&name.name)),
+        found.ok_or_else(|| self.not_found(&[noun], name))
+    }
+
+    /// The error that no object of these nouns has the name.
+    pub(super) fn not_found(&self, nouns: &[Noun], name: &ObjectName) -> Error {
+        let namespace = name.namespace.as_deref().unwrap_or(&self.namespace);
+        let all = |text: fn(&Noun) -> String, sign| nouns.iter().map(text).collect::<Vec<_>>().join(sign);
+        Error::NotFound {
+            object: format!("{} {}", all(|noun| noun.resource().kind, " or "), show::escape(&name.name)),
             namespace: show::escape(namespace).into_owned(),
-            next: format!("kubectl get {}{}", noun.plural(), self.flag_for(namespace)),
-        })
+            next: format!("kubectl get {}{}", all(|noun| noun.plural(), ","), self.flag_for(namespace)),
+        }
     }
 
     /// Applies a merge patch to one object.
@@ -400,12 +466,31 @@ mod tests {
 
     #[test]
     fn names_are_read_as_kubectl_and_the_inbox_print_them() {
-        let read = |text| ObjectName::read(text, Noun::Drift);
+        let read = |text| ObjectName::read(text, Noun::Drift).unwrap();
         let name = |namespace: Option<&str>| ObjectName { namespace: namespace.map(str::to_owned), name: "d".into() };
-        for text in ["d", "drift/d", "drift.arcadia.cloud/d", "dr/d"] {
+        for text in ["d", "drift/d", "drift.arcadia.cloud/d", "drifts.arcadia.cloud/d", "dr/d"] {
             assert_eq!(read(text), name(None), "{text}");
         }
         assert_eq!(read("team-a/d"), name(Some("team-a")));
+    }
+
+    #[test]
+    fn the_name_of_another_noun_is_refused_with_the_command_to_type() {
+        let refusal = |text, noun| ObjectName::read(text, noun).unwrap_err().to_string();
+        expect_test::expect![[r"
+            pr/web-1 is a record, and a drift is expected here; select the drifts of the record with: --record web-1
+            saga/x is a saga, and a drift is expected here; show it with: kubectl arcadia saga tree x
+            drift/x is a drift, and a record is expected here; show it with: kubectl arcadia show drift/x
+            pr/x is a record, and a saga is expected here; show it with: kubectl arcadia show record/x"]]
+        .assert_eq(
+            &[
+                refusal("pr/web-1", Noun::Drift),
+                refusal("saga/x", Noun::Drift),
+                refusal("drift/x", Noun::Record),
+                refusal("pr/x", Noun::Saga),
+            ]
+            .join("\n"),
+        );
     }
 
     #[test]
@@ -413,9 +498,12 @@ mod tests {
         let args = ClusterArgs {
             kubeconfig: Some("/home/jane/my config".into()),
             context: Some("prod".to_owned()),
+            as_user: Some("jane".to_owned()),
+            as_groups: vec!["ops".to_owned(), "on call".to_owned()],
             ..ClusterArgs::default()
         };
-        assert_eq!(args.place_flags(), " --kubeconfig '/home/jane/my config' --context prod");
+        let flags = " --kubeconfig '/home/jane/my config' --context prod --as jane --as-group ops --as-group 'on call'";
+        assert_eq!(args.place_flags(), flags);
         assert_eq!(ClusterArgs::default().place_flags(), "");
         assert_eq!([quoted("a.b/c:d"), quoted(""), quoted("it's")], ["a.b/c:d", "''", r"'it'\''s'"]);
     }

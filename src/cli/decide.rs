@@ -1,5 +1,6 @@
 //! The common part of `accept`, `revert` and `withdraw`: the question, the patches, and the wait for the operator.
 
+mod reverting;
 mod verdict;
 mod view;
 
@@ -7,7 +8,6 @@ use std::{collections::BTreeMap, time::Duration};
 
 use clap::{Args, ValueEnum};
 use futures::{StreamExt as _, stream};
-use kube::api::DynamicObject;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
@@ -25,8 +25,10 @@ use crate::{
     kube_ext::call,
     schedule,
 };
+use reverting::saga_of;
 use verdict::PatchResponse;
 
+pub(super) use reverting::RevertInProgress;
 pub(super) use verdict::{DecisionKind, Verdict};
 pub(super) use view::{plan, question};
 
@@ -154,6 +156,9 @@ impl DecisionRequest {
 
     /// Writes the annotations to one drift, unless it became another one meanwhile.
     async fn store(&self, cluster: &UserCluster, drift: &DriftView, is_dry: bool) -> Result<PatchResponse, Error> {
+        if let Some(why) = self.hindrance(cluster, drift).await {
+            return Ok(PatchResponse::Refused(why));
+        }
         let doing = format!("deciding Drift {}/{}", drift.namespace, drift.name);
         let mut version = drift.resource_version.clone();
         for _ in 0..TRIES {
@@ -171,12 +176,37 @@ impl DecisionRequest {
                 return Ok(PatchResponse::Gone);
             };
             let now = DriftView::read(&now);
-            if !is_same(drift, &now) {
+            if !is_same(drift, &now) || drift.stands() != now.stands() {
                 return Ok(PatchResponse::Moved(Box::new(now)));
+            }
+            // The revert may have started meanwhile.
+            if let Some(why) = self.hindrance(cluster, &now).await {
+                return Ok(PatchResponse::Refused(why));
             }
             version = now.resource_version;
         }
         Ok(PatchResponse::Refused("the object changes too often; repeat the command".to_owned()))
+    }
+
+    /// The reason why the operator would refuse the decision.
+    async fn hindrance(&self, cluster: &UserCluster, drift: &DriftView) -> Option<String> {
+        if self.is_repeated(drift) {
+            return None;
+        }
+        let revert = RevertInProgress::of(cluster, drift).await?;
+        revert.hinders(self.verb, drift, &cluster.flag_for(&drift.namespace))
+    }
+
+    /// Returns true if the drift has this decision already.
+    fn is_repeated(&self, drift: &DriftView) -> bool {
+        let of = |key: &str| self.annotations.get(key).and_then(Option::as_deref);
+        let pending = match &drift.pending {
+            Some(Pending::Accept(value)) => [Some(value.as_str()), None],
+            Some(Pending::Revert(permission)) => [None, Some(permission.as_str())],
+            None => return false,
+        };
+        pending == [of(annotations::ACCEPT), of(annotations::REVERT)]
+            && of(annotations::BECAUSE).map(text::one_line) == drift.because
     }
 
     /// Waits for the operator's answer. Reports each progress.
@@ -209,12 +239,6 @@ impl DecisionRequest {
             sleep(POLL).await;
         }
     }
-}
-
-/// The saga that reverts a drift; none if the user may not read it.
-async fn saga_of(cluster: &UserCluster, drift: &DriftView) -> Option<DynamicObject> {
-    let name = drift.saga.as_deref().filter(|_| drift.reason == ConditionReason::Reverting)?;
-    cluster.find(Noun::Saga, &drift.namespace, name).await.ok().flatten()
 }
 
 /// The merge patch. With the version, the API server refuses it if the object has changed since it was read.
@@ -362,10 +386,14 @@ fn verdict(verb: DecisionKind, before: &DriftView, now: Option<&DriftView>, plan
     match verb {
         _ if let Some((message, _)) = answer => Some(Verdict::Refused(message.clone())),
         DecisionKind::Withdraw => {
-            let stands = now.standing.as_ref().is_some_and(|(status, _)| status == "True");
             // A saga that has not started yet is cancelled first.
-            let reverts = [ConditionReason::Reverting, ConditionReason::RevertStuck].iter().any(|it| now.reason == *it);
-            (is_handled && !stands && !(now.is_open() && reverts)).then(|| Verdict::Done("withdrawn".to_owned()))
+            (is_handled && !now.stands() && !(now.is_open() && now.is_reverting()))
+                .then(|| Verdict::Done("withdrawn".to_owned()))
+        }
+        // Another end of an acceptance that stands.
+        DecisionKind::Accept if before.stands() && now.stands() => {
+            let end = now.until.as_deref().unwrap_or("it is withdrawn");
+            now.is_applied.then(|| Verdict::Done(format!("stands until {end}")))
         }
         _ if !now.is_open() => {
             let is_as_decided = match verb {
@@ -388,12 +416,7 @@ fn verdict(verb: DecisionKind, before: &DriftView, now: Option<&DriftView>, plan
 /// The drifts of a selection that wait for a decision. Others are reported, and set the exit code to 1.
 pub(super) fn open_ones(cluster: &UserCluster, drifts: Vec<DriftView>) -> Result<(Vec<DriftView>, Exit), Error> {
     let (open, closed): (Vec<_>, Vec<_>) = drifts.into_iter().partition(DriftView::is_open);
-    for drift in &closed {
-        text::note(&format!(
-            "drift.arcadia.cloud/{} not decided: it is resolved already, as {} ({})",
-            drift.name, drift.phase, drift.reason
-        ));
-    }
+    report_resolved(cluster, &closed);
     if open.is_empty() {
         return Err(Error::usage(format!(
             "no open drift matches; list open drifts with: kubectl arcadia inbox{}",
@@ -401,6 +424,13 @@ pub(super) fn open_ones(cluster: &UserCluster, drifts: Vec<DriftView>) -> Result
         )));
     }
     Ok((open, if closed.is_empty() { Exit::Done } else { Exit::No }))
+}
+
+/// Reports drifts that are not decided because they are resolved.
+pub(super) fn report_resolved(cluster: &UserCluster, drifts: &[DriftView]) {
+    for drift in drifts {
+        text::note(&view::resolved_already(drift, &cluster.flag_for(&drift.namespace)));
+    }
 }
 
 /// The field selector for drifts that wait for a decision.
@@ -460,6 +490,22 @@ mod tests {
         assert_eq!(of(DecisionKind::Withdraw, standing("True")), None);
         assert_eq!(of(DecisionKind::Withdraw, standing("False")), Some(Verdict::Done("withdrawn".into())));
         assert_eq!(of(DecisionKind::Withdraw, json!({ "status": { "reason": "Reverting" } })), None);
+        let stands = |requested: &str| {
+            view(
+                "web-1",
+                &json!({
+                    "metadata": { "annotations": { "arcadia.cloud/accept": "true", "arcadia.cloud/accept-until": "later" } },
+                    "status": {
+                        "phase": "Accepted", "reason": "Accepted",
+                        "acceptance": { "until": requested, "untilRequested": requested },
+                        "conditions": [{ "type": "Standing", "status": "True", "reason": "R" }],
+                    },
+                }),
+            )
+        };
+        let moved = |now: &DriftView| verdict(DecisionKind::Accept, &stands("soon"), Some(now), None);
+        assert_eq!(moved(&stands("soon")), None, "the earlier end");
+        assert_eq!(moved(&stands("later")), Some(Verdict::Done("stands until later".into())));
         // A saga runs already: the operator answers, and restores the annotation.
         let restored = json!({ "metadata": { "annotations": { "arcadia.cloud/revert": "true" } }, "status": {
             "reason": "RevertStuck", "conditions": [{ "type": "DecisionApplied", "status": "False",

@@ -7,7 +7,12 @@ use serde_json::Value;
 
 use super::text::one_line;
 use crate::{
-    api::{DriftPhase, annotations, conditions, drift::EXISTS, labels},
+    api::{
+        DriftPhase, annotations,
+        conditions::{self, ConditionReason},
+        drift::EXISTS,
+        labels,
+    },
     comparison::show,
     digitalocean::revert::{self, Allow},
 };
@@ -65,6 +70,8 @@ pub(super) struct DriftView {
     pub(super) standing: Option<(String, String)>,
     /// The end of a standing acceptance.
     pub(super) until: Option<String>,
+    /// True if a standing acceptance has the end and the reason of the annotations.
+    pub(super) is_applied: bool,
     /// The answer to a decision that could not be carried out, and its time.
     pub(super) answer: Option<(String, String)>,
 }
@@ -193,6 +200,12 @@ impl DriftView {
             pending: pending.filter(|_| phase == DriftPhase::Open.name()),
             standing: condition(data, conditions::STANDING).map(|standing| (standing.status, standing.reason)),
             until: text("/status/acceptance/until").or_else(|| annotation(annotations::ACCEPT_UNTIL)),
+            is_applied: [
+                (annotations::ACCEPT_UNTIL, "/status/acceptance/untilRequested"),
+                (annotations::BECAUSE, "/status/because"),
+            ]
+            .into_iter()
+            .all(|(key, pointer)| annotation(key) == text(pointer)),
             answer: condition(data, conditions::DECISION_APPLIED)
                 .map(|answer| (one_line(&answer.message), answer.since)),
             phase,
@@ -210,6 +223,16 @@ impl DriftView {
 
     pub(super) fn is_open(&self) -> bool {
         self.phase == DriftPhase::Open.name()
+    }
+
+    /// Returns true if the acceptance stands.
+    pub(super) fn stands(&self) -> bool {
+        self.standing.as_ref().is_some_and(|(status, _)| status == "True")
+    }
+
+    /// Returns true if a saga reverts the drift, or is stuck.
+    pub(super) fn is_reverting(&self) -> bool {
+        [ConditionReason::Reverting, ConditionReason::RevertStuck].iter().any(|reason| self.reason == *reason)
     }
 
     /// Returns true if the drift is about a deleted resource.

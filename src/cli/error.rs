@@ -40,7 +40,7 @@ pub(super) fn remember_place(flags: String) {
 }
 
 /// The flags of the command's cluster and namespaces, with a leading space.
-fn place() -> &'static str {
+pub(super) fn place() -> &'static str {
     PLACE.get().map_or("", String::as_str)
 }
 

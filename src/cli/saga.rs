@@ -138,7 +138,7 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &SagaArgs) -> Result<Exit, 
     let cluster = UserCluster::connect(cluster).await?;
     match &args.command {
         SagaCommand::Tree { name: Some(name), output: Some(format) } => {
-            let mut saga = cluster.get(Noun::Saga, &ObjectName::read(name, Noun::Saga)).await?;
+            let mut saga = cluster.get(Noun::Saga, &ObjectName::read(name, Noun::Saga)?).await?;
             saga.metadata.managed_fields = None;
             print(&format.write(&saga)?)?;
             Ok(Exit::Done)
@@ -184,7 +184,7 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &SagaArgs) -> Result<Exit, 
 }
 
 async fn find(cluster: &UserCluster, name: &str) -> Result<SagaRow, Error> {
-    let saga = cluster.get(Noun::Saga, &ObjectName::read(name, Noun::Saga)).await?;
+    let saga = cluster.get(Noun::Saga, &ObjectName::read(name, Noun::Saga)?).await?;
     Ok(SagaRow::read(&saga))
 }
 

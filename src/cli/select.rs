@@ -8,7 +8,7 @@ use kube::api::ListParams;
 
 use super::{
     Error,
-    cluster::{Noun, ObjectName, UserCluster, selected},
+    cluster::{Noun, ObjectName, UserCluster, other_noun, selected},
     drift::DriftView,
     prompt::{Input, typed},
 };
@@ -53,9 +53,17 @@ impl SelectArgs {
             } else {
                 self.names.clone()
             };
-            let drifts = names.iter().map(|name| ObjectName::read(name, Noun::Drift)).map(|name| async move {
-                let object = cluster.get(Noun::Drift, &name).await?;
-                Ok::<_, Error>(DriftView::read(&object))
+            let names: Vec<_> =
+                names.iter().map(|name| ObjectName::read(name, Noun::Drift)).collect::<Result<_, _>>()?;
+            let drifts = names.iter().map(|name| async move {
+                match cluster.get(Noun::Drift, name).await {
+                    Ok(object) => Ok(DriftView::read(&object)),
+                    Err(Error::NotFound { .. }) if is_record(cluster, name).await => {
+                        let text = name.to_string();
+                        Err(other_noun(&text, &text, Noun::Record, Noun::Drift))
+                    }
+                    Err(error) => Err(error),
+                }
             });
             let mut drifts: Vec<DriftView> = stream::iter(drifts).buffered(SIDE_BY_SIDE).try_collect().await?;
             // A repeated name is one decision.
@@ -76,7 +84,7 @@ impl SelectArgs {
                 "name a drift, or select drifts with --change, --record or -l; list them with: kubectl arcadia inbox",
             ));
         }
-        let record = self.record.as_ref().map(|record| ObjectName::read(record, Noun::Record));
+        let record = self.record.as_ref().map(|record| ObjectName::read(record, Noun::Record)).transpose()?;
         let place = record.as_ref().and_then(|record| record.namespace.as_deref());
         let place = place.map_or_else(|| cluster.clone(), |namespace| cluster.within(namespace));
         let of_record = record.as_ref().map(|record| format!("spec.resourceRef.name={}", selected(&record.name)));
@@ -89,6 +97,12 @@ impl SelectArgs {
         }
         Ok(drifts)
     }
+}
+
+/// Returns true if a record has this name, and the user may read it.
+async fn is_record(cluster: &UserCluster, name: &ObjectName) -> bool {
+    let namespace = name.namespace.as_deref().unwrap_or(cluster.namespace());
+    matches!(cluster.find(Noun::Record, namespace, &name.name).await, Ok(Some(_)))
 }
 
 /// One name per line or word; empty lines are left out.

@@ -18,6 +18,7 @@ use super::{
     Error, Exit,
     cloud::CloudArgs,
     cluster::{self, ClusterArgs, Noun, ObjectName, UserCluster, selected},
+    decide::RevertInProgress,
     drift::{DriftView, text},
     files::RecordManifest,
     history, output,
@@ -55,18 +56,14 @@ enum ShowFormat {
 
 pub(super) async fn run(cluster: &ClusterArgs, args: &ShowArgs) -> Result<Exit, Error> {
     let cluster = UserCluster::connect(cluster).await?;
-    let kind = args.name.split_once('/').map(|(kind, _)| kind);
-    let is_of = |noun: Noun| kind.is_some_and(|kind| noun.aliases().contains(&kind));
-    let name = |noun| ObjectName::read(&args.name, noun);
+    let noun = args.name.split_once('/').and_then(|(word, _)| Noun::of(word));
+    let name = ObjectName::read(&args.name, noun.filter(|noun| *noun == Noun::Record).unwrap_or(Noun::Drift))?;
     let now = Timestamp::now();
     let paint = Paint::of_stdout();
-    let drift = if is_of(Noun::Drift) {
-        Some(cluster.get(Noun::Drift, &name(Noun::Drift)).await?)
-    } else if is_of(Noun::Record) {
-        None
-    } else {
-        let name = name(Noun::Drift);
-        cluster.find(Noun::Drift, name.namespace.as_deref().unwrap_or(cluster.namespace()), &name.name).await?
+    let drift = match noun {
+        Some(Noun::Record) => None,
+        Some(noun) => Some(cluster.get(noun, &name).await?),
+        None => cluster.find(Noun::Drift, name.namespace.as_deref().unwrap_or(cluster.namespace()), &name.name).await?,
     };
     let mut exit = Exit::Done;
     let page = if let Some(drift) = drift {
@@ -81,7 +78,12 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &ShowArgs) -> Result<Exit, 
         }
         args.output.map_or_else(|| Ok(view::drift(&page, now, paint)), |format| format.write(&page.contents()))?
     } else {
-        let record = cluster.get(Noun::Record, &name(Noun::Record)).await?;
+        let record = match cluster.get(Noun::Record, &name).await {
+            Err(Error::NotFound { .. }) if noun.is_none() => {
+                return Err(cluster.not_found(&[Noun::Drift, Noun::Record], &name));
+            }
+            record => record?,
+        };
         if args.output == Some(ShowFormat::Name) {
             return named(Noun::Record, &record);
         }
@@ -153,6 +155,7 @@ async fn drift_page(cluster: &UserCluster, object: DynamicObject) -> Result<Drif
     let drift = DriftView::read(&object);
     let namespace = drift.namespace.clone();
     let place = cluster.within(&namespace);
+    let reverting = RevertInProgress::of(&place, &drift).await;
     let (record, history, alike, events, sagas) = tokio::try_join!(
         record_of(&place, &drift),
         history::objects(&place, &drift.record, Some(&drift.field_name)),
@@ -171,6 +174,7 @@ async fn drift_page(cluster: &UserCluster, object: DynamicObject) -> Result<Drif
         alike,
         events,
         sagas,
+        reverting,
         now: None,
     })
 }

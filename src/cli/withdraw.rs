@@ -22,10 +22,7 @@ pub(super) struct WithdrawArgs {
 pub(super) async fn run(cluster: &ClusterArgs, args: &WithdrawArgs) -> Result<Exit, Error> {
     let cluster = UserCluster::connect(cluster).await?;
     let mut drifts = args.select.read(&cluster, None).await?;
-    drifts.retain(|drift| {
-        let stands = drift.standing.as_ref().is_some_and(|(status, _)| status == "True");
-        drift.pending.is_some() || stands
-    });
+    drifts.retain(|drift| drift.pending.is_some() || drift.stands());
     if drifts.is_empty() {
         return Err(Error::usage(
             "no decision waits and no acceptance stands on these drifts: nothing can be withdrawn. To undo an accepted \

@@ -129,6 +129,65 @@ async fn a_revert_is_planned_allowed_by_name_and_followed_to_its_end() {
 }
 
 #[tokio::test]
+async fn a_revert_that_runs_is_stopped_only_through_its_saga() {
+    let world = World::new("kubectl-running").await;
+    let arcadia = arcadia(&world);
+    world.record("web-1", json!({"size_slug": "s-2vcpu-4gb"})).await;
+    world.reaches("pr/web-1", "InSync", "True NoDrift").await;
+    world.cloud.change("droplets", DROPLET, json!({"size_slug": "s-4vcpu-8gb", "disk": 80})).await.unwrap();
+    let drift = world.open_drift().await;
+    // The saga waits for the action of its first step.
+    world.cloud.inject(Fault::new("/v2/actions*", Effect::Latency { milliseconds: 3000 }).times(20)).await.unwrap();
+    arcadia.expect(0, &["revert", &drift, "--allow", "disruption", "--yes"]).await;
+    world.reaches(&format!("drift/{drift}"), "Resolved", "False Reverting").await;
+    let saga = world.value(&format!("drift/{drift}"), "{.status.sagaRef.name}").await;
+    world.shows(&format!("saga/{saga}"), "{.status.phase}", "Running").await;
+    let stop = format!("stop the saga with: kubectl arcadia saga cancel {saga}");
+    for verb in ["accept", "withdraw"] {
+        let refused = arcadia.says(1, &[verb, &drift, "--yes"]).await;
+        assert!(refused.contains(&format!("not decided: saga {saga} reverts it; {stop}")), "{refused}");
+    }
+    let page = arcadia.expect(0, &["show", &drift]).await;
+    assert!(page.contains(&format!("kubectl arcadia saga cancel {saga}")), "{page}");
+    assert!(!page.contains("kubectl arcadia withdraw"), "{page}");
+    let dry = arcadia.says(1, &["accept", &drift, "--dry-run=server"]).await;
+    assert!(dry.contains(&stop), "{dry}");
+    // The decision that the drift has already can be repeated, for instance to wait for it again.
+    arcadia.expect(0, &["revert", &drift, "--allow", "disruption", "--yes"]).await;
+    arcadia.expect(0, &["saga", "cancel", &saga, "--yes"]).await;
+    let again = arcadia.says(1, &["accept", &drift, "--yes"]).await;
+    assert!(again.contains(&format!("kubectl arcadia saga watch {saga}")), "{again}");
+}
+
+#[tokio::test]
+async fn the_end_of_an_acceptance_that_stands_is_changed() {
+    let world = World::new("kubectl-until").await;
+    let arcadia = arcadia(&world);
+    world.record("web-1", json!({"name": "other", "size_slug": "s-1vcpu-1gb"})).await;
+    let of = async |field| {
+        eventually("the drift", || async {
+            let name = arcadia.expect(0, &["inbox", "--field", field, "-o", "name"]).await;
+            name.trim().strip_prefix("drift.arcadia.cloud/").map(str::to_owned).ok_or(name)
+        })
+        .await
+    };
+    let (drift, open) = (of("name").await, of("size_slug").await);
+    let accepted = ["accept", &drift, "--until", "1h", "--because", "OPS-8", "--yes", "--wait"];
+    arcadia.expect(0, &accepted).await;
+    let until = world.value(&format!("drift/{drift}"), "{.status.acceptance.until}").await;
+    let resolved = arcadia.says(2, &["accept", &drift, "--yes"]).await;
+    assert!(resolved.contains(&format!("kubectl arcadia accept {drift} --until TIME")), "{resolved}");
+    let moved = arcadia.expect(0, &["accept", &drift, "--until", "2h", "--yes", "--wait"]).await;
+    let now = world.value(&format!("drift/{drift}"), "{.status.acceptance.until}").await;
+    assert!(now > until && moved.contains(&format!("{drift} stands until {now}")), "{until} {now}: {moved}");
+    world.shows(&format!("drift/{drift}"), "{.status.because}", "OPS-8").await;
+    let other = arcadia.says(2, &["accept", &drift, "--until", "3h", "--value", "another", "--yes"]).await;
+    assert!(other.contains("it is resolved already"), "{other}");
+    let mixed = arcadia.says(2, &["accept", &drift, &open, "--until", "3h", "--yes"]).await;
+    assert!(mixed.contains(&format!("{open} is open")), "{mixed}");
+}
+
+#[tokio::test]
 async fn a_resolved_or_unknown_drift_is_refused_with_the_next_command() {
     let world = World::new("kubectl-refused").await;
     let arcadia = arcadia(&world);
@@ -149,7 +208,17 @@ async fn a_resolved_or_unknown_drift_is_refused_with_the_next_command() {
     let none = arcadia.says(2, &["accept", "--yes"]).await;
     assert!(none.contains("kubectl arcadia inbox"), "{none}");
     let unknown = arcadia.says(2, &["show", "no-such-record"]).await;
-    assert!(unknown.contains("kubectl get provisionedresources"), "{unknown}");
+    assert!(
+        unknown.contains("Drift or ProvisionedResource no-such-record does not exist")
+            && unknown.contains("kubectl get drifts,provisionedresources"),
+        "{unknown}"
+    );
+    for name in ["web-1", "pr/web-1"] {
+        let record = arcadia.says(2, &["accept", name, "--yes"]).await;
+        assert!(record.contains("web-1 is a record") && record.contains("--record web-1"), "{record}");
+    }
+    let saga = arcadia.says(2, &["show", "saga/revert-1"]).await;
+    assert!(saga.contains("kubectl arcadia saga tree revert-1"), "{saga}");
     let kubeconfig = arcadia.says(2, &["inbox", "--kubeconfig", "/does/not/exist"]).await;
     assert!(kubeconfig.contains("kubectl config view"), "{kubeconfig}");
 }
@@ -165,6 +234,13 @@ async fn the_status_of_an_installation_names_missing_parts() {
     assert!(status.contains("1 record: 1 in sync, 0 with drift"), "{status}");
     assert!(status.contains("all rights in namespace kubectl-status-"), "{status}");
     assert!(status.contains(&format!("in namespace {}, seen ", world.namespace.name())), "{status}");
+    let nobody = arcadia.run(&["status", "--as", "nobody"]).await.out;
+    assert!(nobody.contains("you may not"), "{nobody}");
+    let refused = arcadia.says(2, &["inbox", "--as", "nobody"]).await;
+    assert!(refused.contains("nobody") && refused.contains("kubectl arcadia status --as nobody"), "{refused}");
+    let group = arcadia.says(2, &["inbox", "--as-group", "ops"]).await;
+    assert!(group.contains("with --as"), "{group}");
+    arcadia.expect(0, &["inbox", "--as", "jane", "--as-group", "system:masters"]).await;
     // The operator's own account cannot decide.
     let operator = Arcadia::new().with_cluster(&world.credential_file());
     let status = operator.run(&["status"]).await.out;

@@ -75,6 +75,20 @@ pub(super) fn stored(verb: DecisionKind, drift: &DriftView, is_dry: bool) -> Str
     format!("drift.arcadia.cloud/{} {done}{dry}\n", drift.name)
 }
 
+/// The answer to a decision on a resolved drift, without a call.
+pub(super) fn resolved_already(drift: &DriftView, flag: &str) -> String {
+    let DriftView { name, phase, reason, .. } = drift;
+    let next = if drift.stands() {
+        format!(
+            "; change the end of the acceptance with: kubectl arcadia accept {name} --until TIME{flag}, or end it with: \
+             kubectl arcadia withdraw {name}{flag}"
+        )
+    } else {
+        String::new()
+    };
+    format!("drift.arcadia.cloud/{name} not decided: it is resolved already, as {phase} ({reason}){next}")
+}
+
 pub(super) fn not_stored(drift: &DriftView, outcome: &PatchResponse, flag: &str) -> String {
     let name = &drift.name;
     match outcome {
@@ -205,6 +219,14 @@ mod tests {
             drift.arcadia.cloud/web-1-size-slug-e7320a9aaf-1 accept requested (server dry run)
         "#]]
         .assert_eq(&stored(DecisionKind::Accept, &seen, true));
+    }
+
+    #[test]
+    fn a_decision_on_a_standing_acceptance_names_what_is_possible() {
+        let stands = json!({ "status": { "phase": "Accepted", "reason": "Accepted",
+            "conditions": [{ "type": "Standing", "status": "True", "reason": "R" }] } });
+        expect!["drift.arcadia.cloud/web-1-size-slug-e7320a9aaf-1 not decided: it is resolved already, as Accepted (Accepted); change the end of the acceptance with: kubectl arcadia accept web-1-size-slug-e7320a9aaf-1 --until TIME, or end it with: kubectl arcadia withdraw web-1-size-slug-e7320a9aaf-1"]
+            .assert_eq(&resolved_already(&view("web-1", &stands), ""));
     }
 
     #[test]

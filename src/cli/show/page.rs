@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use kube::api::DynamicObject;
 use serde_json::{Map, Value, json};
 
-use crate::cli::{drift::DriftView, output};
+use crate::cli::{decide::RevertInProgress, drift::DriftView, output};
 
 /// The contents of the page of a drift.
 pub(in crate::cli) struct DriftPage {
@@ -22,6 +22,7 @@ pub(in crate::cli) struct DriftPage {
     pub(in crate::cli) manifest_patch: Option<Value>,
     pub(in crate::cli) events: Vec<EventView>,
     pub(in crate::cli) sagas: Vec<SagaLine>,
+    pub(in crate::cli) reverting: Option<RevertInProgress>,
     /// The field in the cloud now, if it was read.
     pub(in crate::cli) now: Option<NowInCloud>,
     /// The flag that selects the namespace in other commands.

@@ -147,16 +147,20 @@ fn pending(pending: &Pending) -> String {
 fn next_of_drift(page: &DriftPage, paint: Paint) -> String {
     let DriftPage { drift, flag, .. } = page;
     let name = &drift.name;
-    let stands = drift.standing.as_ref().is_some_and(|(status, _)| status == "True");
     let mut commands = Vec::new();
-    if drift.pending.is_some() || stands {
+    if let Some(revert) = &page.reverting {
+        commands.push(revert.next(drift, flag));
+    } else if drift.pending.is_some() || drift.stands() {
         commands.push((format!("kubectl arcadia withdraw {name}{flag}"), "take the decision back"));
     } else if drift.is_open() {
         commands.push((format!("kubectl arcadia accept {name}{flag}"), "accept the live value"));
         commands.extend(decide::revert_commands(&format!("{name}{flag}"), drift.class.as_ref()));
     }
     if let Some(saga) = &drift.saga {
-        commands.push((format!("kubectl arcadia saga tree {saga}{flag}"), "show the journal of the revert"));
+        let tree = format!("kubectl arcadia saga tree {saga}{flag}");
+        if commands.iter().all(|(command, _)| *command != tree) {
+            commands.push((tree, "show the journal of the revert"));
+        }
     }
     commands.push((format!("kubectl arcadia show pr/{}{flag}", drift.record), "show the record"));
     next(&commands, paint)
@@ -182,7 +186,8 @@ pub(super) fn record(page: &RecordPage, now: Timestamp, paint: Paint) -> String 
                 "False" => paint.bad(&found.status),
                 _ => paint.warn(&found.status),
             };
-            facts.row([kind.to_owned(), format!("{status} {}: {}", found.reason, found.message)]);
+            let message = if found.message.is_empty() { String::new() } else { format!(": {}", found.message) };
+            facts.row([kind.to_owned(), format!("{status} {}{message}", found.reason)]);
         }
     }
     if data.pointer("/spec/suspend").and_then(Value::as_bool) == Some(true) {
@@ -405,9 +410,22 @@ mod tests {
             manifest_patch: None,
             events: an_event(),
             sagas: a_saga(),
+            reverting: None,
             now: None,
             flag: String::new(),
         }
+    }
+
+    #[test]
+    fn the_page_of_a_drift_whose_revert_is_stuck_names_the_saga_once() {
+        let stuck = json!({
+            "metadata": { "annotations": { "arcadia.cloud/revert": "true" } },
+            "status": { "reason": "RevertStuck", "sagaRef": { "name": "revert-web-1" } },
+        });
+        let reverting = decide::RevertInProgress::read(&view("web-1", &stuck), None);
+        let text = drift(&DriftPage { reverting, ..page(&stuck) }, now(), Paint::NONE);
+        assert!(text.contains("see how to resolve the saga") && !text.contains("withdraw"), "{text}");
+        assert_eq!(text.matches("kubectl arcadia saga tree revert-web-1").count(), 1, "{text}");
     }
 
     #[test]
