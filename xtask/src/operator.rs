@@ -29,6 +29,12 @@ impl Programs {
     }
 }
 
+/// The argument that names a prebuilt program.
+pub(crate) fn program(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    if path.is_file() { Ok(path) } else { Err("there is no such file".to_owned()) }
+}
+
 /// Builds the programs, with cargo's progress visible, and returns their paths.
 pub(crate) fn build() -> Result<Programs, Error> {
     // With the workspace's features, so that their dependencies are not compiled a second time.

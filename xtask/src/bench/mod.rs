@@ -140,7 +140,7 @@ pub(crate) struct Soak {
 #[derive(Args)]
 pub(crate) struct Short {
     /// The operator, of any build; `kubectl-arcadia` is beside it [default: built now]
-    #[arg(long, value_name = "FILE", env = operator_program::PROGRAM)]
+    #[arg(long, value_name = "FILE", env = operator_program::PROGRAM, value_parser = operator_program::program)]
     operator: Option<PathBuf>,
 }
 
@@ -151,7 +151,7 @@ struct How {
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// The program of a release build; the command sets it for its own release build
-    #[arg(long, hide = true)]
+    #[arg(long, hide = true, value_parser = operator_program::program)]
     operator: Option<PathBuf>,
 }
 

@@ -31,7 +31,7 @@ pub(crate) struct Play {
     #[arg(long)]
     step: bool,
     /// Run this program instead of building the operator; kubectl-arcadia must be beside it
-    #[arg(long, value_name = "FILE", env = operator::PROGRAM)]
+    #[arg(long, value_name = "FILE", env = operator::PROGRAM, value_parser = operator::program)]
     operator: Option<PathBuf>,
 }
 
