@@ -42,7 +42,11 @@ pub(super) struct AcceptArgs {
 
 pub(super) async fn run(cluster: &ClusterArgs, args: &AcceptArgs) -> Result<Exit, Error> {
     let cluster = UserCluster::connect(cluster).await?;
-    let drifts = args.select.read(&cluster, Some(decide::OPEN)).await?;
+    let mut drifts = args.select.read(&cluster, Some(decide::OPEN)).await?;
+    if drifts.is_empty() && args.until.is_some() {
+        drifts = args.select.read(&cluster, None).await?;
+        drifts.retain(DriftView::stands);
+    }
     if let Some(until) = args.until.filter(|_| args.value.is_none() && drifts.iter().any(DriftView::stands)) {
         return move_end(&cluster, args, drifts, until).await;
     }

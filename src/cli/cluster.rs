@@ -84,13 +84,22 @@ impl ClusterArgs {
 
     /// The flags that select the cluster and the user, with a leading space.
     fn place_flags(&self) -> String {
-        let kubeconfig = self.kubeconfig.as_ref().map(|path| ("--kubeconfig", path.display().to_string()));
-        let context = self.context.clone().map(|context| ("--context", context));
         let user = self.as_user.clone().map(|user| ("--as", user));
         let groups = self.as_groups.iter().map(|group| ("--as-group", group.clone()));
-        let flags = kubeconfig.into_iter().chain(context).chain(user).chain(groups);
-        flags.map(|(flag, value)| [" ", flag, " ", &quoted(&value)].concat()).collect()
+        self.cluster_flags() + &as_flags(user.into_iter().chain(groups))
     }
+
+    /// The flags that select the cluster, with a leading space.
+    fn cluster_flags(&self) -> String {
+        let kubeconfig = self.kubeconfig.as_ref().map(|path| ("--kubeconfig", path.display().to_string()));
+        let context = self.context.clone().map(|context| ("--context", context));
+        as_flags(kubeconfig.into_iter().chain(context))
+    }
+}
+
+/// Flags with their values, each with a leading space.
+fn as_flags(flags: impl Iterator<Item = (&'static str, String)>) -> String {
+    flags.map(|(flag, value)| [" ", flag, " ", &quoted(&value)].concat()).collect()
 }
 
 /// A word for a shell, in quotes if it needs them.
@@ -135,9 +144,9 @@ impl Noun {
 
     /// The noun that precedes a slash and a name, as `kubectl` accepts and prints it.
     pub(super) fn of(word: &str) -> Option<Self> {
-        let resource = word.strip_suffix(".arcadia.cloud").unwrap_or(word);
-        match resource {
-            "pr" | "provisionedresource" | "provisionedresources" | "record" => Some(Self::Record),
+        let word = word.to_ascii_lowercase();
+        match word.strip_suffix(".arcadia.cloud").unwrap_or(&word) {
+            "pr" | "provisionedresource" | "provisionedresources" | "record" | "records" => Some(Self::Record),
             "drift" | "drifts" | "dr" => Some(Self::Drift),
             "saga" | "sagas" => Some(Self::Saga),
             _ => None,
@@ -169,6 +178,12 @@ impl ObjectName {
             return Ok(Self { namespace: None, name: text.to_owned() });
         };
         let namespace = match Noun::of(word) {
+            None if !is_name(word) => {
+                return Err(Error::usage(format!(
+                    "{text:?} is no name; write NAME, NAMESPACE/NAME or {}/NAME",
+                    noun.word()
+                )));
+            }
             None => Some(word.to_owned()),
             Some(given) if given == noun => None,
             Some(given) => return Err(other_noun(text, name, given, noun)),
@@ -199,8 +214,10 @@ pub(super) struct UserCluster {
     namespace: String,
     is_default: bool,
     all: bool,
-    /// The flags that select the same cluster in another command, with a leading space.
+    /// The flags that select the same cluster and user in another command, with a leading space.
     place_flags: String,
+    /// The flags that select the same cluster in the command of an administrator, with a leading space.
+    admin_flags: String,
 }
 
 impl UserCluster {
@@ -229,8 +246,15 @@ impl UserCluster {
             )));
         }
         let is_default = namespace == default;
-        let this =
-            Self { client, config, is_default, namespace, all: args.all_namespaces, place_flags: args.place_flags() };
+        let this = Self {
+            client,
+            config,
+            is_default,
+            namespace,
+            all: args.all_namespaces,
+            place_flags: args.place_flags(),
+            admin_flags: args.cluster_flags(),
+        };
         error::remember_place(this.flag());
         Ok(this)
     }
@@ -279,9 +303,14 @@ impl UserCluster {
         if self.all { format!(" -A{}", self.place_flags) } else { self.flag_for(&self.namespace) }
     }
 
-    /// The flags that select the same cluster in another command, with a leading space.
+    /// The flags that select the same cluster and user in another command, with a leading space.
     pub(super) fn place_flags(&self) -> &str {
         &self.place_flags
+    }
+
+    /// The flags that select the same cluster in the command of an administrator, with a leading space.
+    pub(super) fn admin_flags(&self) -> &str {
+        &self.admin_flags
     }
 
     /// The command's namespaces, in words.
@@ -468,7 +497,7 @@ mod tests {
     fn names_are_read_as_kubectl_and_the_inbox_print_them() {
         let read = |text| ObjectName::read(text, Noun::Drift).unwrap();
         let name = |namespace: Option<&str>| ObjectName { namespace: namespace.map(str::to_owned), name: "d".into() };
-        for text in ["d", "drift/d", "drift.arcadia.cloud/d", "drifts.arcadia.cloud/d", "dr/d"] {
+        for text in ["d", "drift/d", "Drift/d", "drift.arcadia.cloud/d", "drifts.arcadia.cloud/d", "dr/d"] {
             assert_eq!(read(text), name(None), "{text}");
         }
         assert_eq!(read("team-a/d"), name(Some("team-a")));
@@ -477,17 +506,19 @@ mod tests {
     #[test]
     fn the_name_of_another_noun_is_refused_with_the_command_to_type() {
         let refusal = |text, noun| ObjectName::read(text, noun).unwrap_err().to_string();
-        expect_test::expect![[r"
+        expect_test::expect![[r#"
             pr/web-1 is a record, and a drift is expected here; select the drifts of the record with: --record web-1
             saga/x is a saga, and a drift is expected here; show it with: kubectl arcadia saga tree x
             drift/x is a drift, and a record is expected here; show it with: kubectl arcadia show drift/x
-            pr/x is a record, and a saga is expected here; show it with: kubectl arcadia show record/x"]]
+            pr/x is a record, and a saga is expected here; show it with: kubectl arcadia show record/x
+            "/x" is no name; write NAME, NAMESPACE/NAME or drift/NAME"#]]
         .assert_eq(
             &[
                 refusal("pr/web-1", Noun::Drift),
                 refusal("saga/x", Noun::Drift),
                 refusal("drift/x", Noun::Record),
                 refusal("pr/x", Noun::Saga),
+                refusal("/x", Noun::Drift),
             ]
             .join("\n"),
         );
@@ -504,6 +535,7 @@ mod tests {
         };
         let flags = " --kubeconfig '/home/jane/my config' --context prod --as jane --as-group ops --as-group 'on call'";
         assert_eq!(args.place_flags(), flags);
+        assert_eq!(args.cluster_flags(), " --kubeconfig '/home/jane/my config' --context prod");
         assert_eq!(ClusterArgs::default().place_flags(), "");
         assert_eq!([quoted("a.b/c:d"), quoted(""), quoted("it's")], ["a.b/c:d", "''", r"'it'\''s'"]);
     }

@@ -80,8 +80,22 @@ pub(super) async fn complete(command: &Command, args: &CompleteArgs) -> Result<E
 
 /// The cluster that the words so far select.
 fn cluster_of(root: &Command, before: &[String]) -> ClusterArgs {
-    let words = std::iter::once("kubectl-arcadia").chain(before.iter().map(String::as_str));
-    let matches = root.clone().ignore_errors(true).try_get_matches_from(words);
+    // Flags before the verb are lost if the command is incomplete.
+    let (mut flags, mut others) = (Vec::new(), vec!["kubectl-arcadia"]);
+    let mut words = before.iter().map(String::as_str);
+    while let Some(word) = words.next() {
+        let name = word.split('=').next().and_then(|name| name.strip_prefix('-'));
+        match name.and_then(|name| flag_named(root, root, name)) {
+            Some(flag) if flag.is_global_set() => {
+                flags.push(word);
+                if flag.get_action().takes_values() && !word.contains('=') {
+                    flags.extend(words.next());
+                }
+            }
+            _ => others.push(word),
+        }
+    }
+    let matches = root.clone().ignore_errors(true).try_get_matches_from(others.into_iter().chain(flags));
     matches.ok().and_then(|matches| ClusterArgs::from_arg_matches(&matches).ok()).unwrap_or_default()
 }
 
@@ -212,6 +226,17 @@ mod tests {
         let mut words: Vec<String> = words.split(' ').map(str::to_owned).collect();
         let last = words.pop().unwrap();
         place(&root, &words, &last)
+    }
+
+    #[test]
+    fn the_cluster_is_selected_by_flags_before_and_after_the_verb() {
+        let root = Plugin::command();
+        for words in
+            ["-n team accept", "accept -n team", "--namespace=team saga tree", "--as jane -n team inbox --field"]
+        {
+            let before: Vec<String> = words.split(' ').map(str::to_owned).collect();
+            assert_eq!(cluster_of(&root, &before).given_namespace(), Some("team"), "{words}");
+        }
     }
 
     #[test]

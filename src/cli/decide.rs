@@ -100,6 +100,9 @@ impl DecisionRequest {
 
     /// Requests a confirmation, writes and waits. Drifts that cannot be decided are reported, and make the exit code 1.
     pub(super) async fn carry_out(mut self, cluster: &UserCluster, args: &DecideArgs) -> Result<Exit, Error> {
+        if self.drifts.is_empty() {
+            return Ok(self.exit);
+        }
         let is_dry = args.dry_run == DryRun::Server;
         if is_dry && args.wait {
             return Err(Error::usage(
@@ -395,6 +398,12 @@ fn verdict(verb: DecisionKind, before: &DriftView, now: Option<&DriftView>, plan
             let end = now.until.as_deref().unwrap_or("it is withdrawn");
             now.is_applied.then(|| Verdict::Done(format!("stands until {end}")))
         }
+        DecisionKind::Accept if before.stands() => {
+            let why = now.standing.as_ref().map_or(now.reason.as_str(), |(_, reason)| reason);
+            Some(Verdict::Refused(format!(
+                "the acceptance has ended ({why}); a new drift opens if the value still differs"
+            )))
+        }
         _ if !now.is_open() => {
             let is_as_decided = match verb {
                 DecisionKind::Accept => now.phase == DriftPhase::Accepted.name(),
@@ -413,11 +422,12 @@ fn verdict(verb: DecisionKind, before: &DriftView, now: Option<&DriftView>, plan
     }
 }
 
-/// The drifts of a selection that wait for a decision. Others are reported, and set the exit code to 1.
+/// The drifts of a selection that wait for a decision. Others are reported, and set the exit code to 1. Fails if nothing
+/// is selected.
 pub(super) fn open_ones(cluster: &UserCluster, drifts: Vec<DriftView>) -> Result<(Vec<DriftView>, Exit), Error> {
     let (open, closed): (Vec<_>, Vec<_>) = drifts.into_iter().partition(DriftView::is_open);
     report_resolved(cluster, &closed);
-    if open.is_empty() {
+    if open.is_empty() && closed.is_empty() {
         return Err(Error::usage(format!(
             "no open drift matches; list open drifts with: kubectl arcadia inbox{}",
             cluster.flag()

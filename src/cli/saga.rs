@@ -168,16 +168,24 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &SagaArgs) -> Result<Exit, 
             if !yes && !confirm(&format!("Cancel saga {}?\n{question}", saga.name), Input::Free).await? {
                 return Ok(Exit::No);
             }
-            spec(&cluster, &saga, &json!({ "cancelRequested": true }), "cancel requested").await
+            let done = spec(&cluster, &saga, &json!({ "cancelRequested": true }), "cancel requested").await?;
+            note_pause(&cluster, &saga);
+            Ok(done)
         }
         SagaCommand::Suspend { name } => {
             let saga = find(&cluster, name).await?;
-            unless_finished(&saga)?;
+            if saga.is_deleted {
+                return Err(Error::usage(format!(
+                    "Saga {} is being deleted, which resumes it; follow it with: kubectl arcadia saga watch {}{}",
+                    saga.name,
+                    saga.name,
+                    cluster.flag_for(&saga.namespace)
+                )));
+            }
             spec(&cluster, &saga, &json!({ "suspend": true }), "suspended").await
         }
         SagaCommand::Resume { name } => {
             let saga = find(&cluster, name).await?;
-            unless_finished(&saga)?;
             spec(&cluster, &saga, &json!({ "suspend": false }), "resumed").await
         }
     }
@@ -225,6 +233,11 @@ async fn watch(cluster: &UserCluster, name: &str) -> Result<Exit, Error> {
                 }
                 sleep(POLL).await;
                 continue;
+            }
+            // A saga that is deleted rolls back first, and is gone then.
+            Err(Error::NotFound { .. }) if last.is_some() => {
+                note(&format!("saga {name} was deleted"));
+                return Ok(Exit::No);
             }
             saga => saga?,
         };
@@ -285,7 +298,20 @@ async fn act(
         (annotations::BECAUSE, resolve.because.clone()),
     ]);
     let patch = json!({ "metadata": { "annotations": annotations } });
-    write(cluster, &saga, &patch, &format!("{verb} requested")).await
+    let done = write(cluster, &saga, &patch, &format!("{verb} requested")).await?;
+    note_pause(cluster, &saga);
+    Ok(done)
+}
+
+/// Notes that a suspended saga does not continue by itself.
+fn note_pause(cluster: &UserCluster, saga: &SagaRow) {
+    if saga.is_suspended && !saga.is_deleted && saga.phase != SagaPhase::Pending.name() {
+        note(&format!(
+            "the saga is suspended; it continues after: kubectl arcadia saga resume {}{}",
+            saga.name,
+            cluster.flag_for(&saga.namespace)
+        ));
+    }
 }
 
 async fn approve(cluster: &UserCluster, name: &str, step: Option<&str>) -> Result<Exit, Error> {

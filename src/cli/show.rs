@@ -155,7 +155,10 @@ async fn drift_page(cluster: &UserCluster, object: DynamicObject) -> Result<Drif
     let drift = DriftView::read(&object);
     let namespace = drift.namespace.clone();
     let place = cluster.within(&namespace);
-    let reverting = RevertInProgress::of(&place, &drift).await;
+    let saga = match &drift.saga {
+        Some(saga) => unless_forbidden(place.find(Noun::Saga, &namespace, saga).await)?,
+        None => None,
+    };
     let (record, history, alike, events, sagas) = tokio::try_join!(
         record_of(&place, &drift),
         history::objects(&place, &drift.record, Some(&drift.field_name)),
@@ -168,13 +171,14 @@ async fn drift_page(cluster: &UserCluster, object: DynamicObject) -> Result<Drif
         manifest_patch: object.data.pointer("/status/manifestPatch").cloned(),
         flag: cluster.flag_for(&namespace),
         object,
-        drift,
         record,
         history,
         alike,
         events,
         sagas,
-        reverting,
+        reverting: RevertInProgress::read(&drift, saga.as_ref()),
+        has_saga: saga.is_some(),
+        drift,
         now: None,
     })
 }

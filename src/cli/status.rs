@@ -81,6 +81,7 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &StatusArgs) -> Result<Exit
         is_all: cluster.is_all(),
         flag: cluster.flag(),
         place_flags: cluster.place_flags().to_owned(),
+        admin_flags: cluster.admin_flags().to_owned(),
     };
     let checks = view::checks(&found);
     print(&match args.output {

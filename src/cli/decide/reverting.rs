@@ -26,8 +26,10 @@ enum RevertStage {
     /// The saga has not started: the decision can be taken back or replaced.
     Pending,
     Running,
-    /// The saga was cancelled, or rolls back.
+    /// The saga was cancelled or deleted, or rolls back.
     Ending,
+    /// The saga is paused, and does not follow a cancellation before it is resumed.
+    Suspended,
     Stuck,
 }
 
@@ -40,7 +42,7 @@ impl RevertInProgress {
     pub(in crate::cli) fn read(drift: &DriftView, saga: Option<&DynamicObject>) -> Option<Self> {
         let name = drift.saga.as_ref().filter(|_| drift.is_open() && drift.is_reverting())?;
         let stage = match saga {
-            Some(saga) => RevertStage::of(&saga.data)?,
+            Some(saga) => RevertStage::of(saga)?,
             None if drift.reason == ConditionReason::RevertStuck => RevertStage::Stuck,
             None => return None,
         };
@@ -58,7 +60,10 @@ impl RevertInProgress {
             (RevertStage::Pending, DecisionKind::Accept | DecisionKind::Withdraw | DecisionKind::Restore) => None,
             (RevertStage::Running, _) => Some(format!("saga {saga} reverts it; stop the saga with: {command}")),
             (RevertStage::Ending, _) => {
-                Some(format!("saga {saga}, which reverts it, is being stopped; wait for its end with: {command}"))
+                Some(format!("saga {saga}, which reverts it, is about to end; wait for that with: {command}"))
+            }
+            (RevertStage::Suspended, _) => {
+                Some(format!("saga {saga}, which reverts it, is suspended; continue the saga with: {command}"))
             }
             (RevertStage::Stuck, _) => {
                 Some(format!("saga {saga}, which reverts it, is Stuck; see how to resolve the saga with: {command}"))
@@ -76,6 +81,7 @@ impl RevertInProgress {
             RevertStage::Running => {
                 (format!("kubectl arcadia saga cancel {saga}{flag}"), "stop the revert and undo its steps")
             }
+            RevertStage::Suspended => (format!("kubectl arcadia saga resume {saga}{flag}"), "continue the saga"),
             RevertStage::Ending => (format!("kubectl arcadia saga watch {saga}{flag}"), "wait for the end of the saga"),
             RevertStage::Stuck => (format!("kubectl arcadia saga tree {saga}{flag}"), "see how to resolve the saga"),
         }
@@ -84,15 +90,20 @@ impl RevertInProgress {
 
 impl RevertStage {
     /// The stage of a saga; none if it has ended.
-    fn of(saga: &Value) -> Option<Self> {
-        let phase = text(saga, "/status/phase").unwrap_or(SagaPhase::Pending.name());
+    fn of(saga: &DynamicObject) -> Option<Self> {
+        let phase = text(&saga.data, "/status/phase").unwrap_or(SagaPhase::Pending.name());
         let phase = SagaPhase::VARIANTS.iter().find(|known| known.name() == phase);
-        let is_cancelled = saga.pointer("/spec/cancelRequested").and_then(Value::as_bool) == Some(true);
+        let is_set = |pointer| saga.data.pointer(pointer).and_then(Value::as_bool) == Some(true);
+        // A deletion resumes a saga.
+        let is_deleted = saga.metadata.deletion_timestamp.is_some();
         match phase {
             Some(SagaPhase::Succeeded | SagaPhase::RolledBack | SagaPhase::Failed) => None,
             Some(SagaPhase::Stuck) => Some(Self::Stuck),
+            Some(SagaPhase::Running | SagaPhase::RollingBack) if is_set("/spec/suspend") && !is_deleted => {
+                Some(Self::Suspended)
+            }
             Some(SagaPhase::RollingBack) => Some(Self::Ending),
-            _ if is_cancelled => Some(Self::Ending),
+            _ if is_deleted || is_set("/spec/cancelRequested") => Some(Self::Ending),
             Some(SagaPhase::Pending) => Some(Self::Pending),
             // A phase that this version does not know.
             Some(SagaPhase::Running) | None => Some(Self::Running),
@@ -109,6 +120,7 @@ pub(super) async fn saga_of(cluster: &UserCluster, drift: &DriftView) -> Option<
 #[cfg(test)]
 mod tests {
     use expect_test::expect;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
     use serde_json::json;
 
     use super::*;
@@ -144,7 +156,7 @@ mod tests {
             saga revert-web-1 is about to revert it; take the revert back with: kubectl arcadia withdraw web-1-size-slug-e7320a9aaf-1 -n a
             saga revert-web-1 is about to revert it; take the revert back with: kubectl arcadia withdraw web-1-size-slug-e7320a9aaf-1 -n a
             saga revert-web-1 reverts it; stop the saga with: kubectl arcadia saga cancel revert-web-1 -n a
-            saga revert-web-1, which reverts it, is being stopped; wait for its end with: kubectl arcadia saga watch revert-web-1 -n a
+            saga revert-web-1, which reverts it, is about to end; wait for that with: kubectl arcadia saga watch revert-web-1 -n a
             saga revert-web-1, which reverts it, is Stuck; see how to resolve the saga with: kubectl arcadia saga tree revert-web-1 -n a
             saga revert-web-1 reverts it; stop the saga with: kubectl arcadia saga cancel revert-web-1 -n a"]]
         .assert_eq(&refused.map(Option::unwrap).join("\n"));
@@ -163,6 +175,20 @@ mod tests {
         };
         for phase in ["Pending", "Running"] {
             assert_eq!(stage("Reverting", Some(saga(Some(phase), true))), Some(RevertStage::Ending), "{phase}");
+        }
+        for (phase, wanted) in [
+            ("Pending", RevertStage::Pending),
+            ("Running", RevertStage::Suspended),
+            ("RollingBack", RevertStage::Suspended),
+            ("Stuck", RevertStage::Stuck),
+        ] {
+            let mut saga = saga(Some(phase), false);
+            saga.data["spec"]["suspend"] = true.into();
+            assert_eq!(stage("Reverting", Some(saga.clone())), Some(wanted), "{phase}");
+            if phase != "Stuck" {
+                saga.metadata.deletion_timestamp = Some(Time("2026-05-10T09:00:00Z".parse().unwrap()));
+                assert_eq!(stage("Reverting", Some(saga)), Some(RevertStage::Ending), "{phase}");
+            }
         }
         assert_eq!(stage("RevertStuck", Some(saga(Some("Running"), false))), Some(RevertStage::Running), "resolved");
         assert_eq!(stage("RevertStuck", None), Some(RevertStage::Stuck));

@@ -5,10 +5,13 @@ use serde_json::Value;
 
 use super::verdict::{DecisionKind, PatchResponse, Verdict};
 use crate::{
-    api::{SagaPhase, conditions::ConditionReason},
+    api::{
+        SagaPhase,
+        conditions::{self, ConditionReason},
+    },
     cli::{
-        drift::{DriftView, text},
-        text::{Table, count},
+        drift::{DriftView, condition, text},
+        text::{Table, count, one_line},
     },
     drift::shown::first,
 };
@@ -50,6 +53,7 @@ pub(in crate::cli) fn question(verb: DecisionKind, drifts: &[DriftView], effect:
         more => format!("  and {} more\n", count(more, "change")),
     };
     let verb = match verb {
+        DecisionKind::Accept if drifts.iter().all(DriftView::stands) => "Change the end of the acceptance of",
         DecisionKind::Accept => "Accept",
         DecisionKind::Revert => "Revert",
         DecisionKind::Plan => "Plan the revert of",
@@ -65,6 +69,7 @@ fn group(drift: &DriftView) -> (&str, &str, String, Option<String>) {
 
 pub(super) fn stored(verb: DecisionKind, drift: &DriftView, is_dry: bool) -> String {
     let done = match verb {
+        DecisionKind::Accept if drift.stands() => "other end requested",
         DecisionKind::Accept => "accept requested",
         DecisionKind::Revert => "revert requested",
         DecisionKind::Plan => "plan requested",
@@ -119,7 +124,11 @@ pub(super) fn progress(drift: &DriftView, saga: Option<&DynamicObject>) -> Optio
             let step = part("/status/step").map(|step| format!(", step {step}")).unwrap_or_default();
             let steps = part("/status/progress").map(|steps| format!(" {steps}")).unwrap_or_default();
             let phase = part("/status/phase").unwrap_or(SagaPhase::Pending.name());
-            format!("saga {} is {phase}{steps}{step}", saga.name_any())
+            // A saga that has not started says what it waits for.
+            let why = condition(&saga.data, conditions::SUCCEEDED).map(|found| found.message);
+            let why = why.filter(|why| phase == SagaPhase::Pending.name() && !why.is_empty());
+            let why = why.map(|why| format!(": {}", one_line(&why))).unwrap_or_default();
+            format!("saga {} is {phase}{steps}{step}{why}", saga.name_any())
         }
         _ => return None,
     };

@@ -34,8 +34,9 @@ pub(super) struct SagaRow {
     kind: String,
     reason: String,
     progress: String,
-    is_suspended: bool,
+    pub(super) is_suspended: bool,
     is_cancelled: bool,
+    pub(super) is_deleted: bool,
     started: Option<Timestamp>,
     finished: Option<Timestamp>,
     created: Option<Timestamp>,
@@ -99,6 +100,7 @@ impl SagaRow {
             progress: owned("/status/progress"),
             is_suspended: is_true("/spec/suspend"),
             is_cancelled: is_true("/spec/cancelRequested"),
+            is_deleted: saga.metadata.deletion_timestamp.is_some(),
             started: at(data, "/status/startedAt"),
             finished: at(data, "/status/finishedAt"),
             created: saga.creation_timestamp().map(|time| time.0),
@@ -188,7 +190,11 @@ pub(super) fn tree(saga: &SagaRow, flag: &str, now: Timestamp, paint: Paint) -> 
     };
     let took = saga.started.map(|started| age(Some(started), saga.finished.unwrap_or(now)));
     let took = took.unwrap_or_else(|| format!("ordered {} ago", age(saga.created, now)));
-    let marks = [(saga.is_suspended, "suspended"), (saga.is_cancelled, "cancel requested")];
+    let marks = [
+        (saga.is_suspended && !saga.is_deleted, "suspended"),
+        (saga.is_cancelled, "cancel requested"),
+        (saga.is_deleted, "being deleted"),
+    ];
     let marks = marks.into_iter().filter(|(is_so, _)| *is_so).map(|(_, mark)| mark.to_owned());
     let head = [saga.kind.clone(), phase, saga.progress.clone(), took];
     let head: Vec<String> = head.into_iter().chain(marks).filter(|part| !part.is_empty()).collect();
@@ -247,7 +253,7 @@ fn next(saga: &SagaRow, is_stuck: bool, flag: &str, paint: Paint) -> String {
         commands.push((format!("kubectl arcadia saga approve {name} {}{flag}", step.name), "let the saga continue"));
         commands.push((format!("kubectl arcadia saga cancel {name}{flag}"), "roll the saga back"));
     }
-    if saga.is_suspended {
+    if saga.is_suspended && !saga.is_deleted {
         commands.push((format!("kubectl arcadia saga resume {name}{flag}"), "end the pause"));
     }
     if commands.is_empty() {

@@ -23,6 +23,8 @@ pub(in crate::cli) struct DriftPage {
     pub(in crate::cli) events: Vec<EventView>,
     pub(in crate::cli) sagas: Vec<SagaLine>,
     pub(in crate::cli) reverting: Option<RevertInProgress>,
+    /// True if the saga that the drift names still exists.
+    pub(in crate::cli) has_saga: bool,
     /// The field in the cloud now, if it was read.
     pub(in crate::cli) now: Option<NowInCloud>,
     /// The flag that selects the namespace in other commands.

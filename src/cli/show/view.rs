@@ -11,12 +11,13 @@ use crate::{
     api::{conditions, drift::EXISTS},
     cli::{
         decide,
-        drift::{DriftView, Pending, condition, text},
+        drift::{ClassText, DriftView, Pending, condition, text},
         history, output,
         placement::Placement,
         text::{Paint, Table, age, count, lines},
     },
     comparison::show,
+    digitalocean::revert::Allow,
 };
 
 /// The columns of a value on a page.
@@ -152,11 +153,14 @@ fn next_of_drift(page: &DriftPage, paint: Paint) -> String {
         commands.push(revert.next(drift, flag));
     } else if drift.pending.is_some() || drift.stands() {
         commands.push((format!("kubectl arcadia withdraw {name}{flag}"), "take the decision back"));
+        if drift.stands() {
+            commands.push((format!("kubectl arcadia accept {name} --until TIME{flag}"), "change its end"));
+        }
     } else if drift.is_open() {
         commands.push((format!("kubectl arcadia accept {name}{flag}"), "accept the live value"));
         commands.extend(decide::revert_commands(&format!("{name}{flag}"), drift.class.as_ref()));
     }
-    if let Some(saga) = &drift.saga {
+    if let Some(saga) = drift.saga.as_ref().filter(|_| page.has_saga) {
         let tree = format!("kubectl arcadia saga tree {saga}{flag}");
         if commands.iter().all(|(command, _)| *command != tree) {
             commands.push((tree, "show the journal of the revert"));
@@ -222,8 +226,10 @@ pub(super) fn record(page: &RecordPage, now: Timestamp, paint: Paint) -> String 
         commands.push((format!("kubectl arcadia show {}{flag}", drift.name), "show one drift in full"));
         commands
             .push((format!("kubectl arcadia accept --record {name}{flag}"), "accept all open drifts of the record"));
-        commands
-            .push((format!("kubectl arcadia revert --record {name}{flag}"), "revert all open drifts of the record"));
+        // One harm has to be allowed for all of them, and none may be impossible to revert.
+        let needs = |class: &&ClassText| class.needs().map_or((true, Allow::Safe), |needed| (false, needed));
+        let worst = open.iter().filter_map(|drift| drift.class.as_ref()).max_by_key(needs);
+        commands.extend(decide::revert_commands(&format!("--record {name}{flag}"), worst));
     }
     match standing_drifts(data).as_slice() {
         [] => {}
@@ -411,6 +417,7 @@ mod tests {
             events: an_event(),
             sagas: a_saga(),
             reverting: None,
+            has_saga: true,
             now: None,
             flag: String::new(),
         }
@@ -532,8 +539,9 @@ mod tests {
               size_slug   2        2026-05-10 09:00:00 UTC   s-2vcpu-4gb -> s-4vcpu-8gb   Open    AwaitingDecision        3h so far
 
             Next
-              kubectl arcadia withdraw web-1-size-slug-e7320a9aaf-1   take the decision back
-              kubectl arcadia show pr/web-1                           show the record
+              kubectl arcadia withdraw web-1-size-slug-e7320a9aaf-1              take the decision back
+              kubectl arcadia accept web-1-size-slug-e7320a9aaf-1 --until TIME   change its end
+              kubectl arcadia show pr/web-1                                      show the record
         "#]].assert_eq(&drift(&page, now(), Paint::NONE));
     }
 
@@ -581,7 +589,7 @@ mod tests {
             Next
               kubectl arcadia show web-1-size-slug-e7320a9aaf-1 -n default   show one drift in full
               kubectl arcadia accept --record web-1 -n default               accept all open drifts of the record
-              kubectl arcadia revert --record web-1 -n default               revert all open drifts of the record
+              kubectl arcadia revert --record web-1 -n default               change the cloud back
               kubectl arcadia withdraw d -n default                          take the acceptance back
               kubectl arcadia history web-1 -n default                       list all drifts of the record
         "#]]

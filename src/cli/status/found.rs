@@ -40,6 +40,7 @@ pub(in crate::cli) struct StatusFindings {
     pub(in crate::cli) flag: String,
     /// The flags that select the same cluster in another command, with a leading space.
     pub(in crate::cli) place_flags: String,
+    pub(in crate::cli) admin_flags: String,
 }
 
 /// A release of Helm.

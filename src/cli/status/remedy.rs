@@ -50,7 +50,7 @@ pub(super) fn policies(found: &StatusFindings, installation: Option<&str>) -> St
                 deployment.arguments.iter().any(is_it)
             });
             let overlay = if is_limited { "namespaced" } else { "cluster-wide" };
-            format!("kubectl apply -k deploy/overlays/{overlay}{}", found.place_flags)
+            format!("kubectl apply -k deploy/overlays/{overlay}{}", found.admin_flags)
         }
     }
 }
@@ -63,7 +63,7 @@ pub(super) fn set(found: &StatusFindings, namespace: &str, setting: &Setting, va
         return upgrade(found, helm, &format!("--set {}={value}", setting.value));
     }
     let name = deployment.map_or(OPERATOR, |deployment| &deployment.name);
-    format!("kubectl edit deployment {name} -n {namespace}{}   # {}={value}", found.place_flags, setting.flag)
+    format!("kubectl edit deployment {name} -n {namespace}{}   # {}={value}", found.admin_flags, setting.flag)
 }
 
 fn upgrade(found: &StatusFindings, Helm { release, namespace }: &Helm, set: &str) -> String {
@@ -72,7 +72,7 @@ fn upgrade(found: &StatusFindings, Helm { release, namespace }: &Helm, set: &str
 
 /// Helm has another name for the context.
 fn helm_flags(found: &StatusFindings) -> String {
-    found.place_flags.replace(" --context ", " --kube-context ")
+    found.admin_flags.replace(" --context ", " --kube-context ")
 }
 
 /// Gives the user a role.
@@ -82,7 +82,7 @@ pub(super) fn bind(found: &StatusFindings, role: UserRole) -> String {
     } else {
         ("rolebinding", format!(" -n {}", found.namespace))
     };
-    let (name, user, flags) = (role.name(), quoted(&found.user), &found.place_flags);
+    let (name, user, flags) = (role.name(), quoted(&found.user), &found.admin_flags);
     let binding = format!("{name}-{}", slug(&found.user));
     format!(
         "an administrator grants them with: kubectl create {kind} {binding} --clusterrole={name} --user={user}{namespace}{flags}"
@@ -91,7 +91,7 @@ pub(super) fn bind(found: &StatusFindings, role: UserRole) -> String {
 
 /// Gives the user the right to read the reports of operators in a namespace.
 pub(super) fn read_reports(found: &StatusFindings, namespace: &str) -> String {
-    let (user, binding, flags) = (quoted(&found.user), slug(&found.user), &found.place_flags);
+    let (user, binding, flags) = (quoted(&found.user), slug(&found.user), &found.admin_flags);
     let role = "arcadia-report";
     format!(
         "an administrator grants it with: kubectl create role {role} --verb=get --resource=pods,pods/proxy -n {namespace}{flags} \
@@ -132,7 +132,7 @@ mod tests {
             deployment.helm = Some(helm.clone());
         }
         found.server_version = "v1.36.2".into();
-        found.place_flags = " --context prod".into();
+        found.admin_flags = " --context prod".into();
         let wanted = "helm upgrade drifts charts/arcadia-operator -n ops --reuse-values --set admissionPolicies.create=true \
                       --kube-context prod";
         assert_eq!(policies(&found, None), wanted);
@@ -155,7 +155,7 @@ mod tests {
                       --clusterrole=arcadia-viewer --user='https://login.example.com#jane doe' -n default";
         assert!(bind(&found, UserRole::Viewer).ends_with(wanted), "{}", bind(&found, UserRole::Viewer));
         found.is_all = true;
-        found.place_flags = " --context prod".into();
+        found.admin_flags = " --context prod".into();
         assert!(bind(&found, UserRole::Viewer).contains("create clusterrolebinding arcadia-viewer-"));
         assert!(bind(&found, UserRole::Viewer).ends_with(" --context prod"));
     }

@@ -557,6 +557,7 @@ pub(super) mod tests {
             is_all: false,
             flag: String::new(),
             place_flags: String::new(),
+            admin_flags: String::new(),
         }
     }
 

@@ -111,11 +111,12 @@ impl Planner<'_> {
         // The drift of a revert may have been deleted. Its saga completes nevertheless.
         let unfinished = || effective.reverts.iter().find(|saga| !saga.phase.is_finished());
         let running = running.or_else(unfinished).map(|saga| saga.name.to_string());
-        if running.is_some() {
+        if let Some(saga) = &running {
+            let why = format!("saga {saga} reverts another field of the resource");
             let others: Vec<_> =
                 drifts.iter().filter(|drift| drift.is_open() && !self.followed.contains(&drift.name)).collect();
             for drift in others {
-                self.wait(drift, "a saga reverts another field of the resource");
+                self.wait(drift, &why);
             }
         }
         running
