@@ -5,7 +5,7 @@ use std::time::Instant;
 use tokio::time::sleep;
 
 use super::{
-    failure::say,
+    failure::{PATIENCE, late, say},
     jobs::{self, Job},
     operator::Operator,
     report::{Figure, Row, Wanted},
@@ -37,7 +37,15 @@ pub(super) async fn measure(
         let before = operator.syncs().await?;
         operator.cpu_seconds_at_rest().await?;
         let sweep = operator.next_sweep(stage).await?;
-        let cpu_seconds = operator.cpu_seconds_at_rest().await? - sweep.cpu_seconds;
+        let mut rested = operator.cpu_seconds_at_rest().await?;
+        // On a busy machine, a sweep that waits for a processor looks like one that has ended.
+        while operator.syncs().await?.count <= before.count {
+            if sweep.began.elapsed() > PATIENCE {
+                return Err(late("see the end of a sweep", PATIENCE));
+            }
+            rested = operator.cpu_seconds_at_rest().await?;
+        }
+        let cpu_seconds = rested - sweep.cpu_seconds;
         let calls = stage.calls().await? - sweep.calls;
         let (idle_from, idle_since) = (operator.cpu_seconds()?, Instant::now());
         sleep(stage.effort.idle).await;
