@@ -173,18 +173,7 @@ mod tests {
     /// The schema of the chart accepts the same texts.
     #[test]
     fn durations_and_expressions_are_read_in_every_notation() {
-        for text in [
-            "90s",
-            "1h30m",
-            "1h 30m",
-            "1.5h",
-            "5 minutes",
-            "00:05:00",
-            "PT5M",
-            "pt1h30m",
-            "*/5 8-18 * * MON-FRI",
-            "@hourly",
-        ] {
+        for text in include_str!("../tests/install/schedules.txt").lines() {
             assert!(text.parse::<Schedule>().is_ok(), "{text}");
         }
     }

@@ -286,6 +286,11 @@ impl UserCluster {
         &self.namespace
     }
 
+    /// The namespace in which the command looks an object up.
+    pub(super) fn namespace_of<'a>(&'a self, name: &'a ObjectName) -> &'a str {
+        name.namespace.as_deref().unwrap_or(&self.namespace)
+    }
+
     /// Returns true if the command covers all namespaces.
     pub(super) fn is_all(&self) -> bool {
         self.all
@@ -359,14 +364,14 @@ impl UserCluster {
     }
 
     pub(super) async fn get(&self, noun: Noun, name: &ObjectName) -> Result<DynamicObject, Error> {
-        let namespace = name.namespace.as_deref().unwrap_or(&self.namespace);
+        let namespace = self.namespace_of(name);
         let found = self.find(noun, namespace, &name.name).await?;
         found.ok_or_else(|| self.not_found(&[noun], name))
     }
 
     /// The error that no object of these nouns has the name.
     pub(super) fn not_found(&self, nouns: &[Noun], name: &ObjectName) -> Error {
-        let namespace = name.namespace.as_deref().unwrap_or(&self.namespace);
+        let namespace = self.namespace_of(name);
         let all = |text: fn(&Noun) -> String, sign| nouns.iter().map(text).collect::<Vec<_>>().join(sign);
         Error::NotFound {
             object: format!("{} {}", all(|noun| noun.resource().kind, " or "), show::escape(&name.name)),

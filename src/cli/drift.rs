@@ -235,6 +235,11 @@ impl DriftView {
         [ConditionReason::Reverting, ConditionReason::RevertStuck].iter().any(|reason| self.reason == *reason)
     }
 
+    /// The saga that reverts the open drift, or is stuck.
+    pub(super) fn reverting_saga(&self) -> Option<&str> {
+        self.saga.as_deref().filter(|_| self.is_open() && self.is_reverting())
+    }
+
     /// Returns true if the drift is about a deleted resource.
     pub(super) fn is_about_existence(&self) -> bool {
         self.field == EXISTS

@@ -305,7 +305,7 @@ async fn act(
 
 /// Notes that a suspended saga does not continue by itself.
 fn note_pause(cluster: &UserCluster, saga: &SagaRow) {
-    if saga.is_suspended && !saga.is_deleted && saga.phase != SagaPhase::Pending.name() {
+    if saga.is_suspended && saga.phase != SagaPhase::Pending.name() {
         note(&format!(
             "the saga is suspended; it continues after: kubectl arcadia saga resume {}{}",
             saga.name,

@@ -101,8 +101,7 @@ impl SelectArgs {
 
 /// Returns true if a record has this name, and the user may read it.
 async fn is_record(cluster: &UserCluster, name: &ObjectName) -> bool {
-    let namespace = name.namespace.as_deref().unwrap_or(cluster.namespace());
-    matches!(cluster.find(Noun::Record, namespace, &name.name).await, Ok(Some(_)))
+    matches!(cluster.find(Noun::Record, cluster.namespace_of(name), &name.name).await, Ok(Some(_)))
 }
 
 /// One name per line or word; empty lines are left out.

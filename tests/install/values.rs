@@ -55,18 +55,7 @@ fn invalid_values_are_refused_with_their_name_and_the_reason() {
 
 #[test]
 fn durations_and_schedules_are_taken_as_the_operator_reads_them() {
-    for text in [
-        "90s",
-        "1h30m",
-        "1h 30m",
-        "1.5h",
-        "5 minutes",
-        "00:05:00",
-        "PT5M",
-        "pt1h30m",
-        "*/5 8-18 * * MON-FRI",
-        "@hourly",
-    ] {
+    for text in include_str!("schedules.txt").lines() {
         let rendered = Helm::new().template(&["--set-literal", &format!("syncSchedule={text}")]);
         assert!(rendered.is_ok(), "{text}: {rendered:?}");
     }

@@ -13,6 +13,17 @@ fn arcadia(world: &World) -> Arcadia {
     Arcadia::new().with_cluster(world.namespace.kubeconfig())
 }
 
+/// A recorded droplet that was resized, and its drift.
+async fn resized(test: &str) -> (World, String) {
+    let world = World::new(test).await;
+    world.record("web-1", json!({"size_slug": "s-2vcpu-4gb"})).await;
+    world.reaches("pr/web-1", "InSync", "True NoDrift").await;
+    // The disk stays, so that the droplet can shrink again.
+    world.cloud.change("droplets", DROPLET, json!({"size_slug": "s-4vcpu-8gb", "disk": 80})).await.unwrap();
+    let drift = world.open_drift().await;
+    (world, drift)
+}
+
 #[tokio::test]
 async fn a_change_of_many_resources_is_seen_and_accepted_at_once() {
     let world = World::new("kubectl-accept").await;
@@ -96,13 +107,8 @@ async fn a_decision_is_signed_and_can_be_withdrawn_before_it_is_carried_out() {
 
 #[tokio::test]
 async fn a_revert_is_planned_allowed_by_name_and_followed_to_its_end() {
-    let world = World::new("kubectl-revert").await;
+    let (world, drift) = resized("kubectl-revert").await;
     let arcadia = arcadia(&world);
-    world.record("web-1", json!({"size_slug": "s-2vcpu-4gb"})).await;
-    world.reaches("pr/web-1", "InSync", "True NoDrift").await;
-    // The disk stays, so that the droplet can shrink again.
-    world.cloud.change("droplets", DROPLET, json!({"size_slug": "s-4vcpu-8gb", "disk": 80})).await.unwrap();
-    let drift = world.open_drift().await;
     let page = arcadia.expect(0, &["show", &drift]).await;
     assert!(page.contains("--allow disruption"), "{page}");
     let refused = arcadia.says(2, &["revert", &drift, "--yes", "--wait"]).await;
@@ -130,12 +136,8 @@ async fn a_revert_is_planned_allowed_by_name_and_followed_to_its_end() {
 
 #[tokio::test]
 async fn a_revert_that_runs_is_stopped_only_through_its_saga() {
-    let world = World::new("kubectl-running").await;
+    let (world, drift) = resized("kubectl-running").await;
     let arcadia = arcadia(&world);
-    world.record("web-1", json!({"size_slug": "s-2vcpu-4gb"})).await;
-    world.reaches("pr/web-1", "InSync", "True NoDrift").await;
-    world.cloud.change("droplets", DROPLET, json!({"size_slug": "s-4vcpu-8gb", "disk": 80})).await.unwrap();
-    let drift = world.open_drift().await;
     // The saga waits for the action of its first step.
     world.cloud.inject(Fault::new("/v2/actions*", Effect::Latency { milliseconds: 3000 }).times(20)).await.unwrap();
     arcadia.expect(0, &["revert", &drift, "--allow", "disruption", "--yes"]).await;

@@ -3,7 +3,6 @@
 
 use kube::api::DynamicObject;
 use serde_json::Value;
-use strum::VariantArray as _;
 
 use super::verdict::DecisionKind;
 use crate::{
@@ -40,13 +39,13 @@ impl RevertInProgress {
     }
 
     pub(in crate::cli) fn read(drift: &DriftView, saga: Option<&DynamicObject>) -> Option<Self> {
-        let name = drift.saga.as_ref().filter(|_| drift.is_open() && drift.is_reverting())?;
+        let name = drift.reverting_saga()?;
         let stage = match saga {
             Some(saga) => RevertStage::of(saga)?,
             None if drift.reason == ConditionReason::RevertStuck => RevertStage::Stuck,
             None => return None,
         };
-        Some(Self { saga: name.clone(), stage })
+        Some(Self { saga: name.to_owned(), stage })
     }
 
     /// The reason why the operator would refuse a decision, with the command to type first.
@@ -91,30 +90,28 @@ impl RevertInProgress {
 impl RevertStage {
     /// The stage of a saga; none if it has ended.
     fn of(saga: &DynamicObject) -> Option<Self> {
-        let phase = text(&saga.data, "/status/phase").unwrap_or(SagaPhase::Pending.name());
-        let phase = SagaPhase::VARIANTS.iter().find(|known| known.name() == phase);
+        let phase = text(&saga.data, "/status/phase").unwrap_or(SagaPhase::Pending.name()).parse();
         let is_set = |pointer| saga.data.pointer(pointer).and_then(Value::as_bool) == Some(true);
         // A deletion resumes a saga.
         let is_deleted = saga.metadata.deletion_timestamp.is_some();
         match phase {
-            Some(SagaPhase::Succeeded | SagaPhase::RolledBack | SagaPhase::Failed) => None,
-            Some(SagaPhase::Stuck) => Some(Self::Stuck),
-            Some(SagaPhase::Running | SagaPhase::RollingBack) if is_set("/spec/suspend") && !is_deleted => {
+            Ok(SagaPhase::Succeeded | SagaPhase::RolledBack | SagaPhase::Failed) => None,
+            Ok(SagaPhase::Stuck) => Some(Self::Stuck),
+            Ok(SagaPhase::Running | SagaPhase::RollingBack) if is_set("/spec/suspend") && !is_deleted => {
                 Some(Self::Suspended)
             }
-            Some(SagaPhase::RollingBack) => Some(Self::Ending),
+            Ok(SagaPhase::RollingBack) => Some(Self::Ending),
             _ if is_deleted || is_set("/spec/cancelRequested") => Some(Self::Ending),
-            Some(SagaPhase::Pending) => Some(Self::Pending),
+            Ok(SagaPhase::Pending) => Some(Self::Pending),
             // A phase that this version does not know.
-            Some(SagaPhase::Running) | None => Some(Self::Running),
+            Ok(SagaPhase::Running) | Err(_) => Some(Self::Running),
         }
     }
 }
 
 /// The saga that reverts a drift; none if there is none, or if the user may not read it.
 pub(super) async fn saga_of(cluster: &UserCluster, drift: &DriftView) -> Option<DynamicObject> {
-    let name = drift.saga.as_deref().filter(|_| drift.is_open() && drift.is_reverting())?;
-    cluster.find(Noun::Saga, &drift.namespace, name).await.ok().flatten()
+    cluster.find(Noun::Saga, &drift.namespace, drift.reverting_saga()?).await.ok().flatten()
 }
 
 #[cfg(test)]

@@ -31,8 +31,7 @@ pub(super) struct StandingDrift {
 impl StandingDrift {
     /// None if no acceptance stands on the drift.
     pub(super) fn read(object: &DynamicObject) -> Option<Self> {
-        let drift = DriftView::read(object);
-        drift.standing.as_ref().filter(|(status, _)| status == "True")?;
+        let drift = Some(DriftView::read(object)).filter(DriftView::stands)?;
         let part = |pointer: &str| object.data.pointer(pointer).cloned().unwrap_or_default();
         Some(Self {
             value: part("/status/acceptance/value"),

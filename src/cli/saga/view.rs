@@ -66,6 +66,7 @@ impl SagaRow {
         let is_true = |pointer: &str| data.pointer(pointer).and_then(Value::as_bool).unwrap_or_default();
         let list =
             |pointer: &str| data.pointer(pointer).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let is_deleted = saga.metadata.deletion_timestamp.is_some();
         let journal = list("/status/steps");
         let ordered = list("/spec/steps");
         let succeeded = condition(data, conditions::SUCCEEDED);
@@ -98,9 +99,10 @@ impl SagaRow {
             reason: reason.unwrap_or_default().to_owned(),
             kind: owned("/spec/kind"),
             progress: owned("/status/progress"),
-            is_suspended: is_true("/spec/suspend"),
+            // A deletion resumes the saga.
+            is_suspended: is_true("/spec/suspend") && !is_deleted,
             is_cancelled: is_true("/spec/cancelRequested"),
-            is_deleted: saga.metadata.deletion_timestamp.is_some(),
+            is_deleted,
             started: at(data, "/status/startedAt"),
             finished: at(data, "/status/finishedAt"),
             created: saga.creation_timestamp().map(|time| time.0),
@@ -190,11 +192,8 @@ pub(super) fn tree(saga: &SagaRow, flag: &str, now: Timestamp, paint: Paint) -> 
     };
     let took = saga.started.map(|started| age(Some(started), saga.finished.unwrap_or(now)));
     let took = took.unwrap_or_else(|| format!("ordered {} ago", age(saga.created, now)));
-    let marks = [
-        (saga.is_suspended && !saga.is_deleted, "suspended"),
-        (saga.is_cancelled, "cancel requested"),
-        (saga.is_deleted, "being deleted"),
-    ];
+    let marks =
+        [(saga.is_suspended, "suspended"), (saga.is_cancelled, "cancel requested"), (saga.is_deleted, "being deleted")];
     let marks = marks.into_iter().filter(|(is_so, _)| *is_so).map(|(_, mark)| mark.to_owned());
     let head = [saga.kind.clone(), phase, saga.progress.clone(), took];
     let head: Vec<String> = head.into_iter().chain(marks).filter(|part| !part.is_empty()).collect();
@@ -253,7 +252,7 @@ fn next(saga: &SagaRow, is_stuck: bool, flag: &str, paint: Paint) -> String {
         commands.push((format!("kubectl arcadia saga approve {name} {}{flag}", step.name), "let the saga continue"));
         commands.push((format!("kubectl arcadia saga cancel {name}{flag}"), "roll the saga back"));
     }
-    if saga.is_suspended && !saga.is_deleted {
+    if saga.is_suspended {
         commands.push((format!("kubectl arcadia saga resume {name}{flag}"), "end the pause"));
     }
     if commands.is_empty() {
