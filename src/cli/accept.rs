@@ -23,10 +23,10 @@ pub(super) struct AcceptArgs {
     #[command(flatten)]
     select: SelectArgs,
 
-    /// End of the acceptance, also of one that stands: a duration (7d, 12h), a date (2026-12-24) or a time
-    /// (2026-12-24T12:00:00Z)
-    #[arg(long, value_name = "TIME", value_parser = until)]
-    until: Option<Timestamp>,
+    /// End of the acceptance, also of one that stands: a duration (7d, 12h), a date (2026-12-24), a time
+    /// (2026-12-24T12:00:00Z) or `never`
+    #[arg(long, value_name = "TIME", value_parser = end)]
+    until: Option<End>,
 
     /// The reason, for the history
     #[arg(long, value_name = "TEXT")]
@@ -38,6 +38,34 @@ pub(super) struct AcceptArgs {
 
     #[command(flatten)]
     decide: DecideArgs,
+}
+
+/// The end of an acceptance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    At(Timestamp),
+    Never,
+}
+
+impl End {
+    /// The value of its annotation.
+    fn annotation(self) -> Option<String> {
+        match self {
+            Self::At(time) => Some(time.to_string()),
+            Self::Never => None,
+        }
+    }
+
+    /// The effect on an acceptance that stands.
+    fn effect(self) -> String {
+        match self {
+            Self::At(time) => format!("The acceptance stands until {time}. The accepted value stays."),
+            Self::Never => {
+                "The acceptance has no end then. With the policy InPlace, the accepted value moves to the record."
+                    .to_owned()
+            }
+        }
+    }
 }
 
 pub(super) async fn run(cluster: &ClusterArgs, args: &AcceptArgs) -> Result<Exit, Error> {
@@ -52,11 +80,13 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &AcceptArgs) -> Result<Exit
     }
     let (drifts, exit) = decide::open_ones(&cluster, drifts)?;
     let mut annotations = decide::accepting(args.value.as_deref().unwrap_or(SHOWN_VALUE));
-    annotations.insert(annotations::ACCEPT_UNTIL, args.until.map(|until| until.to_string()));
+    let until = args.until.and_then(End::annotation);
+    let has_end = until.is_some();
+    annotations.insert(annotations::ACCEPT_UNTIL, until);
     annotations.insert(annotations::BECAUSE, args.because.clone());
     let input = args.select.input();
     let has_question = args.decide.has_question() && drifts.len() <= READ;
-    let placements = if has_question { placements(&cluster, &drifts, args.until.is_some()).await? } else { Vec::new() };
+    let placements = if has_question { placements(&cluster, &drifts, has_end).await? } else { Vec::new() };
     let effect = (!placements.is_empty()).then(|| placement::summary(&placements));
     DecisionRequest { verb: DecisionKind::Accept, annotations, drifts, input, effect, exit }
         .carry_out(&cluster, &args.decide)
@@ -64,12 +94,7 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &AcceptArgs) -> Result<Exit
 }
 
 /// Changes the end of acceptances that stand.
-async fn move_end(
-    cluster: &UserCluster,
-    args: &AcceptArgs,
-    drifts: Vec<DriftView>,
-    until: Timestamp,
-) -> Result<Exit, Error> {
+async fn move_end(cluster: &UserCluster, args: &AcceptArgs, drifts: Vec<DriftView>, until: End) -> Result<Exit, Error> {
     if let Some(open) = drifts.iter().find(|drift| drift.is_open()) {
         return Err(Error::usage(format!(
             "the acceptances of some of these drifts stand already, and {} is open; change the end of acceptances in a \
@@ -79,12 +104,12 @@ async fn move_end(
     }
     let (drifts, ended): (Vec<_>, Vec<_>) = drifts.into_iter().partition(DriftView::stands);
     decide::report_resolved(cluster, &ended);
-    let mut annotations = Annotations::from([(annotations::ACCEPT_UNTIL, Some(until.to_string()))]);
+    let mut annotations = Annotations::from([(annotations::ACCEPT_UNTIL, until.annotation())]);
     if args.because.is_some() {
         annotations.insert(annotations::BECAUSE, args.because.clone());
     }
     let (input, exit) = (args.select.input(), if ended.is_empty() { Exit::Done } else { Exit::No });
-    let effect = Some(format!("The acceptance stands until {until}. The accepted value stays."));
+    let effect = Some(until.effect());
     DecisionRequest { verb: DecisionKind::Accept, annotations, drifts, input, effect, exit }
         .carry_out(cluster, &args.decide)
         .await
@@ -100,9 +125,12 @@ async fn placements(cluster: &UserCluster, drifts: &[DriftView], has_end: bool) 
     Ok(placements.into_iter().flatten().collect())
 }
 
-/// A time in the future.
-fn until(text: &str) -> Result<Timestamp, String> {
-    until_from(text, &Zoned::now())
+/// A time in the future, or none.
+fn end(text: &str) -> Result<End, String> {
+    if text == "never" {
+        return Ok(End::Never);
+    }
+    until_from(text, &Zoned::now()).map(End::At)
 }
 
 fn until_from(text: &str, now: &Zoned) -> Result<Timestamp, String> {
@@ -114,8 +142,9 @@ fn until_from(text: &str, now: &Zoned) -> Result<Timestamp, String> {
     let of_time = || text.parse::<Timestamp>().ok();
     let is_date = text.len() == "2026-12-24".len();
     let time = of_time().or_else(|| is_date.then(of_date).flatten()).or_else(of_span);
-    let time =
-        time.ok_or("must be a duration such as 7d, a date such as 2026-12-24 or a time such as 2026-12-24T12:00:00Z")?;
+    let time = time.ok_or(
+        "must be a duration such as 7d, a date such as 2026-12-24, a time such as 2026-12-24T12:00:00Z, or never",
+    )?;
     if time <= now.timestamp() {
         return Err(format!("{} is past", time.to_zoned(TimeZone::UTC).strftime("%Y-%m-%d %H:%M UTC")));
     }

@@ -15,11 +15,14 @@ use kube::{
 use super::{
     Error, Exit,
     cluster::{self, ClusterArgs, Noun, UserCluster},
-    decide::OPEN,
-    drift::text,
+    decide::{ACCEPTED, OPEN},
+    drift::{DriftView, text},
     text::{lines, print},
 };
-use crate::{api::labels, digitalocean::Kind};
+use crate::{
+    api::{SagaPhase, labels},
+    digitalocean::Kind,
+};
 
 /// The script. It is short, so that it needs no updates.
 const SCRIPT: &str = "#!/usr/bin/env sh
@@ -43,8 +46,8 @@ pub(super) struct CompleteArgs {
 enum Completion {
     /// One of these.
     Words(Vec<String>),
-    /// The name of an object.
-    Names(&'static [Noun]),
+    /// The name of one of these objects, perhaps after its noun or its namespace.
+    Names(&'static [Candidates]),
     /// A recorded field of an open drift.
     Fields,
     /// A change of open drifts.
@@ -57,6 +60,50 @@ enum Completion {
     Free,
 }
 
+/// The objects whose names fit an argument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Candidates {
+    Records,
+    OpenDrifts,
+    /// Drifts with a pending decision.
+    DecidedDrifts,
+    StandingDrifts,
+    Sagas,
+    UnfinishedSagas,
+}
+
+impl Candidates {
+    const fn noun(self) -> Noun {
+        match self {
+            Self::Records => Noun::Record,
+            Self::OpenDrifts | Self::DecidedDrifts | Self::StandingDrifts => Noun::Drift,
+            Self::Sagas | Self::UnfinishedSagas => Noun::Saga,
+        }
+    }
+
+    /// The field selector of the list.
+    const fn selector(self) -> &'static str {
+        match self {
+            Self::Records | Self::Sagas | Self::UnfinishedSagas => "",
+            Self::OpenDrifts | Self::DecidedDrifts => OPEN,
+            Self::StandingDrifts => ACCEPTED,
+        }
+    }
+
+    /// Whether an object of the list is one of these.
+    fn include(self, object: &DynamicObject) -> bool {
+        match self {
+            Self::Records | Self::OpenDrifts | Self::Sagas => true,
+            Self::DecidedDrifts => DriftView::read(object).pending.is_some(),
+            Self::StandingDrifts => DriftView::read(object).stands(),
+            Self::UnfinishedSagas => {
+                let phase = text(&object.data, "/status/phase").unwrap_or_default();
+                !phase.parse().is_ok_and(SagaPhase::is_finished)
+            }
+        }
+    }
+}
+
 pub(super) fn script() -> Result<Exit, Error> {
     print(SCRIPT)?;
     Ok(Exit::Done)
@@ -66,7 +113,7 @@ pub(super) async fn complete(command: &Command, args: &CompleteArgs) -> Result<E
     let (last, before) = args.words.split_last().map_or(("", &[][..]), |(last, before)| (last.as_str(), before));
     let (candidates, directive) = match place(command, before, last) {
         Completion::Words(words) => (words, NO_FILES),
-        Completion::Names(nouns) => (names(&cluster_of(command, before), nouns).await.unwrap_or_default(), NO_FILES),
+        Completion::Names(all) => (names(&cluster_of(command, before), all, last).await.unwrap_or_default(), NO_FILES),
         Completion::Fields => (values(&cluster_of(command, before), field).await.unwrap_or_default(), NO_FILES),
         Completion::Changes => (values(&cluster_of(command, before), change).await.unwrap_or_default(), NO_FILES),
         Completion::Namespaces => (namespaces(&cluster_of(command, before)).await.unwrap_or_default(), NO_FILES),
@@ -123,7 +170,7 @@ fn place(root: &Command, before: &[String], last: &str) -> Completion {
         }
     }
     if let Some(argument) = awaited {
-        return value_of(argument);
+        return value_of(argument, command, before);
     }
     if last.starts_with('-') {
         let flags = command.get_arguments().chain(root.get_arguments().filter(|argument| argument.is_global_set()));
@@ -138,7 +185,10 @@ fn place(root: &Command, before: &[String], last: &str) -> Completion {
     }
     // The last argument may repeat.
     let arguments: Vec<_> = command.get_positionals().collect();
-    arguments.get(positionals).or(arguments.last()).map_or(Completion::Free, |argument| value_of(argument))
+    arguments
+        .get(positionals)
+        .or(arguments.last())
+        .map_or(Completion::Free, |argument| value_of(argument, command, before))
 }
 
 fn flag_named<'c>(root: &'c Command, command: &'c Command, flag: &str) -> Option<&'c clap::Arg> {
@@ -151,8 +201,8 @@ fn flag_named<'c>(root: &'c Command, command: &'c Command, flag: &str) -> Option
     }
 }
 
-/// The possible values of an argument, by the name of its value in the help.
-fn value_of(argument: &clap::Arg) -> Completion {
+/// The possible values of an argument of a command, by the name of its value in the help.
+fn value_of(argument: &clap::Arg, command: &Command, before: &[String]) -> Completion {
     let possible: Vec<String> =
         argument.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect();
     if !possible.is_empty() {
@@ -160,15 +210,23 @@ fn value_of(argument: &clap::Arg) -> Completion {
     }
     let names = argument.get_value_names().unwrap_or_default();
     match (names.first().map(clap::builder::Str::as_str), argument.get_id().as_str()) {
-        (Some("DRIFT"), _) => Completion::Names(&[Noun::Drift]),
-        (Some("RECORD"), _) | (_, "record") => Completion::Names(&[Noun::Record]),
-        (Some("SAGA"), _) => Completion::Names(&[Noun::Saga]),
+        (Some("DRIFT"), _) => Completion::Names(match command.get_name() {
+            "withdraw" => &[Candidates::DecidedDrifts, Candidates::StandingDrifts],
+            "accept" if before.iter().any(|word| word.split('=').next() == Some("--until")) => {
+                &[Candidates::OpenDrifts, Candidates::StandingDrifts]
+            }
+            _ => &[Candidates::OpenDrifts],
+        }),
+        (Some("RECORD"), _) | (_, "record") => Completion::Names(&[Candidates::Records]),
+        // A journal can be shown after the end, too.
+        (Some("SAGA"), _) if command.get_name() == "tree" => Completion::Names(&[Candidates::Sagas]),
+        (Some("SAGA"), _) => Completion::Names(&[Candidates::UnfinishedSagas]),
         (_, "namespace") => Completion::Namespaces,
         (_, "context") => Completion::Contexts,
         (Some("HASH"), _) => Completion::Changes,
         (Some("FIELD"), _) => Completion::Fields,
         (Some("FIELD,..."), _) => Completion::Words(fields()),
-        (Some("NAME"), "name") => Completion::Names(&[Noun::Drift, Noun::Record]),
+        (Some("NAME"), "name") => Completion::Names(&[Candidates::OpenDrifts, Candidates::Records]),
         (Some("KIND"), _) => Completion::Words(Kind::all().map(|kind| kind.name().to_owned()).collect()),
         _ => Completion::Free,
     }
@@ -201,14 +259,24 @@ async fn namespaces(cluster: &ClusterArgs) -> Result<Vec<String>, Error> {
     cluster::list(&Api::all(cluster.client()), "listing namespaces", ListParams::default(), name).await
 }
 
-/// The names of objects in the namespace; open drifts only.
-async fn names(cluster: &ClusterArgs, nouns: &[Noun]) -> Result<Vec<String>, Error> {
-    let cluster = UserCluster::connect(cluster).await?;
+/// The names of these objects, each as it continues the last word.
+async fn names(cluster: &ClusterArgs, all: &[Candidates], last: &str) -> Result<Vec<String>, Error> {
+    let mut cluster = UserCluster::connect(cluster).await?;
+    let (prefix, noun) = match last.split_once('/') {
+        None => (String::new(), None),
+        Some((word, _)) => {
+            let noun = Noun::of(word);
+            if noun.is_none() {
+                cluster = cluster.within(word);
+            }
+            (format!("{word}/"), noun)
+        }
+    };
     let mut names = Vec::new();
-    for noun in nouns {
-        let fields = if *noun == Noun::Drift { OPEN } else { "" };
-        names
-            .extend(cluster.list(*noun, ListParams::default().fields(fields), |object| Some(object.name_any())).await?);
+    for candidates in all.iter().filter(|candidates| noun.is_none_or(|noun| candidates.noun() == noun)) {
+        let name = |object: DynamicObject| candidates.include(&object).then(|| prefix.clone() + &object.name_any());
+        let params = ListParams::default().fields(candidates.selector());
+        names.extend(cluster.list(candidates.noun(), params, name).await?);
     }
     Ok(names)
 }
@@ -242,13 +310,17 @@ mod tests {
     #[test]
     fn each_place_has_its_candidates() {
         for (words, wanted) in [
-            ("accept ", Completion::Names(&[Noun::Drift])),
-            ("accept a-1 ", Completion::Names(&[Noun::Drift])),
-            ("-n team accept ", Completion::Names(&[Noun::Drift])),
-            ("accept --record ", Completion::Names(&[Noun::Record])),
-            ("history ", Completion::Names(&[Noun::Record])),
-            ("show ", Completion::Names(&[Noun::Drift, Noun::Record])),
-            ("saga watch ", Completion::Names(&[Noun::Saga])),
+            ("accept ", Completion::Names(&[Candidates::OpenDrifts])),
+            ("accept a-1 ", Completion::Names(&[Candidates::OpenDrifts])),
+            ("-n team accept ", Completion::Names(&[Candidates::OpenDrifts])),
+            ("accept --record ", Completion::Names(&[Candidates::Records])),
+            ("history ", Completion::Names(&[Candidates::Records])),
+            ("show ", Completion::Names(&[Candidates::OpenDrifts, Candidates::Records])),
+            ("saga watch ", Completion::Names(&[Candidates::UnfinishedSagas])),
+            ("saga tree ", Completion::Names(&[Candidates::Sagas])),
+            ("withdraw ", Completion::Names(&[Candidates::DecidedDrifts, Candidates::StandingDrifts])),
+            ("accept --until 7d ", Completion::Names(&[Candidates::OpenDrifts, Candidates::StandingDrifts])),
+            ("accept --until=7d ", Completion::Names(&[Candidates::OpenDrifts, Candidates::StandingDrifts])),
             ("accept --change ", Completion::Changes),
             ("inbox --field ", Completion::Fields),
             ("history web-1 ", Completion::Fields),

@@ -236,8 +236,8 @@ impl DecisionRequest {
                 }
             }
             if Instant::now() >= until {
-                let cause = now.map(|now| format!("{}: {}", now.reason, now.message)).unwrap_or_default();
-                return Ok(Verdict::Late(cause));
+                let shown = || now.map(|now| format!("{}: {}", now.reason, now.message)).unwrap_or_default();
+                return Ok(Verdict::Late(told.unwrap_or_else(shown)));
             }
             sleep(POLL).await;
         }
@@ -395,8 +395,15 @@ fn verdict(verb: DecisionKind, before: &DriftView, now: Option<&DriftView>, plan
         }
         // Another end of an acceptance that stands.
         DecisionKind::Accept if before.stands() && now.stands() => {
-            let end = now.until.as_deref().unwrap_or("it is withdrawn");
-            now.is_applied.then(|| Verdict::Done(format!("stands until {end}")))
+            let end = now.until.as_ref().map_or_else(|| "without an end".to_owned(), |end| format!("until {end}"));
+            now.is_applied.then(|| Verdict::Done(format!("stands {end}")))
+        }
+        // Without an end, a policy may want the value in the record.
+        DecisionKind::Accept
+            if before.stands()
+                && now.standing.as_ref().is_some_and(|(_, reason)| *reason == ConditionReason::InRecord) =>
+        {
+            Some(Verdict::Done("the accepted value is in the record now".to_owned()))
         }
         DecisionKind::Accept if before.stands() => {
             let why = now.standing.as_ref().map_or(now.reason.as_str(), |(_, reason)| reason);
@@ -445,6 +452,9 @@ pub(super) fn report_resolved(cluster: &UserCluster, drifts: &[DriftView]) {
 
 /// The field selector for drifts that wait for a decision.
 pub(super) const OPEN: &str = "status.phase=Open";
+
+/// The field selector for accepted drifts. Some of their acceptances stand.
+pub(super) const ACCEPTED: &str = "status.phase=Accepted";
 
 #[cfg(test)]
 mod tests {

@@ -143,6 +143,12 @@ async fn record_of(cluster: &UserCluster, drift: &DriftView) -> Result<Option<Dy
     unless_forbidden(cluster.find(Noun::Record, &drift.namespace, &drift.record).await)
 }
 
+/// The saga of the latest revert of a drift; none if there is none, or if the user may not read it.
+async fn saga_of(cluster: &UserCluster, drift: &DriftView) -> Result<Option<DynamicObject>, Error> {
+    let Some(saga) = &drift.saga else { return Ok(None) };
+    unless_forbidden(cluster.find(Noun::Saga, &drift.namespace, saga).await)
+}
+
 /// A part of a page that the user may not read is empty.
 fn unless_forbidden<T: Default>(read: Result<T, Error>) -> Result<T, Error> {
     match read {
@@ -155,12 +161,9 @@ async fn drift_page(cluster: &UserCluster, object: DynamicObject) -> Result<Drif
     let drift = DriftView::read(&object);
     let namespace = drift.namespace.clone();
     let place = cluster.within(&namespace);
-    let saga = match &drift.saga {
-        Some(saga) => unless_forbidden(place.find(Noun::Saga, &namespace, saga).await)?,
-        None => None,
-    };
-    let (record, history, alike, events, sagas) = tokio::try_join!(
+    let (record, saga, history, alike, events, sagas) = tokio::try_join!(
         record_of(&place, &drift),
+        saga_of(&place, &drift),
         history::objects(&place, &drift.record, Some(&drift.field_name)),
         alike(&place, &drift),
         events(&place, &drift.name),

@@ -8,6 +8,7 @@ use super::{
     decide::{self, DecideArgs, DecisionKind, DecisionRequest},
     select::SelectArgs,
 };
+use crate::api::DriftPhase;
 
 /// The flags of `withdraw`.
 #[derive(Clone, Debug, Args)]
@@ -21,13 +22,13 @@ pub(super) struct WithdrawArgs {
 
 pub(super) async fn run(cluster: &ClusterArgs, args: &WithdrawArgs) -> Result<Exit, Error> {
     let cluster = UserCluster::connect(cluster).await?;
-    let mut drifts = args.select.read(&cluster, None).await?;
-    drifts.retain(|drift| drift.pending.is_some() || drift.stands());
+    let selected = args.select.read(&cluster, None).await?;
+    let has_accepted = selected.iter().any(|drift| drift.phase == DriftPhase::Accepted.name());
+    let drifts: Vec<_> = selected.into_iter().filter(|drift| drift.pending.is_some() || drift.stands()).collect();
     if drifts.is_empty() {
-        return Err(Error::usage(
-            "no decision waits and no acceptance stands on these drifts: nothing can be withdrawn. To undo an accepted \
-             value, change spec.desired of the record",
-        ));
+        let nothing = "no decision waits and no acceptance stands on these drifts: nothing can be withdrawn";
+        let undo = if has_accepted { "; to undo an accepted value, change spec.desired of the record" } else { "" };
+        return Err(Error::usage(format!("{nothing}{undo}")));
     }
     let annotations = decide::withdrawing();
     let input = args.select.input();

@@ -197,6 +197,16 @@ async fn the_end_of_an_acceptance_that_stands_is_changed() {
     assert!(opened.contains(&format!("{open} Accepted (")), "{opened}");
     let moved = arcadia.expect(0, &of_record).await;
     assert_eq!(moved.matches(" stands until ").count(), 2, "both acceptances: {moved}");
+    for words in [&["withdraw", ""][..], &["accept", "--until", "7d", ""], &["accept", "--until=7d", "drift/"]] {
+        let completed = arcadia.expect(0, &[&["__complete"][..], words].concat()).await;
+        assert!(completed.contains(&drift) && completed.contains(&open), "{words:?}: {completed}");
+    }
+    assert_eq!(arcadia.expect(0, &["__complete", "accept", ""]).await, ":4\n", "no drift is open");
+    let completed = arcadia.expect(0, &["__complete", "show", "pr/"]).await;
+    assert_eq!(completed, "pr/web-1\n:4\n");
+    let endless = arcadia.expect(0, &["accept", &drift, "--until", "never", "--yes", "--wait"]).await;
+    assert!(endless.contains(&format!("{drift} stands without an end")), "{endless}");
+    world.shows(&format!("drift/{drift}"), "{.status.acceptance.until}", "").await;
 }
 
 #[tokio::test]
