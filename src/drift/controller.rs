@@ -42,9 +42,6 @@ use crate::{
 /// meanwhile, and the responses to these writes arrive first.
 const ECHOES_REST: Duration = Duration::from_millis(20);
 
-/// In a rush, the status of a record waits for this time after its new drifts: the drifts of other records come first.
-const STATUS_RESTS: Duration = Duration::from_millis(100);
-
 /// The time for which the garbage collector of Kubernetes may delete the drifts of a deleted record.
 const ORPHANS_REST: Duration = Duration::from_secs(10);
 
@@ -104,8 +101,9 @@ async fn work(context: Arc<DriftContext>) {
 async fn reconcile(key: ObjectKey, context: &Arc<DriftContext>) -> Result<Requeue, call::Error> {
     // The record must not wait for a drift of an earlier record of its name.
     let orphans = settle_orphans(&key, context).await;
-    let next = reconcile_record(&key, context).await?;
-    Ok(soonest(next, orphans?))
+    let next = reconcile_record(&key, context).await;
+    context.fetches.pass_on(&context.queue);
+    Ok(soonest(next?, orphans?))
 }
 
 /// Limits the time of the next reconcile to this wait.
@@ -188,7 +186,8 @@ async fn reconcile_record(key: &ObjectKey, context: &Arc<DriftContext>) -> Resul
         // Drifts were written, so the status has to follow.
         let now = context.index().entry(key).filter(|now| Arc::ptr_eq(&now.record, &entry.record));
         match now.filter(|_| only_opens) {
-            Some(_) if context.is_in_rush() => return Ok(Requeue::After(STATUS_RESTS)),
+            // The drifts of other records come before the status of this one.
+            Some(_) if context.is_in_rush() => return Ok(Requeue::After(context.rush.rest())),
             Some(now) => entry = now,
             None => return Ok(Requeue::Again),
         }
@@ -203,7 +202,7 @@ async fn reconcile_record(key: &ObjectKey, context: &Arc<DriftContext>) -> Resul
         if entry.record.status.digest != digest {
             // After a read, the next reconcile would read again.
             if context.rush.is_on() && outcome.refused.is_empty() && !has_read {
-                return Ok(Requeue::After(STATUS_RESTS));
+                return Ok(Requeue::After(context.rush.rest()));
             }
             let act = Executor::new(key, &entry, context);
             act.write_status(status, digest).await?;

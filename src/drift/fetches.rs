@@ -20,8 +20,8 @@ use crate::{
 /// The first and the longest pause of a decision after the live resource could not be read.
 const FETCH_BACKOFF: Backoff = Backoff::new(Duration::from_secs(5), Duration::from_mins(2));
 
-/// The time that a record waits for its turn if no other record hands one over.
-const NEXT_TURN: Duration = Duration::from_secs(2);
+/// The time that a record waits for its turn if no other record hands one over. Until then, waiting costs nothing.
+const NEXT_TURN: Duration = Duration::from_secs(10);
 
 /// The confirmation of a change that only one list shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,9 +92,17 @@ impl FetchQueue {
         if waiting.all.insert(key.clone()) {
             waiting.order.push_back(key.clone());
         }
-        // One that is queued may need no turn any more, and hand none over. Then the others come by themselves, not all
-        // at the same moment.
+        // Not all at the same moment.
         Err(NEXT_TURN.mul_f64(rand::random_range(0.5..1.5)))
+    }
+
+    /// Queues the next record in line if a turn is free: the record that was queued last may have needed none.
+    pub(super) fn pass_on(&self, queue: &Queue<ObjectKey>) {
+        if self.turns.available_permits() > 0
+            && let Some(next) = self.next()
+        {
+            queue.add_first(next);
+        }
     }
 
     /// The next record that waits for a turn.
@@ -210,6 +218,20 @@ mod tests {
         drop(first);
         assert_eq!(queue.next().await, key("c"));
         assert!(!fetches.has_waiting());
+    }
+
+    #[tokio::test]
+    async fn a_record_that_was_next_and_needs_no_turn_any_more_hands_it_over() {
+        let (fetches, queue) = (FetchQueue::new(1, MOST_UNCONFIRMED), Queue::default());
+        let first = fetches.turn(&key("a"), &queue).ok().unwrap();
+        assert!(["b", "c"].into_iter().all(|name| fetches.turn(&key(name), &queue).is_err()));
+        fetches.pass_on(&queue);
+        drop(first);
+        assert_eq!(queue.next().await, key("b"), "no turn was free before");
+        fetches.pass_on(&queue);
+        assert_eq!(queue.next().await, key("c"));
+        fetches.pass_on(&queue);
+        assert_eq!(queue.pending(), 2, "nobody else waits");
     }
 
     #[test]

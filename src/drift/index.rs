@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     api::{Drift, ProvisionedResource},
-    digitalocean::{FieldSet, Kind, ResourceKey, Wanted},
+    digitalocean::{Kind, ResourceKey, Wanted},
     kube_ext::{
         cache::{Cache, Tombstones},
         key::ObjectKey,
@@ -196,16 +196,13 @@ impl RecordIndex {
     pub fn recorded(&self, kind: Kind) -> Vec<Wanted> {
         let of_kind = self.records.iter().filter(|record| record.resource.kind == kind);
         let mut recorded = Vec::with_capacity(of_kind.clone().count());
-        // Several records of one resource count once.
-        let is_first = |record: &&Arc<Record>| {
-            self.records.of_resource(&record.resource).next().is_some_and(|first| Arc::ptr_eq(first, record))
-        };
-        let wanted = |record: &Arc<Record>| {
-            let records = self.records.of_resource(&record.resource);
-            let fields = records.fold(FieldSet::default(), |fields, record| fields.union(record.fields));
-            Wanted { id: record.resource.id.clone(), fields }
-        };
-        recorded.extend(of_kind.filter(is_first).map(wanted));
+        recorded.extend(of_kind.filter_map(|record| {
+            let mut records = self.records.of_resource(&record.resource);
+            // Several records of one resource count once.
+            let first = records.next().filter(|first| Arc::ptr_eq(first, record))?;
+            let fields = records.fold(first.fields, |fields, record| fields.union(record.fields));
+            Some(Wanted { id: record.resource.id.clone(), fields })
+        }));
         recorded
     }
 

@@ -13,7 +13,10 @@ pub(super) const FEW: usize = 4;
 const LULL: Duration = Duration::from_millis(60);
 
 /// Statuses wait no longer than this after the start of a rush.
-const LONGEST: Duration = Duration::from_secs(2);
+const LONGEST: Duration = Duration::from_secs(5);
+
+/// The first and shortest wait of a status in a rush.
+const SHORTEST_REST: Duration = Duration::from_millis(100);
 
 /// The current rush, if there is one.
 #[derive(Debug, Default)]
@@ -43,6 +46,13 @@ impl Rush {
         let is_on =
             |drifts: OpenedDrifts| drifts.count > FEW && now < drifts.last + LULL && now < drifts.first + LONGEST;
         self.0.lock().is_some_and(is_on)
+    }
+
+    /// The time for which a status waits before it is tried again. It grows with the rush, so that a record asks a few
+    /// times, however long the rush lasts.
+    pub(super) fn rest(&self) -> Duration {
+        let age = self.0.lock().map_or(Duration::ZERO, |drifts| drifts.first.elapsed());
+        SHORTEST_REST.max(age / 2)
     }
 }
 
@@ -77,6 +87,24 @@ mod tests {
             delayed += u32::from(rush.is_on());
             advance(LULL / 2).await;
         }
-        assert!((30..100).contains(&delayed), "{delayed}");
+        assert!((100..200).contains(&delayed), "{delayed}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_status_asks_a_few_times_in_a_rush_and_is_soon_written_after_it() {
+        let rush = Rush::default();
+        rush.opened();
+        assert_eq!(rush.rest(), SHORTEST_REST);
+        let (began, mut due, mut asked) = (Instant::now(), Instant::now(), 0_u32);
+        while began.elapsed() < LONGEST {
+            rush.opened();
+            if due <= Instant::now() {
+                asked += 1;
+                due = Instant::now() + rush.rest();
+            }
+            advance(LULL / 2).await;
+        }
+        assert!((5..20).contains(&asked), "{asked}");
+        assert!(due < began + LONGEST * 2);
     }
 }
