@@ -10,7 +10,7 @@ use super::{
     failure::{PATIENCE, failed, late, say},
     jobs::{Cost, Job},
     objects,
-    operator::Operator,
+    operator::{Operator, RECONCILES},
     report::{Row, Wanted},
     stage::{Stage, Writes},
     statistics::{float, median},
@@ -26,6 +26,7 @@ struct Round {
     swept_and_created: f64,
     cpu: f64,
     writes: Writes,
+    reconciles: f64,
     floor_created: f64,
     floor_list: Cost,
     floor_create: Cost,
@@ -53,11 +54,13 @@ pub(super) async fn measure(stage: &mut Stage, operator: &mut Operator) -> Resul
         let patience = PATIENCE + operator.interval;
         let (before, floor_before) = (created.count(), floor_created.count());
         let writes = stage.writes().await?;
+        let reconciles = operator.metric(RECONCILES, "").await?;
         stage.resize(drifting, objects::OTHER_SIZE).await?;
         let sweep = operator.next_sweep(stage).await?;
         let span = created.after(before, count, patience).await?;
         let cpu = operator.cpu_seconds_at_rest().await? - sweep.cpu_seconds;
         let writes = stage.writes().await?.since(&writes);
+        let reconciles = operator.metric(RECONCILES, "").await? - reconciles;
 
         // The operator finds an API server that has rested. One that was just busy responds faster.
         sleep(stage.effort.interval).await;
@@ -76,6 +79,7 @@ pub(super) async fn measure(stage: &mut Stage, operator: &mut Operator) -> Resul
             swept_and_created: (span.last - sweep.began).as_secs_f64(),
             cpu,
             writes,
+            reconciles,
             floor_created: floor_span.seconds(),
             floor_list,
             floor_create,
@@ -120,6 +124,12 @@ fn measured(rounds: &[Round], drifting: u32) -> Vec<Row> {
     let mut rows = vec![
         Row::of(PHASE, "API writes of a round, leases aside, median", "", of(|round| float(round.writes.total())))
             .beside(float(u64::from(drifting))),
+        Row::of(
+            PHASE,
+            "reconciles of a drifted record, median",
+            "",
+            of(|round| round.reconciles) / float(u64::from(drifting)),
+        ),
         wanting(
             Row::of(PHASE, "wall: first to last Drift created, median", "ms", of(|round| round.created) * 1000.0)
                 .beside(of(|round| round.floor_created) * 1000.0),

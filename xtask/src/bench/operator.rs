@@ -19,6 +19,9 @@ use super::{
 };
 use crate::Error;
 
+/// The counter of the reconciles of records.
+pub(super) const RECONCILES: &str = "arcadia_reconciles_total";
+
 /// A running operator.
 pub(super) struct Operator {
     process: Process,
