@@ -71,7 +71,17 @@ pub(crate) async fn run(context: Arc<DriftContext>) {
     }
     let orphans = context.index().names_of_orphans();
     context.queue.extend(orphans);
+    let releases = tokio::spawn(release_statuses(context.clone()));
     process::workers("a worker for records", WORKERS, || work(context.clone())).await;
+    releases.abort();
+}
+
+/// Queues the records whose statuses waited for the end of a rush.
+async fn release_statuses(context: Arc<DriftContext>) {
+    loop {
+        let records = context.rush.released().await;
+        context.queue.extend(records);
+    }
 }
 
 /// Waits until every record and drift is cached.
@@ -187,7 +197,10 @@ async fn reconcile_record(key: &ObjectKey, context: &Arc<DriftContext>) -> Resul
         let now = context.index().entry(key).filter(|now| Arc::ptr_eq(&now.record, &entry.record));
         match now.filter(|_| only_opens) {
             // The drifts of other records come before the status of this one.
-            Some(_) if context.is_in_rush() => return Ok(Requeue::After(context.rush.rest())),
+            Some(_) if context.is_in_rush() => {
+                context.rush.wait(key.clone());
+                return Ok(next);
+            }
             Some(now) => entry = now,
             None => return Ok(Requeue::Again),
         }
@@ -202,7 +215,8 @@ async fn reconcile_record(key: &ObjectKey, context: &Arc<DriftContext>) -> Resul
         if entry.record.status.digest != digest {
             // After a read, the next reconcile would read again.
             if context.rush.is_on() && outcome.refused.is_empty() && !has_read {
-                return Ok(Requeue::After(context.rush.rest()));
+                context.rush.wait(key.clone());
+                return Ok(next);
             }
             let act = Executor::new(key, &entry, context);
             act.write_status(status, digest).await?;

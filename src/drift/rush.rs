@@ -4,7 +4,12 @@
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::time::Instant;
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep},
+};
+
+use crate::kube_ext::key::ObjectKey;
 
 /// This many records at a time, or fewer, are not a rush: they need no connections that are opened in advance.
 pub(super) const FEW: usize = 4;
@@ -15,12 +20,13 @@ const LULL: Duration = Duration::from_millis(60);
 /// Statuses wait no longer than this after the start of a rush.
 const LONGEST: Duration = Duration::from_secs(5);
 
-/// The first and shortest wait of a status in a rush.
-const SHORTEST_REST: Duration = Duration::from_millis(100);
-
-/// The current rush, if there is one.
+/// The current rush, if there is one, and the records whose statuses wait for its end.
 #[derive(Debug, Default)]
-pub(super) struct Rush(Mutex<Option<OpenedDrifts>>);
+pub(super) struct Rush {
+    opened: Mutex<Option<OpenedDrifts>>,
+    waiting: Mutex<Vec<ObjectKey>>,
+    has_waiting: Notify,
+}
 
 /// The drifts that opened one after another without a lull.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +40,7 @@ impl Rush {
     /// Counts a drift that opened.
     pub(super) fn opened(&self) {
         let now = Instant::now();
-        let mut rush = self.0.lock();
+        let mut rush = self.opened.lock();
         let before = rush.filter(|drifts| now < drifts.last + LULL);
         let (first, count) = before.map_or((now, 0), |drifts| (drifts.first, drifts.count));
         *rush = Some(OpenedDrifts { first, last: now, count: count.saturating_add(1) });
@@ -42,17 +48,29 @@ impl Rush {
 
     /// Returns true if more than a few drifts opened just now, and statuses may still wait.
     pub(super) fn is_on(&self) -> bool {
-        let now = Instant::now();
-        let is_on =
-            |drifts: OpenedDrifts| drifts.count > FEW && now < drifts.last + LULL && now < drifts.first + LONGEST;
-        self.0.lock().is_some_and(is_on)
+        self.rest().is_some()
     }
 
-    /// The time for which a status waits before it is tried again. It grows with the rush, so that a record asks a few
-    /// times, however long the rush lasts.
-    pub(super) fn rest(&self) -> Duration {
-        let age = self.0.lock().map_or(Duration::ZERO, |drifts| drifts.first.elapsed());
-        SHORTEST_REST.max(age / 2)
+    /// The time until the rush is over, unless more drifts open. None if there is no rush.
+    fn rest(&self) -> Option<Duration> {
+        let drifts = self.opened.lock().filter(|drifts| drifts.count > FEW)?;
+        let end = (drifts.last + LULL).min(drifts.first + LONGEST);
+        Some(end.saturating_duration_since(Instant::now())).filter(|rest| !rest.is_zero())
+    }
+
+    /// Lets the status of a record wait for the end of the rush.
+    pub(super) fn wait(&self, record: ObjectKey) {
+        self.waiting.lock().push(record);
+        self.has_waiting.notify_one();
+    }
+
+    /// The records whose statuses waited, after the end of the rush.
+    pub(super) async fn released(&self) -> Vec<ObjectKey> {
+        self.has_waiting.notified().await;
+        while let Some(rest) = self.rest() {
+            sleep(rest).await;
+        }
+        std::mem::take(&mut *self.waiting.lock())
     }
 }
 
@@ -91,20 +109,17 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_status_asks_a_few_times_in_a_rush_and_is_soon_written_after_it() {
+    async fn statuses_wait_for_the_end_of_a_rush_and_no_longer() {
         let rush = Rush::default();
-        rush.opened();
-        assert_eq!(rush.rest(), SHORTEST_REST);
-        let (began, mut due, mut asked) = (Instant::now(), Instant::now(), 0_u32);
-        while began.elapsed() < LONGEST {
+        let key = |name: &str| ObjectKey { namespace: "default".into(), name: name.into() };
+        rush.wait(key("alone"));
+        assert_eq!(rush.released().await, [key("alone")], "there is no rush");
+        for number in 0..=FEW {
             rush.opened();
-            if due <= Instant::now() {
-                asked += 1;
-                due = Instant::now() + rush.rest();
-            }
-            advance(LULL / 2).await;
+            rush.wait(key(&number.to_string()));
         }
-        assert!((5..20).contains(&asked), "{asked}");
-        assert!(due < began + LONGEST * 2);
+        let began = Instant::now();
+        assert_eq!(rush.released().await.len(), FEW + 1);
+        assert_eq!(began.elapsed(), LULL);
     }
 }
