@@ -112,7 +112,7 @@ async fn reconcile(key: ObjectKey, context: &Arc<DriftContext>) -> Result<Requeu
     // The record must not wait for a drift of an earlier record of its name.
     let orphans = settle_orphans(&key, context).await;
     let next = reconcile_record(&key, context).await;
-    context.fetches.pass_on(&context.queue);
+    context.fetches.pass_on(&key, &context.queue);
     Ok(soonest(next?, orphans?))
 }
 
@@ -198,7 +198,7 @@ async fn reconcile_record(key: &ObjectKey, context: &Arc<DriftContext>) -> Resul
         match now.filter(|_| only_opens) {
             // The drifts of other records come before the status of this one.
             Some(_) if context.is_in_rush() => {
-                context.rush.wait(key.clone());
+                context.rush.defer(key.clone());
                 return Ok(next);
             }
             Some(now) => entry = now,
@@ -215,7 +215,7 @@ async fn reconcile_record(key: &ObjectKey, context: &Arc<DriftContext>) -> Resul
         if entry.record.status.digest != digest {
             // After a read, the next reconcile would read again.
             if context.rush.is_on() && outcome.refused.is_empty() && !has_read {
-                context.rush.wait(key.clone());
+                context.rush.defer(key.clone());
                 return Ok(next);
             }
             let act = Executor::new(key, &entry, context);

@@ -20,7 +20,7 @@ use crate::{
 /// The first and the longest pause of a decision after the live resource could not be read.
 const FETCH_BACKOFF: Backoff = Backoff::new(Duration::from_secs(5), Duration::from_mins(2));
 
-/// The time that a record waits for its turn if no other record hands one over. Until then, waiting costs nothing.
+/// The time that a record waits for its turn if none is handed over to it, which happens only after a panic.
 const NEXT_TURN: Duration = Duration::from_secs(10);
 
 /// The confirmation of a change that only one list shows.
@@ -57,6 +57,8 @@ struct Unconfirmed {
 struct Waiting {
     order: VecDeque<ObjectKey>,
     all: HashSet<ObjectKey>,
+    /// They were next in line, and are queued to take their turn.
+    called: HashSet<ObjectKey>,
 }
 
 /// A turn, which lasts until it is dropped. The next record in line is queued then.
@@ -84,33 +86,41 @@ impl FetchQueue {
         key: &ObjectKey,
         queue: &'a Queue<ObjectKey>,
     ) -> Result<FetchPermit<'a>, Duration> {
+        // A turn that ends meanwhile calls nobody before this record is in line.
+        let mut waiting = self.waiting.lock();
+        let was_called = waiting.called.remove(key);
         if let Ok(permit) = self.turns.try_acquire() {
-            self.waiting.lock().all.remove(key);
+            waiting.all.remove(key);
             return Ok(FetchPermit { fetches: self, queue, permit: Some(permit) });
         }
-        let mut waiting = self.waiting.lock();
         if waiting.all.insert(key.clone()) {
-            waiting.order.push_back(key.clone());
+            if was_called {
+                waiting.order.push_front(key.clone());
+            } else {
+                waiting.order.push_back(key.clone());
+            }
         }
-        // Not all at the same moment.
+        // Jitter spreads the records.
         Err(NEXT_TURN.mul_f64(rand::random_range(0.5..1.5)))
     }
 
-    /// Queues the next record in line if a turn is free: the record that was queued last may have needed none.
-    pub(super) fn pass_on(&self, queue: &Queue<ObjectKey>) {
-        if self.turns.available_permits() > 0
-            && let Some(next) = self.next()
-        {
-            queue.add_first(next);
+    /// Hands the turn of a record over if the record was called and did not take it.
+    pub(super) fn pass_on(&self, key: &ObjectKey, queue: &Queue<ObjectKey>) {
+        if self.waiting.lock().called.remove(key) {
+            self.call_next(queue);
         }
     }
 
-    /// The next record that waits for a turn.
-    fn next(&self) -> Option<ObjectKey> {
+    /// Queues the next record that waits for a turn.
+    fn call_next(&self, queue: &Queue<ObjectKey>) {
         let mut waiting = self.waiting.lock();
-        let Waiting { order, all } = &mut *waiting;
+        let Waiting { order, all, called } = &mut *waiting;
         // Others have had their turn, or need none any more.
-        std::iter::from_fn(|| order.pop_front()).find(|key| all.remove(key))
+        let next = std::iter::from_fn(|| order.pop_front()).find(|key| all.remove(key));
+        if let Some(next) = next {
+            called.insert(next.clone());
+            queue.add_first(next);
+        }
     }
 
     /// Returns true if a record waits for a turn.
@@ -130,7 +140,12 @@ impl FetchQueue {
         let others = all.len().saturating_sub(usize::from(all.contains_key(key)));
         let own = all.entry(key.clone()).or_insert(Unconfirmed { listed, is_left: false });
         own.is_left = others >= self.most_unconfirmed && own.listed >= listed;
-        if own.is_left { Confirmation::NextList } else { Confirmation::Read }
+        if own.is_left {
+            self.waiting.lock().all.remove(key);
+            Confirmation::NextList
+        } else {
+            Confirmation::Read
+        }
     }
 
     /// Returns true if the records with unconfirmed changes are too many to be read one by one.
@@ -168,9 +183,7 @@ impl FetchQueue {
 impl Drop for FetchPermit<'_> {
     fn drop(&mut self) {
         drop(self.permit.take());
-        if let Some(next) = self.fetches.next() {
-            self.queue.add_first(next);
-        }
+        self.fetches.call_next(self.queue);
     }
 }
 
@@ -221,17 +234,46 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_record_that_was_next_and_needs_no_turn_any_more_hands_it_over() {
+    async fn a_record_that_was_called_and_needs_no_turn_any_more_hands_it_over() {
         let (fetches, queue) = (FetchQueue::new(1, MOST_UNCONFIRMED), Queue::default());
         let first = fetches.turn(&key("a"), &queue).ok().unwrap();
         assert!(["b", "c"].into_iter().all(|name| fetches.turn(&key(name), &queue).is_err()));
-        fetches.pass_on(&queue);
         drop(first);
-        assert_eq!(queue.next().await, key("b"), "no turn was free before");
-        fetches.pass_on(&queue);
+        for other in ["a", "c"] {
+            fetches.pass_on(&key(other), &queue);
+        }
+        assert_eq!((queue.next().await, queue.pending()), (key("b"), 1), "others hand over no turn of theirs");
+        fetches.pass_on(&key("b"), &queue);
         assert_eq!(queue.next().await, key("c"));
-        fetches.pass_on(&queue);
+        fetches.pass_on(&key("c"), &queue);
         assert_eq!(queue.pending(), 2, "nobody else waits");
+    }
+
+    #[tokio::test]
+    async fn a_record_whose_turn_was_taken_is_next_again() {
+        let (fetches, queue) = (FetchQueue::new(1, MOST_UNCONFIRMED), Queue::default());
+        let turn = |name| fetches.turn(&key(name), &queue);
+        let first = turn("a").ok().unwrap();
+        assert!(["b", "c"].into_iter().all(|name| turn(name).is_err()));
+        drop(first);
+        let new = turn("new").ok().unwrap();
+        assert!(turn("b").is_err());
+        assert_eq!(queue.next().await, key("b"));
+        drop(new);
+        queue.done(&key("b"));
+        assert_eq!(queue.next().await, key("b"), "before c");
+    }
+
+    #[test]
+    fn a_record_that_is_left_to_a_list_waits_for_no_turn() {
+        let (fetches, queue) = (FetchQueue::new(1, 1), Queue::default());
+        let listed = Some(Instant::now());
+        let _first = fetches.turn(&key("a"), &queue).ok().unwrap();
+        assert_eq!(fetches.confirmation(&key("b"), listed), Confirmation::Read);
+        assert!(fetches.turn(&key("b"), &queue).is_err() && fetches.has_waiting());
+        fetches.confirmation(&key("c"), listed);
+        assert_eq!(fetches.confirmation(&key("b"), listed), Confirmation::NextList);
+        assert!(!fetches.has_waiting());
     }
 
     #[test]

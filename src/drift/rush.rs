@@ -17,7 +17,7 @@ pub(super) const FEW: usize = 4;
 /// A rush is over when no drift opens for this time.
 const LULL: Duration = Duration::from_millis(60);
 
-/// Statuses wait no longer than this after the start of a rush.
+/// The statuses of one rush wait no longer than this after its start.
 const LONGEST: Duration = Duration::from_secs(5);
 
 /// The current rush, if there is one, and the records whose statuses wait for its end.
@@ -58,8 +58,8 @@ impl Rush {
         Some(end.saturating_duration_since(Instant::now())).filter(|rest| !rest.is_zero())
     }
 
-    /// Lets the status of a record wait for the end of the rush.
-    pub(super) fn wait(&self, record: ObjectKey) {
+    /// Defers the status of a record to the end of the rush.
+    pub(super) fn defer(&self, record: ObjectKey) {
         self.waiting.lock().push(record);
         self.has_waiting.notify_one();
     }
@@ -76,6 +76,8 @@ impl Rush {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use tokio::time::advance;
 
     use super::*;
@@ -112,14 +114,36 @@ mod tests {
     async fn statuses_wait_for_the_end_of_a_rush_and_no_longer() {
         let rush = Rush::default();
         let key = |name: &str| ObjectKey { namespace: "default".into(), name: name.into() };
-        rush.wait(key("alone"));
+        rush.defer(key("alone"));
         assert_eq!(rush.released().await, [key("alone")], "there is no rush");
         for number in 0..=FEW {
             rush.opened();
-            rush.wait(key(&number.to_string()));
+            rush.defer(key(&number.to_string()));
         }
         let began = Instant::now();
         assert_eq!(rush.released().await.len(), FEW + 1);
         assert_eq!(began.elapsed(), LULL);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn statuses_of_a_long_rush_are_written_before_its_end() {
+        let rush = Arc::new(Rush::default());
+        let endless = rush.clone();
+        tokio::spawn(async move {
+            for number in 0_u32.. {
+                endless.opened();
+                endless.defer(ObjectKey { namespace: "default".into(), name: number.to_string().as_str().into() });
+                sleep(LULL / 2).await;
+            }
+        });
+        let (began, mut released) = (Instant::now(), Vec::new());
+        while released.len() < 1000 {
+            released.extend(rush.released().await);
+        }
+        let mut numbers: Vec<u32> = released.iter().map(|key| key.name.parse().unwrap()).collect();
+        numbers.dedup();
+        assert_eq!(numbers, (0..u32::try_from(released.len()).unwrap()).collect::<Vec<_>>(), "in order, none is lost");
+        let least = LULL / 2 * 999;
+        assert!((least..least + LONGEST).contains(&began.elapsed()), "{:?}", began.elapsed());
     }
 }
