@@ -9,7 +9,7 @@ terms! {
     /// value, as `status.actual` or `spec.actual` contains it.
     ACCEPT = "arcadia.cloud/accept" on "Drift";
     /// Beside `accept`: when the acceptance ends by itself, as an RFC 3339 time or a duration from now such as
-    /// `72h`. It can be changed while the acceptance stands; alone it waits for `accept`.
+    /// `72h`. It can be changed or removed while the acceptance stands; alone it waits for `accept`.
     ACCEPT_UNTIL = "arcadia.cloud/accept-until" on "Drift";
     /// Restores the recorded value in the cloud, if the effect is allowed: `true` allows a safe revert,
     /// `allow-disruption` and `allow-data-loss` allow more. `plan` shows the plan and changes nothing.

@@ -14,6 +14,9 @@ use super::{
 };
 use crate::api::annotations;
 
+/// The word in place of a time for an acceptance without an end.
+pub(super) const NEVER: &str = "never";
+
 /// The number of drifts up to which the records are read for the question.
 const READ: usize = 100;
 
@@ -26,7 +29,7 @@ pub(super) struct AcceptArgs {
     /// End of the acceptance, also of one that stands: a duration (7d, 12h), a date (2026-12-24), a time
     /// (2026-12-24T12:00:00Z) or `never`
     #[arg(long, value_name = "TIME", value_parser = end)]
-    until: Option<End>,
+    until: Option<AcceptanceEnd>,
 
     /// The reason, for the history
     #[arg(long, value_name = "TEXT")]
@@ -42,12 +45,12 @@ pub(super) struct AcceptArgs {
 
 /// The end of an acceptance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
+enum AcceptanceEnd {
     At(Timestamp),
     Never,
 }
 
-impl End {
+impl AcceptanceEnd {
     /// The value of its annotation.
     fn annotation(self) -> Option<String> {
         match self {
@@ -61,7 +64,8 @@ impl End {
         match self {
             Self::At(time) => format!("The acceptance stands until {time}. The accepted value stays."),
             Self::Never => {
-                "The acceptance has no end then. With the policy InPlace, the accepted value moves to the record."
+                "The acceptance stands without an end. If the policy of the record is InPlace, the accepted \
+                            value moves to the record."
                     .to_owned()
             }
         }
@@ -80,7 +84,7 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &AcceptArgs) -> Result<Exit
     }
     let (drifts, exit) = decide::open_ones(&cluster, drifts)?;
     let mut annotations = decide::accepting(args.value.as_deref().unwrap_or(SHOWN_VALUE));
-    let until = args.until.and_then(End::annotation);
+    let until = args.until.and_then(AcceptanceEnd::annotation);
     let has_end = until.is_some();
     annotations.insert(annotations::ACCEPT_UNTIL, until);
     annotations.insert(annotations::BECAUSE, args.because.clone());
@@ -94,7 +98,12 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &AcceptArgs) -> Result<Exit
 }
 
 /// Changes the end of acceptances that stand.
-async fn move_end(cluster: &UserCluster, args: &AcceptArgs, drifts: Vec<DriftView>, until: End) -> Result<Exit, Error> {
+async fn move_end(
+    cluster: &UserCluster,
+    args: &AcceptArgs,
+    drifts: Vec<DriftView>,
+    until: AcceptanceEnd,
+) -> Result<Exit, Error> {
     if let Some(open) = drifts.iter().find(|drift| drift.is_open()) {
         return Err(Error::usage(format!(
             "the acceptances of some of these drifts stand already, and {} is open; change the end of acceptances in a \
@@ -126,11 +135,11 @@ async fn placements(cluster: &UserCluster, drifts: &[DriftView], has_end: bool) 
 }
 
 /// A time in the future, or none.
-fn end(text: &str) -> Result<End, String> {
-    if text == "never" {
-        return Ok(End::Never);
+fn end(text: &str) -> Result<AcceptanceEnd, String> {
+    if text == NEVER {
+        return Ok(AcceptanceEnd::Never);
     }
-    until_from(text, &Zoned::now()).map(End::At)
+    until_from(text, &Zoned::now()).map(AcceptanceEnd::At)
 }
 
 fn until_from(text: &str, now: &Zoned) -> Result<Timestamp, String> {
@@ -169,6 +178,7 @@ mod tests {
         ] {
             assert_eq!(until_from(text, &now).unwrap().to_string(), wanted, "{text}");
         }
+        assert_eq!(end("never"), Ok(AcceptanceEnd::Never));
         for text in ["", "soon", "2026-05-09", "-1d", "2020-01-01T00:00:00Z"] {
             assert!(until_from(text, &now).is_err(), "{text}");
         }

@@ -14,7 +14,8 @@ use kube::{
 
 use super::{
     Error, Exit,
-    cluster::{self, ClusterArgs, Noun, UserCluster},
+    accept::NEVER,
+    cluster::{self, ClusterArgs, Noun, UserCluster, is_name},
     decide::{ACCEPTED, OPEN},
     drift::{DriftView, text},
     text::{lines, print},
@@ -91,7 +92,7 @@ impl Candidates {
     }
 
     /// Whether an object of the list is one of these.
-    fn include(self, object: &DynamicObject) -> bool {
+    fn includes(self, object: &DynamicObject) -> bool {
         match self {
             Self::Records | Self::OpenDrifts | Self::Sagas => true,
             Self::DecidedDrifts => DriftView::read(object).pending.is_some(),
@@ -225,6 +226,7 @@ fn value_of(argument: &clap::Arg, command: &Command, before: &[String]) -> Compl
         (_, "context") => Completion::Contexts,
         (Some("HASH"), _) => Completion::Changes,
         (Some("FIELD"), _) => Completion::Fields,
+        (_, "until") => Completion::Words(vec![NEVER.to_owned()]),
         (Some("FIELD,..."), _) => Completion::Words(fields()),
         (Some("NAME"), "name") => Completion::Names(&[Candidates::OpenDrifts, Candidates::Records]),
         (Some("KIND"), _) => Completion::Words(Kind::all().map(|kind| kind.name().to_owned()).collect()),
@@ -266,15 +268,24 @@ async fn names(cluster: &ClusterArgs, all: &[Candidates], last: &str) -> Result<
         None => (String::new(), None),
         Some((word, _)) => {
             let noun = Noun::of(word);
+            if noun.is_none() && !is_name(word) {
+                return Ok(Vec::new());
+            }
             if noun.is_none() {
                 cluster = cluster.within(word);
             }
             (format!("{word}/"), noun)
         }
     };
+    // A name of all namespaces needs its own.
+    let has_namespace = cluster.is_all() && noun.is_none();
     let mut names = Vec::new();
     for candidates in all.iter().filter(|candidates| noun.is_none_or(|noun| candidates.noun() == noun)) {
-        let name = |object: DynamicObject| candidates.include(&object).then(|| prefix.clone() + &object.name_any());
+        let name = |object: DynamicObject| {
+            let namespace = object.namespace().filter(|_| has_namespace).map(|namespace| namespace + "/");
+            let name = || [&prefix, namespace.as_deref().unwrap_or_default(), &object.name_any()].concat();
+            candidates.includes(&object).then(name)
+        };
         let params = ListParams::default().fields(candidates.selector());
         names.extend(cluster.list(candidates.noun(), params, name).await?);
     }
@@ -327,6 +338,7 @@ mod tests {
             ("inbox -n ", Completion::Namespaces),
             ("inbox --context ", Completion::Contexts),
             ("accept --because ", Completion::Free),
+            ("accept --until ", Completion::Words(vec!["never".into()])),
             ("verify -f ", Completion::Free),
             ("accept --dry-run ", Completion::Words(vec!["none".into(), "server".into()])),
         ] {

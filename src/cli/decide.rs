@@ -25,7 +25,7 @@ use crate::{
     kube_ext::call,
     schedule,
 };
-use reverting::saga_of;
+use reverting::saga_in_progress;
 use verdict::PatchResponse;
 
 pub(super) use reverting::RevertInProgress;
@@ -212,6 +212,16 @@ impl DecisionRequest {
             && of(annotations::BECAUSE).map(text::one_line) == drift.because
     }
 
+    /// An acceptance that was to end, and whose value is in the record now, does not end.
+    fn unless_endless(&self, now: Option<&DriftView>, verdict: Verdict) -> Verdict {
+        let has_end = self.annotations.get(annotations::ACCEPT_UNTIL).is_some_and(Option::is_some);
+        if has_end && self.verb == DecisionKind::Accept && now.is_some_and(DriftView::is_moved_to_record) {
+            let why = "the policy of the record is InPlace, and the accepted value is in the record, without an end";
+            return Verdict::Refused(why.to_owned());
+        }
+        verdict
+    }
+
     /// Waits for the operator's answer. Reports each progress.
     async fn wait(
         &self,
@@ -226,18 +236,21 @@ impl DecisionRequest {
             let plan = object.as_ref().and_then(|object| object.data.pointer("/status/plan").cloned());
             let now = object.as_ref().map(DriftView::read);
             if let Some(verdict) = verdict(self.verb, drift, now.as_ref(), plan.as_ref()) {
-                return Ok(verdict);
+                return Ok(self.unless_endless(now.as_ref(), verdict));
             }
-            if let Some(now) = &now {
-                let progress = view::progress(now, saga_of(cluster, now).await.as_ref());
-                if progress.is_some() && progress != told {
-                    tell(progress.as_deref().unwrap_or_default());
-                    told = progress;
-                }
+            let progress = match &now {
+                Some(now) => view::progress(now, saga_in_progress(cluster, now).await.as_ref()),
+                None => None,
+            };
+            if let Some(said) = &progress
+                && progress != told
+            {
+                tell(&format!("drift.arcadia.cloud/{}: {said}", drift.name));
+                told.clone_from(&progress);
             }
             if Instant::now() >= until {
                 let shown = || now.map(|now| format!("{}: {}", now.reason, now.message)).unwrap_or_default();
-                return Ok(Verdict::Late(told.unwrap_or_else(shown)));
+                return Ok(Verdict::Late(progress.unwrap_or_else(shown)));
             }
             sleep(POLL).await;
         }
@@ -398,11 +411,8 @@ fn verdict(verb: DecisionKind, before: &DriftView, now: Option<&DriftView>, plan
             let end = now.until.as_ref().map_or_else(|| "without an end".to_owned(), |end| format!("until {end}"));
             now.is_applied.then(|| Verdict::Done(format!("stands {end}")))
         }
-        // Without an end, a policy may want the value in the record.
-        DecisionKind::Accept
-            if before.stands()
-                && now.standing.as_ref().is_some_and(|(_, reason)| *reason == ConditionReason::InRecord) =>
-        {
+        // Without an end, the policy InPlace moves the accepted value to the record.
+        DecisionKind::Accept if before.stands() && now.is_moved_to_record() => {
             Some(Verdict::Done("the accepted value is in the record now".to_owned()))
         }
         DecisionKind::Accept if before.stands() => {

@@ -230,6 +230,11 @@ impl DriftView {
         self.standing.as_ref().is_some_and(|(status, _)| status == "True")
     }
 
+    /// Returns true if the acceptance stood, and its value is in the record now.
+    pub(super) fn is_moved_to_record(&self) -> bool {
+        self.standing.as_ref().is_some_and(|(_, reason)| *reason == ConditionReason::InRecord)
+    }
+
     /// Returns true if a saga reverts the drift, or is stuck.
     pub(super) fn is_reverting(&self) -> bool {
         [ConditionReason::Reverting, ConditionReason::RevertStuck].iter().any(|reason| self.reason == *reason)

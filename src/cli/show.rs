@@ -144,7 +144,7 @@ async fn record_of(cluster: &UserCluster, drift: &DriftView) -> Result<Option<Dy
 }
 
 /// The saga of the latest revert of a drift; none if there is none, or if the user may not read it.
-async fn saga_of(cluster: &UserCluster, drift: &DriftView) -> Result<Option<DynamicObject>, Error> {
+async fn latest_saga(cluster: &UserCluster, drift: &DriftView) -> Result<Option<DynamicObject>, Error> {
     let Some(saga) = &drift.saga else { return Ok(None) };
     unless_forbidden(cluster.find(Noun::Saga, &drift.namespace, saga).await)
 }
@@ -163,7 +163,7 @@ async fn drift_page(cluster: &UserCluster, object: DynamicObject) -> Result<Drif
     let place = cluster.within(&namespace);
     let (record, saga, history, alike, events, sagas) = tokio::try_join!(
         record_of(&place, &drift),
-        saga_of(&place, &drift),
+        latest_saga(&place, &drift),
         history::objects(&place, &drift.record, Some(&drift.field_name)),
         alike(&place, &drift),
         events(&place, &drift.name),

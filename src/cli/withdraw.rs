@@ -6,6 +6,7 @@ use super::{
     Error, Exit,
     cluster::{ClusterArgs, UserCluster},
     decide::{self, DecideArgs, DecisionKind, DecisionRequest},
+    drift::DriftView,
     select::SelectArgs,
 };
 use crate::api::DriftPhase;
@@ -23,7 +24,10 @@ pub(super) struct WithdrawArgs {
 pub(super) async fn run(cluster: &ClusterArgs, args: &WithdrawArgs) -> Result<Exit, Error> {
     let cluster = UserCluster::connect(cluster).await?;
     let selected = args.select.read(&cluster, None).await?;
-    let has_accepted = selected.iter().any(|drift| drift.phase == DriftPhase::Accepted.name());
+    let is_in_record = |drift: &DriftView| {
+        drift.phase == DriftPhase::Accepted.name() && (drift.standing.is_none() || drift.is_moved_to_record())
+    };
+    let has_accepted = selected.iter().any(is_in_record);
     let drifts: Vec<_> = selected.into_iter().filter(|drift| drift.pending.is_some() || drift.stands()).collect();
     if drifts.is_empty() {
         let nothing = "no decision waits and no acceptance stands on these drifts: nothing can be withdrawn";

@@ -204,6 +204,14 @@ async fn the_end_of_an_acceptance_that_stands_is_changed() {
     assert_eq!(arcadia.expect(0, &["__complete", "accept", ""]).await, ":4\n", "no drift is open");
     let completed = arcadia.expect(0, &["__complete", "show", "pr/"]).await;
     assert_eq!(completed, "pr/web-1\n:4\n");
+    let own = world.namespace.name();
+    for (words, wanted) in [
+        (["withdraw", &format!("{own}/")], format!("{own}/{drift}\n{own}/{open}\n:4\n")),
+        (["withdraw", "saga/"], ":4\n".to_owned()),
+        (["withdraw", "../"], ":4\n".to_owned()),
+    ] {
+        assert_eq!(arcadia.expect(0, &["__complete", words[0], words[1]]).await, wanted, "{words:?}");
+    }
     let endless = arcadia.expect(0, &["accept", &drift, "--until", "never", "--yes", "--wait"]).await;
     assert!(endless.contains(&format!("{drift} stands without an end")), "{endless}");
     world.shows(&format!("drift/{drift}"), "{.status.acceptance.until}", "").await;

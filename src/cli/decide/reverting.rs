@@ -35,7 +35,7 @@ enum RevertStage {
 impl RevertInProgress {
     /// Reads the saga that reverts the drift. None if no saga reverts it, or if the user may not read the saga.
     pub(in crate::cli) async fn of(cluster: &UserCluster, drift: &DriftView) -> Option<Self> {
-        Self::read(drift, saga_of(cluster, drift).await.as_ref())
+        Self::read(drift, saga_in_progress(cluster, drift).await.as_ref())
     }
 
     pub(in crate::cli) fn read(drift: &DriftView, saga: Option<&DynamicObject>) -> Option<Self> {
@@ -110,7 +110,7 @@ impl RevertStage {
 }
 
 /// The saga that reverts a drift; none if there is none, or if the user may not read it.
-pub(super) async fn saga_of(cluster: &UserCluster, drift: &DriftView) -> Option<DynamicObject> {
+pub(super) async fn saga_in_progress(cluster: &UserCluster, drift: &DriftView) -> Option<DynamicObject> {
     cluster.find(Noun::Saga, &drift.namespace, drift.reverting_saga()?).await.ok().flatten()
 }
 

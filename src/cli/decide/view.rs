@@ -69,7 +69,7 @@ fn group(drift: &DriftView) -> (&str, &str, String, Option<String>) {
 
 pub(super) fn stored(verb: DecisionKind, drift: &DriftView, is_dry: bool) -> String {
     let done = match verb {
-        DecisionKind::Accept if drift.stands() => "other end requested",
+        DecisionKind::Accept if drift.stands() => "change of the end requested",
         DecisionKind::Accept => "accept requested",
         DecisionKind::Revert => "revert requested",
         DecisionKind::Plan => "plan requested",
@@ -115,10 +115,12 @@ pub(super) fn not_stored(drift: &DriftView, outcome: &PatchResponse, flag: &str)
     }
 }
 
-/// The part of a decision that is done; nothing before the operator says so.
+/// The part of a decision that is done, without the drift's name; nothing before the operator says so.
 pub(super) fn progress(drift: &DriftView, saga: Option<&DynamicObject>) -> Option<String> {
-    let said = match (ConditionReason::read(&drift.reason), saga) {
-        (Some(ConditionReason::DecisionWaiting), _) | (Some(ConditionReason::Reverting), None) => drift.message.clone(),
+    match (ConditionReason::read(&drift.reason), saga) {
+        (Some(ConditionReason::DecisionWaiting), _) | (Some(ConditionReason::Reverting), None) => {
+            Some(drift.message.clone())
+        }
         (Some(ConditionReason::Reverting), Some(saga)) => {
             let part = |pointer| text(&saga.data, pointer).filter(|text| !text.is_empty());
             let step = part("/status/step").map(|step| format!(", step {step}")).unwrap_or_default();
@@ -128,11 +130,10 @@ pub(super) fn progress(drift: &DriftView, saga: Option<&DynamicObject>) -> Optio
             let why = condition(&saga.data, conditions::SUCCEEDED).map(|found| found.message);
             let why = why.filter(|why| phase == SagaPhase::Pending.name() && !why.is_empty());
             let why = why.map(|why| format!(": {}", one_line(&why))).unwrap_or_default();
-            format!("saga {} is {phase}{steps}{step}{why}", saga.name_any())
+            Some(format!("saga {} is {phase}{steps}{step}{why}", saga.name_any()))
         }
-        _ => return None,
-    };
-    Some(format!("drift.arcadia.cloud/{}: {said}", drift.name))
+        _ => None,
+    }
 }
 
 pub(super) fn verdict(drift: &DriftView, verdict: &Verdict, flag: &str) -> String {
@@ -222,8 +223,8 @@ mod tests {
             drift.arcadia.cloud/web-1-size-slug-e7320a9aaf-1 not decided: it was deleted meanwhile
             drift.arcadia.cloud/web-1-size-slug-e7320a9aaf-1 not decided: user jane cannot accept"#]].assert_eq(&lines.join("\n"));
         expect![[r#"
-            drift.arcadia.cloud/web-1-size-slug-e7320a9aaf-1 still waits (DecisionWaiting: no answer); check the operator with: kubectl arcadia status, and the drift with: kubectl arcadia show web-1-size-slug-e7320a9aaf-1
-        "#]].assert_eq(&verdict(&seen, &Verdict::Late("DecisionWaiting: no answer".into()), ""));
+            drift.arcadia.cloud/web-1-size-slug-e7320a9aaf-1 still waits (the record is suspended); check the operator with: kubectl arcadia status, and the drift with: kubectl arcadia show web-1-size-slug-e7320a9aaf-1
+        "#]].assert_eq(&verdict(&seen, &Verdict::Late("the record is suspended".into()), ""));
         expect![[r#"
             drift.arcadia.cloud/web-1-size-slug-e7320a9aaf-1 accept requested (server dry run)
         "#]]
@@ -262,14 +263,10 @@ mod tests {
         let saga = json!({ "apiVersion": "arcadia.cloud/v1alpha1", "kind": "Saga", "metadata": { "name": "revert-web-1" },
             "status": { "phase": "Running", "progress": "1/3", "step": "resize" } });
         let saga: DynamicObject = serde_json::from_value(saga).unwrap();
-        let drift = "drift.arcadia.cloud/web-1-size-slug-e7320a9aaf-1";
         assert_eq!(of("AwaitingDecision", None), None);
         assert_eq!(of("DecisionRefused", Some(&saga)), None);
-        assert_eq!(of("DecisionWaiting", None), Some(format!("{drift}: it waits")));
-        assert_eq!(of("Reverting", None), Some(format!("{drift}: it waits")));
-        assert_eq!(
-            of("Reverting", Some(&saga)),
-            Some(format!("{drift}: saga revert-web-1 is Running 1/3, step resize"))
-        );
+        assert_eq!(of("DecisionWaiting", None), Some("it waits".to_owned()));
+        assert_eq!(of("Reverting", None), Some("it waits".to_owned()));
+        assert_eq!(of("Reverting", Some(&saga)), Some("saga revert-web-1 is Running 1/3, step resize".to_owned()));
     }
 }
