@@ -75,7 +75,7 @@ pub(super) async fn measure(
             (span.last - began).as_secs_f64(),
         )
         .beside(floor.seconds),
-        Row::of(PHASE, "wall: first to last status | floor: status writes", "s", span.seconds())
+        Row::of(PHASE, "wall: first to last status", "s", span.seconds())
             .beside(before_wall.seconds() + after_wall.seconds())
             .wanting(Wanted::RatioBelow(1.1)),
         Row::of(PHASE, "CPU of the process | floor: list of records, as many sweeps, status writes", "s", cpu_seconds)

@@ -74,7 +74,7 @@ pub(crate) enum Benchmark {
 #[derive(Args)]
 pub(crate) struct Sweep {
     /// The number of droplets, all recorded
-    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(2..))]
     resources: u32,
     #[command(flatten)]
     how: How,
