@@ -86,7 +86,7 @@ impl FetchQueue {
         key: &ObjectKey,
         queue: &'a Queue<ObjectKey>,
     ) -> Result<FetchPermit<'a>, Duration> {
-        // A turn that ends meanwhile calls nobody before this record is in line.
+        // Locked first: a turn that ends meanwhile finds this record in line.
         let mut waiting = self.waiting.lock();
         let was_called = waiting.called.remove(key);
         if let Ok(permit) = self.turns.try_acquire() {
