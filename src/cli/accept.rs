@@ -64,8 +64,8 @@ impl AcceptanceEnd {
         match self {
             Self::At(time) => format!("The acceptance stands until {time}. The accepted value stays."),
             Self::Never => {
-                "The acceptance stands without an end. If the policy of the record is InPlace, the accepted \
-                            value moves to the record."
+                "The acceptance stands without an end. If the policy of the record is InPlace, the accepted value moves \
+                 to the record."
                     .to_owned()
             }
         }

@@ -265,6 +265,11 @@ impl UserCluster {
         Self { namespace: namespace.to_owned(), is_default, all: false, ..self.clone() }
     }
 
+    /// The same cluster, for calls about the namespace of a name, if it has one.
+    pub(super) fn of_name(&self, name: &ObjectName) -> Self {
+        name.namespace.as_deref().map_or_else(|| self.clone(), |namespace| self.within(namespace))
+    }
+
     /// The same cluster, for calls about all namespaces.
     pub(super) fn everywhere(&self) -> Self {
         Self { all: true, ..self.clone() }

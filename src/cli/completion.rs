@@ -15,15 +15,13 @@ use kube::{
 use super::{
     Error, Exit,
     accept::NEVER,
-    cluster::{self, ClusterArgs, Noun, UserCluster, is_name},
+    cluster::{self, ClusterArgs, Noun, ObjectName, UserCluster},
     decide::{ACCEPTED, OPEN},
     drift::{DriftView, text},
+    saga,
     text::{lines, print},
 };
-use crate::{
-    api::{SagaPhase, labels},
-    digitalocean::Kind,
-};
+use crate::{api::labels, digitalocean::Kind};
 
 /// The script. It is short, so that it needs no updates.
 const SCRIPT: &str = "#!/usr/bin/env sh
@@ -83,24 +81,21 @@ impl Candidates {
     }
 
     /// The field selector of the list.
-    const fn selector(self) -> &'static str {
+    fn selector(self) -> String {
         match self {
-            Self::Records | Self::Sagas | Self::UnfinishedSagas => "",
-            Self::OpenDrifts | Self::DecidedDrifts => OPEN,
-            Self::StandingDrifts => ACCEPTED,
+            Self::Records | Self::Sagas => String::new(),
+            Self::OpenDrifts | Self::DecidedDrifts => OPEN.to_owned(),
+            Self::StandingDrifts => ACCEPTED.to_owned(),
+            Self::UnfinishedSagas => saga::unfinished(),
         }
     }
 
     /// Whether an object of the list is one of these.
     fn includes(self, object: &DynamicObject) -> bool {
         match self {
-            Self::Records | Self::OpenDrifts | Self::Sagas => true,
+            Self::Records | Self::OpenDrifts | Self::Sagas | Self::UnfinishedSagas => true,
             Self::DecidedDrifts => DriftView::read(object).pending.is_some(),
             Self::StandingDrifts => DriftView::read(object).stands(),
-            Self::UnfinishedSagas => {
-                let phase = text(&object.data, "/status/phase").unwrap_or_default();
-                !phase.parse().is_ok_and(SagaPhase::is_finished)
-            }
         }
     }
 }
@@ -263,31 +258,21 @@ async fn namespaces(cluster: &ClusterArgs) -> Result<Vec<String>, Error> {
 
 /// The names of these objects, each as it continues the last word.
 async fn names(cluster: &ClusterArgs, all: &[Candidates], last: &str) -> Result<Vec<String>, Error> {
-    let mut cluster = UserCluster::connect(cluster).await?;
-    let (prefix, noun) = match last.split_once('/') {
-        None => (String::new(), None),
-        Some((word, _)) => {
-            let noun = Noun::of(word);
-            if noun.is_none() && !is_name(word) {
-                return Ok(Vec::new());
-            }
-            if noun.is_none() {
-                cluster = cluster.within(word);
-            }
-            (format!("{word}/"), noun)
-        }
-    };
-    // A name of all namespaces needs its own.
-    let has_namespace = cluster.is_all() && noun.is_none();
+    let cluster = UserCluster::connect(cluster).await?;
     let mut names = Vec::new();
-    for candidates in all.iter().filter(|candidates| noun.is_none_or(|noun| candidates.noun() == noun)) {
+    for candidates in all {
+        // The word may be the name of another noun.
+        let Ok(begun) = ObjectName::read(last, candidates.noun()) else { continue };
+        let prefix = last.strip_suffix(&begun.name).unwrap_or_default();
+        // A name of all namespaces needs its own.
+        let has_namespace = cluster.is_all() && prefix.is_empty();
         let name = |object: DynamicObject| {
             let namespace = object.namespace().filter(|_| has_namespace).map(|namespace| namespace + "/");
-            let name = || [&prefix, namespace.as_deref().unwrap_or_default(), &object.name_any()].concat();
+            let name = || [prefix, namespace.as_deref().unwrap_or_default(), &object.name_any()].concat();
             candidates.includes(&object).then(name)
         };
-        let params = ListParams::default().fields(candidates.selector());
-        names.extend(cluster.list(candidates.noun(), params, name).await?);
+        let params = ListParams::default().fields(&candidates.selector());
+        names.extend(cluster.of_name(&begun).list(candidates.noun(), params, name).await?);
     }
     Ok(names)
 }

@@ -42,7 +42,7 @@ pub(super) struct HistoryArgs {
 pub(super) async fn run(cluster: &ClusterArgs, args: &HistoryArgs) -> Result<Exit, Error> {
     let cluster = UserCluster::connect(cluster).await?;
     let name = ObjectName::read(&args.record, Noun::Record)?;
-    let place = name.namespace.as_deref().map_or_else(|| cluster.clone(), |namespace| cluster.within(namespace));
+    let place = cluster.of_name(&name);
     let objects = objects(&place, &name.name, args.field.as_deref()).await?;
     if objects.is_empty() {
         // A missing record or field is an error, one without drifts is not.

@@ -196,11 +196,15 @@ async fn find(cluster: &UserCluster, name: &str) -> Result<SagaRow, Error> {
     Ok(SagaRow::read(&saga))
 }
 
+/// The field selector for sagas that are not finished.
+pub(super) fn unfinished() -> String {
+    let finished = SagaPhase::VARIANTS.iter().filter(|phase| phase.is_finished());
+    finished.map(|phase| format!("status.phase!={}", phase.name())).collect::<Vec<_>>().join(",")
+}
+
 /// The trees of all unfinished sagas.
 async fn trees(cluster: &UserCluster, format: Option<Format>) -> Result<Exit, Error> {
-    let finished = SagaPhase::VARIANTS.iter().copied().filter(|phase| phase.is_finished());
-    let fields: Vec<_> = finished.map(|phase| format!("status.phase!={}", phase.name())).collect();
-    let mut sagas = cluster.list(Noun::Saga, ListParams::default().fields(&fields.join(",")), Some).await?;
+    let mut sagas = cluster.list(Noun::Saga, ListParams::default().fields(&unfinished()), Some).await?;
     sagas.sort_by_key(|saga| (saga.namespace(), saga.creation_timestamp(), saga.name_any()));
     if let Some(format) = format {
         print(&format.write(&output::list(&sagas))?)?;
@@ -251,7 +255,7 @@ async fn watch(cluster: &UserCluster, name: &str) -> Result<Exit, Error> {
         } else if last.as_ref() != Some(&saga) {
             print(&text)?;
         }
-        if SagaPhase::VARIANTS.iter().any(|phase| phase.is_finished() && phase.name() == saga.phase) {
+        if saga.is_finished() {
             return Ok(if saga.phase == SagaPhase::Succeeded.name() { Exit::Done } else { Exit::No });
         }
         if saga.phase == SagaPhase::Stuck.name() {
@@ -336,7 +340,7 @@ async fn write(cluster: &UserCluster, saga: &SagaRow, patch: &Value, done: &str)
 }
 
 fn unless_finished(saga: &SagaRow) -> Result<(), Error> {
-    if SagaPhase::VARIANTS.iter().any(|phase| phase.is_finished() && phase.name() == saga.phase) {
+    if saga.is_finished() {
         return Err(Error::usage(format!("Saga {} has ended already, as {}", saga.name, saga.phase)));
     }
     Ok(())

@@ -85,8 +85,7 @@ impl SelectArgs {
             ));
         }
         let record = self.record.as_ref().map(|record| ObjectName::read(record, Noun::Record)).transpose()?;
-        let place = record.as_ref().and_then(|record| record.namespace.as_deref());
-        let place = place.map_or_else(|| cluster.clone(), |namespace| cluster.within(namespace));
+        let place = record.as_ref().map_or_else(|| cluster.clone(), |record| cluster.of_name(record));
         let of_record = record.as_ref().map(|record| format!("spec.resourceRef.name={}", selected(&record.name)));
         let fields: Vec<String> = of_record.into_iter().chain(only.map(str::to_owned)).collect();
         let params = ListParams::default().labels(&selectors.join(",")).fields(&fields.join(","));

@@ -20,13 +20,13 @@ use kube::{
     Api, ResourceExt as _,
     api::{DynamicObject, ListParams, PostParams},
 };
-use strum::VariantArray as _;
 
 use super::{
     Error, Exit,
     cluster::{self, ClusterArgs, Noun, UserCluster},
     drift::text,
     output::Format,
+    saga,
     select::SIDE_BY_SIDE,
     text::{Paint, print},
 };
@@ -182,13 +182,11 @@ async fn sagas(cluster: &UserCluster, is_served: bool) -> Result<BTreeMap<String
     if !is_served {
         return Ok(found);
     }
-    let finished = api::SagaPhase::VARIANTS.iter().copied().filter(|phase| phase.is_finished());
-    let fields: Vec<_> = finished.map(|phase| format!("status.phase!={}", phase.name())).collect();
     let read = |saga: DynamicObject| {
         let phase = text(&saga.data, "/status/phase").unwrap_or(api::SagaPhase::Pending.name()).to_owned();
         Some((phase, format!("{}/{}", saga.namespace().unwrap_or_default(), saga.name_any())))
     };
-    for (phase, name) in cluster.list(Noun::Saga, ListParams::default().fields(&fields.join(",")), read).await? {
+    for (phase, name) in cluster.list(Noun::Saga, ListParams::default().fields(&saga::unfinished()), read).await? {
         found.entry(phase).or_default().push(name);
     }
     Ok(found)

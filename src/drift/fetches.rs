@@ -201,6 +201,13 @@ mod tests {
         key(&number.to_string())
     }
 
+    /// The turn of `a`. `b` and `c` wait for theirs.
+    fn with_two_in_line<'q>(fetches: &'q FetchQueue, queue: &'q Queue<ObjectKey>) -> FetchPermit<'q> {
+        let first = fetches.turn(&key("a"), queue).ok().unwrap();
+        assert!(["b", "c"].into_iter().all(|name| fetches.turn(&key(name), queue).is_err()));
+        first
+    }
+
     #[tokio::test]
     async fn fetches_are_limited_and_each_passes_its_permit_on() {
         let (fetches, queue) = (FetchQueue::new(2, MOST_UNCONFIRMED), Queue::default());
@@ -223,9 +230,7 @@ mod tests {
     #[tokio::test]
     async fn a_record_that_needs_no_turn_any_more_does_not_wait_for_one() {
         let (fetches, queue) = (FetchQueue::new(1, MOST_UNCONFIRMED), Queue::default());
-        let turn = |name| fetches.turn(&key(name), &queue);
-        let first = turn("a").ok().unwrap();
-        assert!(["b", "c"].into_iter().all(|name| turn(name).is_err()));
+        let first = with_two_in_line(&fetches, &queue);
         fetches.confirmed(&key("b"));
         assert!(fetches.has_waiting(), "c waits");
         drop(first);
@@ -236,9 +241,7 @@ mod tests {
     #[tokio::test]
     async fn a_record_that_was_called_and_needs_no_turn_any_more_hands_it_over() {
         let (fetches, queue) = (FetchQueue::new(1, MOST_UNCONFIRMED), Queue::default());
-        let first = fetches.turn(&key("a"), &queue).ok().unwrap();
-        assert!(["b", "c"].into_iter().all(|name| fetches.turn(&key(name), &queue).is_err()));
-        drop(first);
+        drop(with_two_in_line(&fetches, &queue));
         for other in ["a", "c"] {
             fetches.pass_on(&key(other), &queue);
         }
@@ -253,9 +256,7 @@ mod tests {
     async fn a_record_whose_turn_was_taken_is_next_again() {
         let (fetches, queue) = (FetchQueue::new(1, MOST_UNCONFIRMED), Queue::default());
         let turn = |name| fetches.turn(&key(name), &queue);
-        let first = turn("a").ok().unwrap();
-        assert!(["b", "c"].into_iter().all(|name| turn(name).is_err()));
-        drop(first);
+        drop(with_two_in_line(&fetches, &queue));
         let new = turn("new").ok().unwrap();
         assert!(turn("b").is_err());
         assert_eq!(queue.next().await, key("b"));

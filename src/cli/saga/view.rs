@@ -60,6 +60,10 @@ struct StepView {
 }
 
 impl SagaRow {
+    pub(super) fn is_finished(&self) -> bool {
+        self.phase.parse().is_ok_and(SagaPhase::is_finished)
+    }
+
     pub(super) fn read(saga: &DynamicObject) -> Self {
         let data = &saga.data;
         let owned = |pointer: &str| text(data, pointer).unwrap_or_default().to_owned();

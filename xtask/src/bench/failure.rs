@@ -26,3 +26,8 @@ pub(super) fn late(doing: impl Into<String>, patience: Duration) -> Error {
 
 /// The timeout on a busy machine.
 pub(super) const PATIENCE: Duration = Duration::from_mins(2);
+
+/// The timeout of writing this many statuses on a busy machine.
+pub(super) fn patience_for(statuses: u32) -> Duration {
+    PATIENCE + Duration::from_secs(u64::from(statuses) / 50)
+}

@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     arrivals::{self, Arrivals},
-    failure::{PATIENCE, say},
+    failure::{patience_for, say},
     jobs::Job,
     objects,
     operator::{Operator, RECONCILES},
@@ -34,7 +34,7 @@ pub(super) async fn measure(
     let namespace = stage.floor_records.name().to_owned();
     let list_records = stage.floor.ask(&Job::ListRecords { namespace }).await?;
     // Both sides are watched in the same way: the API server sends each status to a watch.
-    let patience = PATIENCE + Duration::from_secs(u64::from(stage.resources) / 50);
+    let patience = patience_for(stage.resources);
     let floor_records = objects::records(&stage.client, stage.floor_records.name());
     let mut floor_statuses = Arrivals::of(floor_records, "records of the floor in sync", arrivals::is_in_sync).await?;
     let before = stage.floor.ask(&Job::WriteStatuses { from: 0, count: half }).await?;

@@ -10,7 +10,7 @@ use kube::api::DynamicObject;
 use super::{
     arrivals::{self, Arrivals},
     effort::Effort,
-    failure::{PATIENCE, failed, say},
+    failure::{PATIENCE, failed, patience_for, say},
     jobs::Job,
     objects,
     operator::Operator,
@@ -78,7 +78,7 @@ async fn first(program: &Path, stage: &Stage, swept: u32, interval: Duration, ba
     let writes = stage.writes().await?;
     let began = Instant::now();
     let mut operator = Operator::start(program, stage, interval)?;
-    let patience = PATIENCE + Duration::from_secs(u64::from(swept) / 50);
+    let patience = patience_for(swept);
     let span = operator.blamed(statuses.after(0, count, patience).await)?;
     let cpu_seconds = operator.cpu_seconds_at_rest().await?;
     let writes = stage.writes().await?.since(&writes);
