@@ -14,9 +14,9 @@ use tokio::sync::OnceCell;
 use crate::{
     Error, Kubectl, Namespace, Process, binaries, credentials,
     folder::Folder,
+    metrics,
     options::Options,
     servers::{self, Servers},
-    writes,
 };
 
 /// A running control plane. Dropping it, or any end of this process, stops its servers and removes their folder.
@@ -150,8 +150,22 @@ impl ControlPlane {
     /// # Errors
     /// If the metrics cannot be read.
     pub async fn write_counts(&self) -> Result<BTreeMap<String, u64>, Error> {
+        self.metrics().await.map(|metrics| metrics::write_counts(&metrics))
+    }
+
+    /// Collects the garbage of the API server, and returns the bytes that it still uses, if it says so.
+    ///
+    /// # Errors
+    /// If the server does not serve its profiles, or the metrics cannot be read.
+    pub async fn live_heap_bytes(&self) -> Result<Option<u64>, Error> {
+        let profile = servers::get(&self.client().await?, "/debug/pprof/heap?gc=1&debug=1").await;
+        profile.map_err(Error::api("collect the API server's garbage"))?;
+        self.metrics().await.map(|metrics| metrics::heap_bytes(&metrics))
+    }
+
+    async fn metrics(&self) -> Result<String, Error> {
         let metrics = servers::get(&self.client().await?, "/metrics").await;
-        metrics.map(|metrics| writes::counts(&metrics)).map_err(Error::api("read the API server's metrics"))
+        metrics.map_err(Error::api("read the API server's metrics"))
     }
 
     /// The process ids of the servers, to measure them. Empty on a given cluster.

@@ -28,6 +28,7 @@ mod credentials;
 mod error;
 mod folder;
 mod kubectl;
+mod metrics;
 mod namespace;
 mod options;
 mod pins;
@@ -38,7 +39,6 @@ mod process;
 mod programs;
 mod servers;
 mod store;
-mod writes;
 
 pub use binaries::{Binaries, GitOpsEngines, SHARED, actionlint, find, gitops_engines, given_cluster, helm};
 pub use control_plane::ControlPlane;

@@ -45,7 +45,7 @@ const MEMORY_GROWS: f64 = 1.1;
 const MEMORY_MIB: f64 = 4.0;
 const MORE: f64 = 10.0;
 
-const PHASE: &str = "growth: median of the first third | of the last third";
+const PHASE: &str = "growth: median of the last third | of the first third";
 const DONE: &str = "work";
 const LATENCY: &str = "from creation to Succeeded, sagas of two steps";
 

@@ -13,7 +13,9 @@ use super::{
     failure::{failed, say},
     floor::Floor,
     jobs::Job,
-    objects, usage,
+    objects,
+    statistics::float,
+    usage,
 };
 use crate::{Error, project};
 
@@ -35,6 +37,15 @@ pub(super) async fn cluster(flags: &[&str]) -> Result<Cluster, Error> {
     kubectl.run(&["apply".as_ref(), "-f".as_ref(), definitions.as_os_str()]).await?;
     kubectl.run(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"]).await?;
     Ok(Arc::new(control_plane))
+}
+
+/// The memory of the API server, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ServerMemory {
+    /// The resident memory before a garbage collection.
+    pub(super) resident: f64,
+    /// The memory in use after it.
+    pub(super) live: f64,
 }
 
 /// In the order in which they end.
@@ -113,11 +124,14 @@ impl Stage {
         self.control_plane.processes().await.into_iter().map(usage::cpu_seconds).sum()
     }
 
-    /// The memory of the API server now, in bytes.
-    pub(super) async fn api_server_memory(&self) -> Result<f64, Error> {
+    /// The memory of the API server now. This collects its garbage.
+    pub(super) async fn api_server_memory(&self) -> Result<ServerMemory, Error> {
         for process in self.control_plane.processes().await {
             if usage::name(process)?.starts_with("kube-apiserver") {
-                return Ok(usage::memory(process)?.resident);
+                let resident = usage::memory(process)?.resident;
+                let live = self.control_plane.live_heap_bytes().await?;
+                let live = live.ok_or_else(|| failed("measure the API server")("it has no metric of its heap"))?;
+                return Ok(ServerMemory { resident, live: float(live) });
             }
         }
         Err(failed("measure the API server")("it does not run"))

@@ -6,7 +6,7 @@ use super::{
     failure::failed,
     objects,
     report::{Figure, Row},
-    stage::Stage,
+    stage::{ServerMemory, Stage},
     statistics::float,
 };
 use crate::Error;
@@ -22,18 +22,25 @@ pub(super) struct Bytes {
     managed_fields: f64,
 }
 
-/// Measures records that have their first status, in both namespaces. `before` is the memory of the API server before
-/// anything was recorded.
-pub(super) async fn measure(stage: &Stage, before: f64) -> Result<Vec<Row>, Error> {
+/// Measures records that have their first status, in both namespaces. `empty` is the memory of the API server before
+/// anything was recorded, and `new` the one with records that have no status yet.
+pub(super) async fn measure(stage: &Stage, empty: ServerMemory, new: ServerMemory) -> Result<Vec<Row>, Error> {
     let own = bytes(&objects::records(&stage.client, stage.records.name())).await?;
     let floor = bytes(&objects::records(&stage.client, stage.floor_records.name())).await?;
-    let records = 2.0 * float(u64::from(stage.resources));
-    let memory = stage.api_server_memory().await? - before;
+    let now = stage.api_server_memory().await?;
+    let each = |bytes: f64| bytes / (2.0 * float(u64::from(stage.resources))) / 1024.0;
     let row = |what: &str, unit, number| Row::of(PHASE, what, unit, number);
     Ok(vec![
         row("a record in sync, as JSON", "bytes", own.all).beside(floor.all).quoted_as(Figure::StoredBytes),
         row("  of which managedFields", "bytes", own.managed_fields).beside(floor.managed_fields),
-        row("memory of the API server for each record", "KiB", memory / records / 1024.0),
+        row(
+            "memory of the API server for each record | before its first status",
+            "KiB",
+            each(now.resident - empty.resident),
+        )
+        .beside(each(new.resident - empty.resident)),
+        row("the same after a garbage collection", "KiB", each(now.live - empty.live))
+            .beside(each(new.live - empty.live)),
     ])
 }
 

@@ -35,12 +35,13 @@ pub(super) async fn measure(
     let mut report = Report::new(Subject::Sweep { resources, sync_interval_seconds: interval.as_secs() });
 
     let base = base(program, &stage, interval).await?;
-    let api_server = stage.api_server_memory().await?;
+    let empty = stage.api_server_memory().await?;
     stage.record_all().await?;
+    let new = stage.api_server_memory().await?;
 
     let (mut operator, first) = first::measure(program, &mut stage, interval).await?;
     report.add(first);
-    report.add(stored::measure(&stage, api_server).await?);
+    report.add(stored::measure(&stage, empty, new).await?);
     let after_first = operator.memory()?;
     report.add(quiet::measure(quiet::NO_CHANGE, &mut stage, &mut operator).await?);
     let after_quiet = operator.memory()?;

@@ -1,16 +1,21 @@
-//! The counts of writes to the API server, from its own metrics.
+//! What the API server's own metrics say about its writes and its memory.
 
 use std::collections::BTreeMap;
 
 const WRITES: [&str; 6] = ["POST", "PUT", "PATCH", "APPLY", "DELETE", "DELETECOLLECTION"];
 
-/// Counts by `VERB resource` or `VERB resource/subresource`, for the operator's group, events and leases.
-pub(crate) fn counts(metrics: &str) -> BTreeMap<String, u64> {
+/// The writes by `VERB resource` or `VERB resource/subresource`, for the operator's group, events and leases.
+pub(crate) fn write_counts(metrics: &str) -> BTreeMap<String, u64> {
     let mut counts = BTreeMap::new();
     for (what, count) in metrics.lines().filter_map(write) {
         *counts.entry(what).or_default() += count;
     }
     counts
+}
+
+/// The bytes that the Go runtime has allocated and not collected yet.
+pub(crate) fn heap_bytes(metrics: &str) -> Option<u64> {
+    whole(metrics.lines().find_map(|line| line.strip_prefix("go_memstats_heap_alloc_bytes "))?)
 }
 
 /// Parses one line of the metrics, if it counts relevant writes.
@@ -32,7 +37,7 @@ fn label<'a>(labels: &'a str, name: &str) -> Option<&'a str> {
     rest.split_once('"').map(|(value, _)| value)
 }
 
-/// Parses a counter. Counters are floats in this format: large ones are written as `1.2e+06`.
+/// Parses a number. Numbers are floats in this format: large ones are written as `1.2e+06`.
 fn whole(count: &str) -> Option<u64> {
     match count.trim().parse() {
         Ok(count) => Some(count),
@@ -53,9 +58,16 @@ apiserver_request_total{code="200",component="apiserver",dry_run="",group="arcad
 apiserver_request_total{code="200",component="apiserver",dry_run="",group="arcadia.cloud",resource="drifts",scope="cluster",subresource="",verb="LIST",version="v1alpha1"} 9
 apiserver_request_total{code="201",component="apiserver",dry_run="",group="",resource="configmaps",scope="resource",subresource="",verb="POST",version="v1"} 5
 "#;
-        let counts = counts(metrics);
+        let counts = write_counts(metrics);
         assert_eq!(counts.get("POST drifts"), Some(&4));
         assert_eq!(counts.get("PATCH drifts/status"), Some(&1_200_000));
         assert_eq!(counts.len(), 2);
+    }
+
+    #[test]
+    fn the_heap_is_read_from_its_own_line() {
+        let metrics = "# TYPE go_memstats_heap_alloc_bytes gauge\ngo_memstats_heap_alloc_bytes 1.2e+08\n";
+        assert_eq!(heap_bytes(metrics), Some(120_000_000));
+        assert_eq!(heap_bytes("go_memstats_heap_alloc_bytes_total 5"), None);
     }
 }
