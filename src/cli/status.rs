@@ -133,11 +133,12 @@ async fn deployments(cluster: &UserCluster) -> Result<Vec<DeploymentView>, Error
     let params = ListParams::default().labels(OPERATOR_LABEL);
     let view = |deployment: Deployment| {
         let spec = deployment.spec.as_ref();
-        let containers = spec.and_then(|spec| spec.template.spec.as_ref()).map(|pod| pod.containers.as_slice());
-        let container = containers.and_then(<[_]>::first);
+        let pod = spec.and_then(|spec| spec.template.spec.as_ref());
+        let container = pod.and_then(|pod| pod.containers.first());
         Some(DeploymentView {
             namespace: deployment.namespace().unwrap_or_default(),
             name: deployment.name_any(),
+            service_account: pod.and_then(|pod| pod.service_account_name.clone()).unwrap_or_default(),
             image: container.and_then(|container| container.image.clone()).unwrap_or_default(),
             ready: deployment.status.as_ref().and_then(|status| status.ready_replicas).unwrap_or_default(),
             wanted: spec.and_then(|spec| spec.replicas).unwrap_or(1),

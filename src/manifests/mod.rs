@@ -11,18 +11,23 @@ pub mod users;
 
 use installation::owned;
 
+use crate::api::OPERATOR;
+
 pub use installation::{Error, Installation};
 
 /// The namespace that `deploy/overlays/namespaced` watches. It is not the operator's own, since everyone who may edit
 /// there may read the token.
-const RECORDS: &str = "arcadia-records";
+pub(crate) const RECORDS: &str = "arcadia-records";
+
+/// The namespace of the operator in `deploy/` and in the documentation.
+pub(crate) const NAMESPACE: &str = "arcadia-system";
 
 /// The checked-in files of `deploy/`, with their names.
 ///
 /// # Errors
 /// When one cannot be serialized.
 pub fn files() -> Result<Vec<(&'static str, String)>, Error> {
-    let (name, namespace) = ("arcadia-operator", "arcadia-system");
+    let (name, namespace) = (OPERATOR, NAMESPACE);
     let everywhere = Installation::cluster_wide(name, namespace);
     let in_one = Installation { watched: owned(&[RECORDS]), ..everywhere.clone() };
     Ok(vec![

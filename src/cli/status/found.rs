@@ -72,6 +72,7 @@ pub(in crate::cli) struct LeaseView {
 pub(in crate::cli) struct DeploymentView {
     pub(in crate::cli) namespace: String,
     pub(in crate::cli) name: String,
+    pub(in crate::cli) service_account: String,
     pub(in crate::cli) image: String,
     pub(in crate::cli) ready: i32,
     pub(in crate::cli) wanted: i32,

@@ -1,12 +1,14 @@
 //! The commands that correct a finding, ready to type. Pure.
 
 use super::found::{DeploymentView, Helm, StatusFindings};
-use crate::{api::OPERATOR, cli::cluster::quoted, manifests::users::UserRole};
+use crate::{
+    api::OPERATOR,
+    cli::cluster::quoted,
+    manifests::{NAMESPACE, RECORDS, users::UserRole},
+};
 
 /// The chart, as the documentation names it.
 const CHART: &str = "charts/arcadia-operator";
-/// The namespace of the documentation.
-const NAMESPACE: &str = "arcadia-system";
 /// The first minor version of Kubernetes 1 that signs decisions itself.
 const SIGNS: u32 = 36;
 /// The flag of the operator that limits it to some namespaces.
@@ -23,36 +25,58 @@ pub(super) struct Setting {
 pub(super) const SYNC_SCHEDULE: Setting = Setting { value: "syncSchedule", flag: "--sync-schedule" };
 pub(super) const MAX_AGE: Setting = Setting { value: "inventoryMaxAge", flag: "--inventory-max-age" };
 
-/// Installs the admission policies of an installation, or of the only one.
-pub(super) fn policies(found: &StatusFindings, installation: Option<&str>) -> String {
+/// Installs the admission policies of an installation, or of the only one. None without an operator in the cluster and
+/// without policies: nobody knows which user the policies must exempt.
+pub(super) fn policies(found: &StatusFindings, installation: Option<&str>) -> Option<String> {
     let of_policies = found.policies.as_ref().ok().and_then(|policies| policies.helm.get(installation?));
     let deployments = found.deployments.as_deref().unwrap_or_default();
     let is_of = |deployment: &&DeploymentView| installation.is_none_or(|installation| deployment.name == installation);
     let deployment = deployments.iter().find(is_of).or(deployments.first());
-    let set = if signs(&found.server_version) {
-        "--set admissionPolicies.create=true"
-    } else {
-        "--set admissionPolicies.create=true,admissionPolicies.mutating=false"
-    };
-    match (of_policies.or_else(|| deployment?.helm.as_ref()), deployment) {
-        (Some(helm), _) => upgrade(found, helm, set),
-        (None, None) if installation.is_none() => {
-            let lease = found.leases.as_ref().ok().and_then(|leases| leases.first());
-            let namespace = lease.map_or(NAMESPACE, |lease| &lease.namespace);
-            format!(
-                "helm upgrade {OPERATOR} {CHART} --install --create-namespace -n {namespace} {set}{}",
-                helm_flags(found)
-            )
-        }
-        (None, deployment) => {
-            let is_limited = deployment.is_some_and(|deployment| {
-                let is_it = |argument: &String| argument.split('=').next() == Some(WATCHED);
-                deployment.arguments.iter().any(is_it)
-            });
-            let overlay = if is_limited { "namespaced" } else { "cluster-wide" };
-            format!("kubectl apply -k deploy/overlays/{overlay}{}", found.admin_flags)
-        }
+    if let Some(helm) = of_policies.or_else(|| deployment?.helm.as_ref()) {
+        let set = if signs(&found.server_version) { "" } else { ",admissionPolicies.mutating=false" };
+        return Some(upgrade(found, helm, &format!("--set admissionPolicies.create=true{set}")));
     }
+    let lease = found.leases.as_ref().ok().and_then(|leases| leases.first());
+    let name = deployment.map_or(installation, |deployment| Some(deployment.name.as_str()))?;
+    let namespace = deployment.map(|deployment| &deployment.namespace).or(lease.map(|lease| &lease.namespace));
+    let account = deployment.map_or(name, |deployment| deployment.service_account.as_str());
+    let watched: Vec<_> = deployment.into_iter().flat_map(watched).collect();
+    Some(apply(found, name, account, namespace.map_or(NAMESPACE, String::as_str), &watched))
+}
+
+/// Applies only the policies: the overlays would also set the image. The policies exempt
+/// the account of the operator.
+fn apply(found: &StatusFindings, name: &str, account: &str, namespace: &str, watched: &[&str]) -> String {
+    let mut files = vec!["policies.yaml"];
+    files.extend(signs(&found.server_version).then_some("policies-mutating.yaml"));
+    let all = |flag: &str, folder: &str| -> String {
+        files.iter().flat_map(|file| [" ", flag, " ", folder, "/", *file]).collect()
+    };
+    let overlay = match watched {
+        [] => Some("cluster-wide"),
+        [RECORDS] => Some("namespaced"),
+        _ => None,
+    };
+    if let Some(overlay) = overlay.filter(|_| (name, account, namespace) == (OPERATOR, OPERATOR, NAMESPACE)) {
+        let files = all("-f", &format!("deploy/overlays/{overlay}"));
+        return format!("kubectl apply --server-side{files}{}", found.admin_flags);
+    }
+    let mut values = vec![format!("fullnameOverride={name}")];
+    values.extend((account != name).then(|| format!("serviceAccount.name={account}")));
+    values.extend((!watched.is_empty()).then(|| format!("'watchNamespaces={{{}}}'", watched.join(","))));
+    values.extend((!signs(&found.server_version)).then(|| "admissionPolicies.mutating=false".to_owned()));
+    let set: String = values.iter().flat_map(|value| [" --set ", value]).collect();
+    let files = all("-s", "templates");
+    let version = found.server_version.split('+').next().unwrap_or_default();
+    format!(
+        "helm template {name} {CHART} -n {namespace} --kube-version {version}{set}{files} | kubectl apply --server-side -f -{}",
+        found.admin_flags
+    )
+}
+
+/// The namespaces to which an operator is limited.
+fn watched(deployment: &DeploymentView) -> impl Iterator<Item = &str> {
+    deployment.arguments.iter().filter_map(|argument| argument.strip_prefix(WATCHED)?.strip_prefix('='))
 }
 
 /// Changes a setting of the operator in this namespace.
@@ -122,12 +146,27 @@ mod tests {
     fn policies_are_installed_again_with_the_tool_that_installed_the_operator() {
         let mut found = healthy();
         let helm = Helm { release: "drifts".into(), namespace: "ops".into() };
-        let command = policies(&found, Some("arcadia-operator"));
-        assert_eq!(command, "kubectl apply -k deploy/overlays/cluster-wide");
-        if let Ok([deployment]) = found.deployments.as_deref_mut() {
-            deployment.arguments = vec!["run".into(), "--namespace=team-a".into()];
-        }
-        assert_eq!(policies(&found, None), "kubectl apply -k deploy/overlays/namespaced");
+        let command = |found: &StatusFindings, installation| policies(found, installation).unwrap_or_default();
+        assert_eq!(
+            command(&found, Some("arcadia-operator")),
+            "kubectl apply --server-side -f deploy/overlays/cluster-wide/policies.yaml"
+        );
+        let limit = |found: &mut StatusFindings, namespaces: &[&str]| {
+            if let Ok([deployment]) = found.deployments.as_deref_mut() {
+                let flags = namespaces.iter().map(|namespace| format!("--namespace={namespace}"));
+                deployment.arguments = ["run".to_owned()].into_iter().chain(flags).collect();
+            }
+        };
+        limit(&mut found, &["arcadia-records"]);
+        assert_eq!(command(&found, None), "kubectl apply --server-side -f deploy/overlays/namespaced/policies.yaml");
+        // Neither overlay has these namespaces.
+        limit(&mut found, &["team-a", "team-b"]);
+        assert_eq!(
+            command(&found, None),
+            "helm template arcadia-operator charts/arcadia-operator -n arcadia-system --kube-version v1.34.1 \
+             --set fullnameOverride=arcadia-operator --set 'watchNamespaces={team-a,team-b}' \
+             --set admissionPolicies.mutating=false -s templates/policies.yaml | kubectl apply --server-side -f -"
+        );
         if let Ok([deployment]) = found.deployments.as_deref_mut() {
             deployment.helm = Some(helm.clone());
         }
@@ -135,16 +174,17 @@ mod tests {
         found.admin_flags = " --context prod".into();
         let wanted = "helm upgrade drifts charts/arcadia-operator -n ops --reuse-values --set admissionPolicies.create=true \
                       --kube-context prod";
-        assert_eq!(policies(&found, None), wanted);
+        assert_eq!(command(&found, None), wanted);
         found.deployments = Ok(Vec::new());
         found.server_version = "v1.35.0+k3s1".into();
-        assert!(policies(&found, None).contains("--install --create-namespace -n arcadia-system"));
+        // The operator runs outside of the cluster, as an unknown user.
+        assert_eq!(policies(&found, None), None);
         if let Ok(policies) = &mut found.policies {
             policies.helm.insert("drifts-arcadia-operator".to_owned(), helm);
         }
         let wanted = "helm upgrade drifts charts/arcadia-operator -n ops --reuse-values --set \
                       admissionPolicies.create=true,admissionPolicies.mutating=false --kube-context prod";
-        assert_eq!(policies(&found, Some("drifts-arcadia-operator")), wanted);
+        assert_eq!(command(&found, Some("drifts-arcadia-operator")), wanted);
     }
 
     #[test]

@@ -63,7 +63,11 @@ impl Check {
     }
 
     fn next(self, command: impl Into<String>) -> Self {
-        Self { next: Some(command.into()), ..self }
+        self.suggest(Some(command.into()))
+    }
+
+    fn suggest(self, next: Option<String>) -> Self {
+        Self { next, ..self }
     }
 
     fn unreadable(subject: &'static str, message: &str) -> Self {
@@ -377,7 +381,7 @@ fn policies(found: &StatusFindings) -> Check {
             State::Problem,
             format!("admission policies without a binding that denies enforce nothing: {names}"),
         )
-        .next(remedy::policies(found, Some(installation)));
+        .suggest(remedy::policies(found, Some(installation)));
     }
     let incomplete = policies.bound.iter().find_map(|(installation, parts)| {
         let missing: Vec<_> = NAMES.into_iter().filter(|part| !parts.contains(*part)).collect();
@@ -386,11 +390,11 @@ fn policies(found: &StatusFindings) -> Check {
     });
     match incomplete {
         Some((text, installation)) => {
-            Check::new(SUBJECT, State::Problem, text).next(remedy::policies(found, Some(installation)))
+            Check::new(SUBJECT, State::Problem, text).suggest(remedy::policies(found, Some(installation)))
         }
         None if policies.bound.is_empty() => {
             let text = "no admission policies: everyone who may patch a drift may decide it, under any name";
-            Check::new(SUBJECT, State::Note, text).next(remedy::policies(found, None))
+            Check::new(SUBJECT, State::Note, text).suggest(remedy::policies(found, None))
         }
         None => {
             let names: Vec<_> = policies.bound.keys().map(String::as_str).collect();
@@ -540,6 +544,7 @@ pub(super) mod tests {
             deployments: Ok(vec![DeploymentView {
                 namespace: "arcadia-system".into(),
                 name: "arcadia-operator".into(),
+                service_account: "arcadia-operator".into(),
                 image: "registry/arcadia-operator:0.1.0".into(),
                 ready: 2,
                 wanted: 2,
@@ -612,7 +617,7 @@ pub(super) mod tests {
                                     -> kubectl logs -n arcadia-system deployment/arcadia-operator --tail=50
             note      Operator      no Deployment has the label of the operator: it runs outside of the cluster, or is not installed
             PROBLEM   Policies      installation arcadia-operator lacks the admission policies saga-decisions, cancellations, orders, contents, marks, revert-marks
-                                    -> kubectl apply -k deploy/overlays/cluster-wide
+                                    -> kubectl apply --server-side -f deploy/overlays/cluster-wide/policies.yaml
             ok        Records       2 records: 0 in sync, 1 with drift
             note      Drifts        1 drift open
                                     -> kubectl arcadia inbox
@@ -691,7 +696,6 @@ pub(super) mod tests {
                                     -> kubectl get deployments -A -l app.kubernetes.io/name=arcadia-operator
             unknown   Operator      you may not read it: deployments.apps is forbidden: User "jane" cannot list
             note      Policies      no admission policies: everyone who may patch a drift may decide it, under any name
-                                    -> helm upgrade arcadia-operator charts/arcadia-operator --install --create-namespace -n arcadia-system --set admissionPolicies.create=true,admissionPolicies.mutating=false
             ok        Your rights   all rights in namespace default
 
             2 problems found.
@@ -727,7 +731,7 @@ pub(super) mod tests {
         assert!(of("Sweeps")[0].text.ends_with("at its --metrics-address on laptop"));
         let next = |subject: &str| of(subject)[0].next.clone().unwrap();
         assert!(next("Your rights").contains("kubectl create clusterrolebinding arcadia-viewer"), "{checks:?}");
-        assert_eq!(next("Policies"), "kubectl apply -k deploy/overlays/cluster-wide");
+        assert_eq!(next("Policies"), "kubectl apply --server-side -f deploy/overlays/cluster-wide/policies.yaml");
         // Every check that needs a person comes with a command that is ready to type.
         let has_placeholder = |text: &str| {
             let is_word = |word: &str| word.len() > 3 && word.chars().all(|sign| sign.is_ascii_uppercase());
