@@ -175,7 +175,16 @@ impl<K: Eq + Hash, W: Fn(K)> Poller<K, W> {
             // Newest first, with small exceptions.
             let Some(oldest) = missing.first().copied() else { return Ok(()) };
             *calls += 1;
-            let (actions, has_more) = self.page(&mut cursor).await?;
+            let (actions, has_more) = match self.page(&mut cursor).await {
+                // The steps look up their effects instead, which needs other scopes.
+                Err(error @ Error::Forbidden { .. }) => {
+                    for id in missing {
+                        self.end(id, ActionState::Gone);
+                    }
+                    return Err(error);
+                }
+                page => page?,
+            };
             let is_past = actions.iter().all(|action| action.id < oldest);
             for action in actions {
                 if missing.remove(&action.id) {

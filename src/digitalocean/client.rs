@@ -255,7 +255,9 @@ impl Client {
     /// Waits for the budget, up to the call's limit.
     async fn permit(&self, call: &ApiCall<'_>, lane: Option<Lane>) -> Result<CallPermit, Error> {
         let permit = self.shared.budget.acquire(call.priority, lane);
-        let Some(give_up) = call.give_up else { return Ok(permit.await) };
+        // A saga has more to do than to wait for one read.
+        let of_saga = || self.guard.as_ref().map(|_| Instant::now() + self.shared.config.patience);
+        let Some(give_up) = call.give_up.or_else(of_saga) else { return Ok(permit.await) };
         let none_came = |_| Error::NoBudget { doing: call.doing(), waited: self.shared.config.patience };
         timeout_at(give_up, permit).await.map_err(none_came)
     }

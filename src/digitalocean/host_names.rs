@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// The name of a record relative to its domain; `@` is the domain itself.
-pub(super) fn record_name(name: &str, domain: &str) -> String {
+pub(crate) fn record_name(name: &str, domain: &str) -> String {
     let name = name.to_lowercase();
     let name = name.strip_suffix('.').unwrap_or(&name);
     if name.is_empty() || name == domain {

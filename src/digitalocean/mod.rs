@@ -70,7 +70,7 @@ pub(crate) use actions::Actions;
 pub(crate) use beside::Beside;
 pub(crate) use budget::Priority;
 pub(crate) use equivalence::SAGA_TAG;
-pub(crate) use host_names::full_name;
+pub(crate) use host_names::{full_name, record_name};
 pub(crate) use inventory::{Changes, Observation, SyncError, UnknownReason, Wanted};
 pub(crate) use kinds::FieldSet;
 pub(crate) use live::{FieldComparison, Live};

@@ -84,6 +84,16 @@ impl Failure {
         Self::Permanent(why.to_string())
     }
 
+    /// The same failure of a read. Nothing was sent, so it counts as no attempt: an outage of the API does not undo a step
+    /// that has to wait for hours.
+    #[must_use]
+    pub fn of_read(self) -> Self {
+        match self {
+            Self::Transient(why) | Self::Doubt(why) => Self::Waiting(why),
+            Self::Waiting(_) | Self::Permanent(_) => self,
+        }
+    }
+
     /// The same failure, with its object as a prefix.
     #[must_use]
     pub fn about(self, what: &str) -> Self {

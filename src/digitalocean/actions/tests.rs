@@ -20,6 +20,7 @@ struct Account {
     /// Actions that only their own path shows.
     unlisted: Mutex<BTreeMap<u64, &'static str>>,
     is_down: AtomicBool,
+    is_forbidden: AtomicBool,
 }
 
 impl Account {
@@ -40,6 +41,9 @@ impl Account {
     fn answer(&self, path: &str) -> FakeResponse {
         if self.is_down.load(Ordering::Relaxed) {
             return FakeResponse::text(500, "x: y", "");
+        }
+        if self.is_forbidden.load(Ordering::Relaxed) {
+            return FakeResponse::json(403, &json!({"id": "forbidden", "message": "no"}));
         }
         let listed = self.listed.lock();
         if let Some(id) = path.strip_prefix("/v2/actions/") {
@@ -95,6 +99,20 @@ async fn assert_quiet(server: &Fake) {
     let before = server.asked().len();
     sleep(INTERVAL * 10).await;
     assert_eq!(server.asked().len(), before);
+}
+
+#[tokio::test]
+async fn without_the_scope_for_actions_the_waiters_look_up_their_effects_themselves() {
+    let account = Account::of([1, 2]);
+    account.is_forbidden.store(true, Ordering::Relaxed);
+    let (_server, actions, mut wakes) = stand(&account).await;
+    for (id, waiter) in [(1, "a"), (2, "b")] {
+        assert_eq!(actions.state_of(id, &waiter), None);
+    }
+    let mut woken = [next(&mut wakes).await, next(&mut wakes).await];
+    woken.sort_unstable();
+    assert_eq!(woken, ["a", "b"]);
+    assert_eq!(actions.state_of(1, &"a"), Some(ActionState::Gone));
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::common::{ProviderId, id_text};
 use crate::{
-    digitalocean::{Endpoint, Kind, Live, ResourceKey, full_name},
+    digitalocean::{Endpoint, Kind, Live, ResourceKey, full_name, record_name},
     drift::finding::{self, Finding},
     saga::step::{Failure, StepContext},
 };
@@ -67,12 +67,16 @@ pub(super) fn differing<'w>(
 /// requires it in every change (<https://github.com/digitalocean/doctl/issues/919>).
 const TO_HOSTS: &[&str] = &["CAA", "CNAME", "MX", "NS", "SRV"];
 
-/// The given fields of a record with the full name of its host: people may name it relative to the domain.
+/// The given fields of a record as the API reads them: its name relative to the domain, and the full name of its host. People
+/// may write both either way.
 pub(super) fn resolved(domain: &ProviderId, mut fields: Map<String, Value>, record: &Value) -> Map<String, Value> {
     let kind = fields.get("type").or_else(|| record.get("type")).and_then(Value::as_str);
     let is_host = kind.is_some_and(|kind| HOSTS.iter().any(|it| it.eq_ignore_ascii_case(kind)));
     if let Some(Value::String(data)) = fields.get_mut("data").filter(|_| is_host) {
         *data = full_name(data, domain.as_str());
+    }
+    if let Some(Value::String(name)) = fields.get_mut("name") {
+        *name = record_name(name, domain.as_str());
     }
     fields
 }

@@ -1,5 +1,7 @@
 //! The step `EnableIPv6`.
 
+use std::time::Duration;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -36,6 +38,8 @@ pub(super) struct EnableIPv6;
 
 impl Converging for EnableIPv6 {
     const NAME: &'static str = "EnableIPv6";
+    /// Another action on the droplet, such as a backup, ends first.
+    const TIMEOUT: Duration = Duration::from_hours(2);
 
     type Parameters = Parameters;
     type Before = Before;

@@ -40,9 +40,9 @@ const LONGEST_WAIT: Duration = Duration::from_mins(1);
 /// response is repeated. A response of 5xx, 408, 409 or 429, or none within 15 s, is retried (with `Retry-After` up to
 /// a minute). Any other unexpected response fails the step, and so does a response above 4 KiB.
 ///
-/// Undone by calling `compensation_url`, with a key that differs in its end only: `/undo` instead of `/do`. It is
-/// also made if the first one was refused or may not have arrived; 404 and 410 count as undone. Without a
-/// `compensation_url`, undoing does nothing.
+/// Undone by calling `compensation_url`. The `Idempotency-Key` of this call ends in `/undo`, and that of the first call in
+/// `/do`. The call is made even if the first call was refused or its response was lost; 404 and 410 count as undone.
+/// Without a `compensation_url`, undoing does nothing.
 ///
 /// Of the response, only the status and the fields listed in `keep` are stored or shown. Values that look like
 /// credentials, or have a name such as `token` or `key`, are stored as fingerprints. Put credentials into a Secret

@@ -71,6 +71,9 @@ pub(super) struct Before {
     /// The live values that are sent in the same call.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub(super) along: Map<String, Value>,
+    /// The resource was in a state of failure, which the step does not have to mend.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) had_failed: bool,
 }
 
 /// Digests of values that a saga does not hold.
@@ -138,8 +141,11 @@ impl RevertParameters {
 
     /// The effective desired value.
     pub(super) async fn desired(&self, context: &StepContext<'_>) -> Result<Value, Failure> {
-        let record = record::about(context, &self.record, &self.key()).await?;
-        record::desired_value(context, &record, &self.field).await
+        let desired = async {
+            let record = record::about(context, &self.record, &self.key()).await?;
+            record::desired_value(context, &record, &self.field).await
+        };
+        desired.await.map_err(Failure::of_read)
     }
 
     /// The effective desired value, if it is still the decided one.
@@ -154,6 +160,10 @@ impl RevertParameters {
 
     /// Reads the resource.
     pub(super) async fn live(&self, context: &StepContext<'_>, value: &Value) -> Result<Live, Failure> {
+        self.read(context, value).await.map_err(Failure::of_read)
+    }
+
+    async fn read(&self, context: &StepContext<'_>, value: &Value) -> Result<Live, Failure> {
         let fields = FieldSet::of_values(self.kind, [(self.field.as_str(), value)]);
         let live = context.cloud.live(&self.key(), fields).await?.ok_or_else(|| self.gone())?;
         // The verdict about a field may depend on the others. Undoing works without the record too.
@@ -195,6 +205,12 @@ impl RevertParameters {
             (None, None) => true,
         };
         if is_same { Ok(()) } else { Err(self.moved_on()) }
+    }
+
+    /// Refuses to change a field that had the desired value before the step: another client changed it since, to a value on
+    /// which nobody has decided, and undoing would not restore it.
+    pub(super) fn check_differed(&self, before: &Before) -> Result<(), Failure> {
+        if before.differed { Ok(()) } else { Err(changed_meanwhile(&self.field, &self.key())) }
     }
 
     /// Refuses a live value that is neither the earlier nor the desired one: another client changed it since.

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::{
     common::{NoOutput, SOON, nothing_left, text, unnamed},
+    decided::changed_meanwhile,
     reverting::{Before, FieldState, RevertParameters, WORKING},
 };
 use crate::{
@@ -22,7 +23,7 @@ const SCALING: [&str; 3] = ["auto_scale", "min_nodes", "max_nodes"];
 /// Fields that every call must contain.
 const REQUIRED: [&str; 2] = ["name", "count"];
 
-/// Puts the node pools of a Kubernetes cluster back to their recorded values, one pool after the other, and waits until
+/// Restores the recorded values of the node pools of a Kubernetes cluster, one pool after the other, and waits until
 /// their nodes run. Pools are neither added nor deleted. The step reads the values from the record. Undone by restoring
 /// the earlier values, which is refused if they have been changed since.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -58,7 +59,7 @@ impl Step for UpdateNodePool {
         &self,
         context: &StepContext<'_>,
         Parameters(given): &Parameters,
-        _: &Before,
+        before: &Before,
     ) -> Result<Progress<NoOutput>, Failure> {
         let desired = given.decided(context).await?;
         let live = given.live(context, &desired).await?;
@@ -68,6 +69,7 @@ impl Step for UpdateNodePool {
                 None => Progress::Done(NoOutput {}),
             });
         };
+        given.check_differed(before)?;
         given.check(&live, &desired)?;
         if let Some(why) = busy(given, live.document()) {
             return Ok(Progress::NotYet { again: WORKING, why });
@@ -77,6 +79,7 @@ impl Step for UpdateNodePool {
         let (now, wanted) = changed.first().ok_or_else(|| {
             Failure::Permanent(format!("{}: pools cannot be added or deleted by this step", given.key()))
         })?;
+        check_pool(given, before, &live, now)?;
         write(context, given, (now, wanted), &part(wanted, now)).await?;
         Ok(Progress::NotYet { again: SOON, why: format!("waiting until the nodes of {} run", given.key()) })
     }
@@ -173,6 +176,25 @@ fn part(pool: &Value, other: &Value) -> Value {
     let kept = FIELDS.iter().copied().filter(is_kept).chain(["id"]);
     let kept: Map<_, _> = kept.map(|field| (field.to_owned(), pool.get(field).cloned().unwrap_or_default())).collect();
     kept.into()
+}
+
+/// Refuses a pool with a value that is neither the earlier nor the desired one: another client changed it since.
+fn check_pool(given: &RevertParameters, before: &Before, live: &Live, pool: &Value) -> Result<(), Failure> {
+    let of = |parts: &Option<Value>| {
+        parts.iter().flat_map(items).find(|part| part.get("id") == pool.get("id")).cloned().unwrap_or_default()
+    };
+    let (was, wrote) = (of(&before.was), of(&before.wrote));
+    let place = pools(live.document()).position(|other| other.get("id") == pool.get("id")).unwrap_or_default();
+    let is_known = |(field, value): (&String, &Value)| {
+        // The autoscaler sets the count of a pool that scales.
+        let is_one_of =
+            has(live, place, field, value) || wrote.get(field).is_some_and(|it| has(live, place, field, it));
+        is_one_of || (field == "count" && scales(pool))
+    };
+    if was.is_object() && fields(&was).all(is_known) {
+        return Ok(());
+    }
+    Err(changed_meanwhile(&given.field, &given.key()))
 }
 
 /// The reason why the cluster cannot be changed now.

@@ -2,9 +2,12 @@
 
 mod needs;
 
+use std::time::{Duration, Instant};
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use tokio::time::sleep;
 
 use self::needs::Needs;
 use super::{
@@ -27,7 +30,10 @@ use crate::{
 /// The placeholder of a certificate by Cloudflare, which is sent as it is.
 const CLOUDFLARE: &str = "needs-cloudflare-cert";
 
-/// Puts one field of a resource back to its recorded value. The step reads the value from the record, so the saga does
+/// The pause between two reads of a resource that does not show an accepted change yet.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Restores the recorded value of one field of a resource. The step reads the value from the record, so the saga does
 /// not hold it, and lays it over the live one: all other fields are sent as they are live. Undone by restoring the
 /// earlier value, which is refused if the field has been changed since; a field that holds credentials, or that
 /// DigitalOcean changes in one direction only, cannot be undone.
@@ -59,6 +65,9 @@ impl Step for UpdateResource {
                 given.key()
             )));
         }
+        let state = FieldWrite::from(&live, &given.field, &live.value(&given.field));
+        let had_failed = state.is_some_and(|write| matches!(write.rest(live.document()), RestState::Failed(_)));
+        let before = Before { had_failed, ..before };
         let Some(was) = &before.was else { return Ok(before) };
         let along = FieldWrite::from(&live, &given.field, was).map(FieldWrite::with_recorded);
         let values =
@@ -148,11 +157,13 @@ async fn put_back(
             });
         }
     };
+    given.check_differed(before)?;
     given.check(&live, desired)?;
     let facts = AccountFacts::default();
     let revert = Revert { field: &given.field, desired, document: &live, facts: &facts };
     let plan = FieldWrite::of(&revert).ok_or_else(|| no_call(given))?;
-    if let RestState::Busy(why) = plan.rest(live.document()) {
+    let rest = plan.rest(live.document());
+    if let RestState::Busy(why) = rest {
         return Ok(Some(not_yet(why)));
     }
     // Calls about members change those alone, one after the other.
@@ -166,6 +177,8 @@ async fn put_back(
     if plan.is_done_at_once() {
         return Ok(Some(Progress::Done(NoOutput {})));
     }
+    appears(context, given, plan, desired).await?;
+    check_repeated(given, before, rest)?;
     Ok(Some(Progress::NotYet { again: SOON, why: format!("waiting until {} shows the change", given.key()) }))
 }
 
@@ -187,25 +200,60 @@ async fn put_away(
         Some(restored) => FieldState::Differs(restored),
         None => given.compare(&live, was)?,
     };
-    let busy = match plan.rest(live.document()) {
-        RestState::Busy(why) => Some(why),
-        RestState::AtRest | RestState::Failed(_) => None,
-    };
-    Ok(match (restored, busy) {
-        (_, Some(why)) => Some(Undo::NotYet { again: WORKING, why: waiting(given, &why) }),
-        (FieldState::Equal, None) => match settle(context, given, before, &live, needs).await? {
+    Ok(match (restored, plan.rest(live.document())) {
+        (_, RestState::Busy(why)) => Some(Undo::NotYet { again: WORKING, why: waiting(given, &why) }),
+        (FieldState::Equal, _) => match settle(context, given, before, &live, needs).await? {
             Settled::Yes => Some(nothing_left(output)),
             Settled::NotYet(why) => Some(Undo::NotYet { again: WORKING, why }),
             Settled::ReadAgain => None,
         },
-        (FieldState::Differs(restored), None) => {
+        (FieldState::Differs(restored), rest) => {
             if !plan.has_members() && !given.is(&live, wrote) {
                 return Err(given.changed_since());
             }
-            let is_sent = write(context, given, plan, &live, (&restored, &before.along), needs).await?;
-            is_sent.then(|| if plan.is_done_at_once() { Undo::Done } else { Undo::not_yet(SOON) })
+            if !write(context, given, plan, &live, (&restored, &before.along), needs).await? {
+                return Ok(None);
+            }
+            if plan.is_done_at_once() {
+                return Ok(Some(Undo::Done));
+            }
+            appears(context, given, plan, was).await?;
+            check_repeated(given, before, rest)?;
+            Some(Undo::not_yet(SOON))
         }
     })
+}
+
+/// Waits until a change that the cloud has accepted shows in the resource, for the settle time at most. The first responses
+/// may show neither the new value nor a change in progress, and the change would be made a second time.
+async fn appears(
+    context: &StepContext<'_>,
+    given: &RevertParameters,
+    plan: FieldWrite,
+    value: &Value,
+) -> Result<(), Failure> {
+    let sent = Instant::now();
+    loop {
+        let live = given.live(context, value).await?;
+        let is_busy = matches!(plan.rest(live.document()), RestState::Busy(_));
+        let left = context.settle.saturating_sub(sent.elapsed());
+        if is_busy || left.is_zero() || matches!(given.compare(&live, value)?, FieldState::Equal) {
+            return Ok(());
+        }
+        sleep(LOOK.min(left)).await;
+    }
+}
+
+/// Counts a change as another attempt, if an earlier one failed: this one repeats it.
+fn check_repeated(given: &RevertParameters, before: &Before, rest: RestState) -> Result<(), Failure> {
+    match rest {
+        RestState::Failed(why) if !before.had_failed => Err(repeated(given, &why)),
+        RestState::Failed(_) | RestState::AtRest | RestState::Busy(_) => Ok(()),
+    }
+}
+
+fn repeated(given: &RevertParameters, why: &str) -> Failure {
+    Failure::Doubt(format!("changing {}: {why}; the change was repeated", given.key()))
 }
 
 fn no_call(given: &RevertParameters) -> Failure {
@@ -229,7 +277,9 @@ enum Settled {
     ReadAgain,
 }
 
-/// Waits for a resource that has the value already, but is still being changed. A change that failed is repeated.
+/// Waits for a resource that has the value already, but is still being changed. A change that failed is repeated, and each
+/// repetition counts as an attempt. A failure from before the step is none of the step's, and a version that is reached is
+/// not offered again.
 async fn settle(
     context: &StepContext<'_>,
     given: &RevertParameters,
@@ -241,14 +291,12 @@ async fn settle(
     let Some(plan) = FieldWrite::from(live, &given.field, &value) else { return Ok(Settled::Yes) };
     match plan.rest(live.document()) {
         RestState::Busy(why) => Ok(Settled::NotYet(waiting(given, &why))),
-        RestState::Failed(why) if before.differed => {
+        RestState::Failed(why) if before.differed && !before.had_failed && !plan.needs_version() => {
             let again = plan.retry(given.kind);
-            let is_sent = write(context, given, again, live, (live.document(), &Map::new()), needs).await?;
-            Ok(if is_sent {
-                Settled::NotYet(format!("repeating the change of {}: {why}", given.key()))
-            } else {
-                Settled::ReadAgain
-            })
+            if !write(context, given, again, live, (live.document(), &Map::new()), needs).await? {
+                return Ok(Settled::ReadAgain);
+            }
+            Err(repeated(given, &why))
         }
         RestState::AtRest | RestState::Failed(_) => Ok(Settled::Yes),
     }

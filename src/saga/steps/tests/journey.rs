@@ -126,6 +126,17 @@ impl<'w> Journey<'w> {
         Ok(self.turn(turn, false).await?.expect("it ends, since nothing stops it"))
     }
 
+    /// Calls a started step once.
+    pub(super) async fn call_once(&mut self) -> Result<Progress<Values>, Failure> {
+        self.call().await.expect("it does not crash")
+    }
+
+    /// Moves the start of the step into the past.
+    pub(super) fn started_before(&mut self, time: Duration) {
+        let started = Timestamp::now() - SignedDuration::try_from(time).unwrap();
+        self.entry.started_at = Some(Time(started));
+    }
+
     async fn go_on(&mut self, stops: bool) -> Result<Option<Values>, Failure> {
         self.turn(Turn::Call, stops).await
     }

@@ -1,6 +1,6 @@
 //! A revert changes one field: each write of the kinds' rules, done and undone in the simulated account.
 
-use std::sync::Mutex;
+use std::{sync::Mutex, time::Duration};
 
 use digitalocean_simulator::{Effect, Fault};
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{
     each,
     journey::Journey,
-    world::{DROPLET, StepWorld, difference},
+    world::{ACTION, DROPLET, StepWorld, difference},
 };
 use crate::{
     digitalocean::{
@@ -243,6 +243,99 @@ async fn a_value_that_changes_right_after_the_write_is_not_verified() {
 }
 
 #[tokio::test]
+async fn a_change_that_shows_late_is_made_once() {
+    let world = StepWorld::start().await;
+    let case = case("LoadBalancer", "load_balancers", UUID, balancer(), "name", json!("shop"));
+    let parameters = parameters(&world, &case).await;
+    world.control.change_after_next_put("load_balancers", UUID, json!({ "name": "web" })).await.unwrap();
+    let mut journey = Journey::new(&world, named("UpdateResource").unwrap(), &parameters);
+    let shows = async {
+        while world.changes().await == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        world.control.change("load_balancers", UUID, json!({ "name": "shop" })).await.unwrap();
+    };
+    let (done, ()) = tokio::join!(journey.go(), shows);
+    assert_eq!((done.map(drop), world.changes().await), (Ok(()), 1));
+}
+
+#[tokio::test]
+async fn a_change_that_the_cloud_could_not_complete_is_repeated_as_another_attempt() {
+    let fails = || Fault::new("/v2/load_balancers/*", Effect::FailAction).method("PUT").times(1);
+    let case = case("LoadBalancer", "load_balancers", UUID, balancer(), "name", json!("shop"));
+    let world = StepWorld::start().await;
+    let parameters = self::parameters(&world, &case).await;
+    world.control.inject(fails()).await.unwrap();
+    let mut journey = Journey::new(&world, named("UpdateResource").unwrap(), &parameters);
+    journey.begin().await.unwrap();
+    assert!(matches!(journey.call_once().await, Ok(Progress::NotYet { .. })));
+    tokio::time::sleep(ACTION * 2).await;
+    let Err(Failure::Doubt(why)) = journey.call_once().await else { panic!("it should count") };
+    assert!(why.contains("status is errored; the change was repeated"), "{why}");
+    assert_eq!((journey.call_on().await.map(drop), world.changes().await), (Ok(()), 2));
+    // A failure from before the step is none of the step's.
+    let world = StepWorld::start().await;
+    let parameters = self::parameters(&world, &case).await;
+    world.control.change("load_balancers", UUID, json!({ "status": "errored" })).await.unwrap();
+    let mut journey = Journey::new(&world, named("UpdateResource").unwrap(), &parameters);
+    journey.begin().await.unwrap();
+    assert!(matches!(journey.call_once().await, Ok(Progress::NotYet { .. })));
+    assert_eq!((journey.call_on().await.map(drop), world.changes().await), (Ok(()), 1));
+}
+
+#[tokio::test]
+async fn an_outage_of_the_api_costs_a_started_step_no_attempt() {
+    let outage = || Fault::new("/v2/*", Effect::Status { status: 503, retry_after: None, html: false });
+    for (case, step) in [
+        (case("LoadBalancer", "load_balancers", UUID, balancer(), "name", json!("shop")), "UpdateResource"),
+        (cluster(json!([{ "name": "web", "count": 5 }])), "UpdateNodePool"),
+    ] {
+        let world = StepWorld::start().await;
+        let parameters = parameters(&world, &case).await;
+        let mut journey = Journey::new(&world, named(step).unwrap(), &parameters);
+        journey.begin().await.unwrap();
+        world.control.inject(outage()).await.unwrap();
+        for _ in 0..2 {
+            assert!(matches!(journey.call_once().await, Err(Failure::Waiting(_))), "{step}");
+        }
+        world.control.clear_faults().await.unwrap();
+        journey.call_on().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_verification_ends_where_the_api_cannot_be_read() {
+    let world = StepWorld::start().await;
+    let case = case("Firewall", "firewalls", UUID, firewall(), "name", json!("shop"));
+    let verify = set_up(&world, &case).await.unwrap().steps.pop().unwrap();
+    let mut journey = Journey::new(&world, named(verify.step).unwrap(), &Value::Object(verify.with));
+    journey.begin().await.unwrap();
+    let outage = Effect::Status { status: 503, retry_after: None, html: false };
+    world.control.inject(Fault::new("/v2/firewalls/*", outage)).await.unwrap();
+    assert!(matches!(journey.call_once().await, Ok(Progress::NotYet { .. })));
+    journey.started_before(Duration::from_mins(5));
+    assert!(matches!(journey.call_once().await, Ok(Progress::Done(_))), "the operator compares the field afterwards");
+    world.control.clear_faults().await.unwrap();
+    assert!(matches!(journey.call_once().await, Ok(Progress::NotYet { .. })), "the value is readable, and another one");
+}
+
+#[tokio::test]
+async fn the_name_of_a_record_is_written_relative_to_its_domain() {
+    let world = StepWorld::start().await;
+    let record = json!({ "id": 7, "type": "A", "name": "www", "data": "192.0.2.1", "ttl": 1800 });
+    let records = "domains/example.com/records";
+    for (recorded, written) in [("shop.example.com", "shop"), ("Example.com.", "@"), ("blog", "blog")] {
+        let case = case("DomainRecord", records, "example.com/7", record.clone(), "name", json!(recorded));
+        let parameters = parameters(&world, &case).await;
+        let mut journey = Journey::new(&world, named("UpdateDomainRecord").unwrap(), &parameters);
+        journey.go().await.unwrap();
+        assert_eq!(world.control.get(records, "7").await.unwrap().unwrap()["name"], written, "{recorded}");
+        journey.undo().await.unwrap();
+        assert_eq!(world.control.get(records, "7").await.unwrap().unwrap()["name"], "www", "{recorded}");
+    }
+}
+
+#[tokio::test]
 async fn a_record_that_changed_since_is_not_written() {
     let world = StepWorld::start().await;
     let case = case("Firewall", "firewalls", UUID, firewall(), "name", json!("shop"));
@@ -444,18 +537,54 @@ async fn an_effect_that_is_not_allowed_is_refused_before_anything_is_done() {
 #[tokio::test]
 async fn a_pool_that_somebody_changed_after_the_decision_stays() {
     let world = StepWorld::start().await;
-    let pool = |count: u64| json!({ "name": "web", "size": "s-1vcpu-2gb", "count": count });
-    let cluster = json!({ "id": UUID, "node_pools": [pool(2)], "status": { "state": "running" }, "tags": [] });
-    let desired = json!([{ "name": "web", "count": 5 }]);
-    let case = case("KubernetesCluster", "kubernetes/clusters", UUID, cluster, "node_pools", desired);
+    let case = cluster(json!([{ "name": "web", "count": 5 }]));
     let parameters = parameters(&world, &case).await;
-    world.control.change("kubernetes/clusters", UUID, json!({ "node_pools": [pool(3)] })).await.unwrap();
-    let Err(Failure::Permanent(why)) = Journey::new(&world, named("UpdateNodePool").unwrap(), &parameters).go().await
-    else {
-        panic!("it should be refused")
-    };
-    assert!(why.contains("was changed since the revert was decided"), "{why}");
+    let journey = || Journey::new(&world, named("UpdateNodePool").unwrap(), &parameters);
+    // Before the step starts, and right after.
+    let (mut early, mut late) = (journey(), journey());
+    late.begin().await.unwrap();
+    let mut theirs = world.control.get("kubernetes/clusters", UUID).await.unwrap().unwrap()["node_pools"].clone();
+    theirs[0]["count"] = json!(3);
+    world.control.change("kubernetes/clusters", UUID, json!({ "node_pools": theirs })).await.unwrap();
+    for failed in [early.go().await, late.call_on().await] {
+        let Err(Failure::Permanent(why)) = failed else { panic!("it should be refused") };
+        assert!(why.contains("was changed since the revert was decided"), "{why}");
+    }
+    let Err(Failure::Permanent(why)) = late.undo().await else { panic!("a third value stays") };
+    assert!(why.contains("neither the earlier value nor the one that this step wrote"), "{why}");
     assert_eq!(world.changes().await, 0);
+}
+
+#[tokio::test]
+async fn a_field_that_was_as_desired_when_the_step_began_is_not_changed_later() {
+    for (case, theirs) in [
+        (
+            case("LoadBalancer", "load_balancers", UUID, balancer(), "name", json!("shop")),
+            [json!({ "name": "shop" }), json!({ "name": "theirs" })],
+        ),
+        (
+            case("Firewall", "firewalls", UUID, firewall(), "tags", json!(["web", "shop"])),
+            [json!({ "tags": ["web", "shop"] }), json!({ "tags": ["theirs"] })],
+        ),
+    ] {
+        let world = StepWorld::start().await;
+        let parameters = parameters(&world, &case).await;
+        let [desired, other] = theirs;
+        world.control.change(case.collection, UUID, desired).await.unwrap();
+        let mut journey = Journey::new(&world, named("UpdateResource").unwrap(), &parameters);
+        journey.begin().await.unwrap();
+        world.control.change(case.collection, UUID, other).await.unwrap();
+        let Err(Failure::Permanent(why)) = journey.call_on().await else { panic!("it should be refused") };
+        assert!(why.contains("was changed since the revert was decided"), "{why}");
+        assert_eq!((journey.undo().await, world.changes().await), (Ok(()), 0));
+    }
+}
+
+/// A running cluster with one pool of two nodes, and its recorded pools.
+fn cluster(desired: Value) -> Case {
+    let pool = json!({ "name": "web", "size": "s-1vcpu-2gb", "count": 2 });
+    let cluster = json!({ "id": UUID, "node_pools": [pool], "status": { "state": "running" }, "tags": [] });
+    case("KubernetesCluster", "kubernetes/clusters", UUID, cluster, "node_pools", desired)
 }
 
 #[tokio::test(flavor = "multi_thread")]
