@@ -52,7 +52,7 @@ impl Inventory {
     pub(super) async fn complete(&self, kind: Kind, entries: &mut [StagedResource]) -> usize {
         let row = kind.row();
         let mut shown: Vec<(ResourceKey, FieldSet, &mut Responses)> = Vec::new();
-        for StagedResource { id, fields, entry } in entries {
+        for StagedResource { id, fields, entry, .. } in entries {
             if let CachedState::Present(one) = &mut entry.known {
                 shown.push((ResourceKey::new(kind, Arc::clone(id)), *fields, Arc::make_mut(one)));
             }

@@ -40,11 +40,13 @@ impl<T: Into<Arc<str>>> From<T> for Wanted {
     }
 }
 
-/// The missing resources to request, the longest waiting ones first.
+/// The missing resources to request, the longest waiting ones first. Resources that are known to be gone come last, and only
+/// if no list would show their return.
 pub(super) fn absent(kind: Kind, rows: &HashMap<Arc<str>, Staged>) -> Vec<ResourceKey> {
-    let is_absent = |staged: &Staged| matches!(staged.row, ListedRow::Missing) && !staged.is_gone();
+    let may_return = kind.row().lists_a_part;
+    let is_absent = |staged: &Staged| matches!(staged.row, ListedRow::Missing) && (may_return || !staged.is_gone());
     let mut absent: Vec<_> = rows.iter().filter(|(_, staged)| is_absent(staged)).collect();
-    absent.sort_by(|one, other| (one.1.turn(), one.0).cmp(&(other.1.turn(), other.0)));
+    absent.sort_by_key(|(id, staged)| (staged.is_gone(), staged.turn(), Arc::clone(id)));
     absent.into_iter().map(|(id, _)| ResourceKey::new(kind, Arc::clone(id))).collect()
 }
 
@@ -89,6 +91,8 @@ pub(super) struct StagedResource {
     pub(super) id: Arc<str>,
     pub(super) fields: FieldSet,
     pub(super) entry: CachedResource,
+    /// The time of the knowledge on which it rests.
+    pub(super) since: Option<Instant>,
 }
 
 /// The list's state of a wanted resource.

@@ -272,8 +272,8 @@ impl Inventory {
                 // Requested directly, or forgotten, since its knowledge was read.
                 let mut shown = Responses::clone(&shown);
                 shown.confirm(started);
-                let known = CachedState::Present(Arc::new(shown));
-                entries.push(StagedResource { id, fields, entry: CachedResource::new(known, started) });
+                let entry = CachedResource::new(CachedState::Present(Arc::new(shown)), started);
+                entries.push(StagedResource { id, fields, entry, since: Some(since) });
                 continue;
             };
             // The knowledge itself has no other owner now, so that it is not copied.
@@ -296,13 +296,16 @@ impl Inventory {
         }
         // An entry that could not be read stays, and ages.
         let mut aging = HashSet::new();
-        for StagedResource { id, entry, .. } in entries {
+        for StagedResource { id, entry, since, .. } in entries {
+            let is_after =
+                |newer: &CachedResource| since.is_none_or(|since| newer.at > since) && newer.known.is_known();
             if entry.at < started {
                 aging.insert(Arc::clone(&id));
             }
             match snapshot.resources.get(&id) {
-                // Requested directly since the start of the list, so newer than it; or the list was not read.
-                Some(newer) if newer.at >= entry.at => {
+                // Requested directly since the start of the list, so newer than it; or the list was not read. A request that
+                // began before the list and ended after its knowledge was read is kept too: the list may lag behind it.
+                Some(newer) if newer.at >= entry.at || is_after(newer) => {
                     if newer.at < started {
                         aging.insert(id);
                     }
@@ -366,8 +369,9 @@ fn sort(
         if let Some((shown, since)) = confirmed {
             again.push(Again { id, fields, shown, since });
         } else {
+            let since = staged.before.as_ref().map(|before| before.at);
             let entry = staged.entry(row, asked.remove(&id), started);
-            found.push(StagedResource { id, fields, entry });
+            found.push(StagedResource { id, fields, entry, since });
         }
     }
     (again, found)

@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -32,6 +35,7 @@ struct Cloud {
     direct: Vec<u16>,
     list_fails: bool,
     list_takes: Duration,
+    direct_takes: Duration,
     /// The account of the token, or the status of requesting it.
     account: Option<Result<&'static str, u16>>,
 }
@@ -125,6 +129,7 @@ impl World {
 impl Cloud {
     fn answer(&mut self, path: &str) -> FakeResponse {
         if let Some(id) = path.strip_prefix("/v2/vpcs/") {
+            std::thread::sleep(self.direct_takes);
             let told = if self.direct.is_empty() { 200 } else { self.direct.remove(0) };
             return match (told, self.existing.get(id)) {
                 (200, Some(document)) => FakeResponse::json(200, &json!({"vpc": document})),
@@ -296,6 +301,56 @@ async fn a_fetch_during_a_sync_is_newer_than_the_list() {
     fetch.await.unwrap();
     assert_eq!(sync.await.unwrap().unwrap().listed, 1);
     assert_eq!(world.name(1), "newer");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_response_that_arrives_during_a_sync_is_not_replaced_by_the_same_old_row() {
+    let world = World::with(1..=1).await;
+    world.sync([1]).await.unwrap();
+    world.cloud().existing.insert(id(1), json!({"id": id(1), "name": "newer"}));
+    world.cloud().direct_takes = Duration::from_millis(150);
+    world.cloud().list_takes = Duration::from_millis(100);
+    let inventory = world.inventory.clone();
+    let fetch = tokio::spawn(async move { inventory.fetch(&key(&id(1)), DAY).await });
+    // The list begins after the request, shows the old row, and takes longer.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let inventory = world.inventory.clone();
+    let sync = tokio::spawn(async move { inventory.sync(kind("VPC"), ids([1])).await });
+    fetch.await.unwrap();
+    sync.await.unwrap().unwrap();
+    assert_eq!(world.name(1), "newer");
+    // The next list counts.
+    world.cloud().direct_takes = Duration::ZERO;
+    world.set(1, "third");
+    world.sync([1]).await.unwrap();
+    assert_eq!(world.name(1), "third");
+}
+
+#[tokio::test]
+async fn an_image_that_no_list_shows_is_found_again_after_it_seemed_gone() {
+    let is_gone = Arc::new(AtomicBool::new(true));
+    let server = Fake::start({
+        let is_gone = Arc::clone(&is_gone);
+        move |path| match path.rsplit('/').next() {
+            Some(slug) if slug.starts_with("debian") && is_gone.load(Ordering::Relaxed) => {
+                FakeResponse::json(404, &json!({"id": "not_found"}))
+            }
+            Some(slug) if slug.starts_with("debian") => FakeResponse::json(200, &json!({"image": {"slug": slug}})),
+            Some("account") => FakeResponse::json(200, &json!({"account": {"uuid": "user", "team": {"uuid": "team"}}})),
+            _ => FakeResponse::json(200, &json!({"images": [], "meta": {"total": 0}})),
+        }
+    })
+    .await;
+    let settings = InventorySettings { absence_delay: Duration::from_millis(1), ..InventorySettings::default() };
+    let inventory = Inventory::new(server.client(), settings);
+    let get = || inventory.get(&ResourceKey::new(kind("Image"), "debian-12"), DAY);
+    for _ in 0..2 {
+        inventory.sync(kind("Image"), vec![Arc::from("debian-12")]).await.unwrap();
+        assert_eq!(get(), Observation::Gone);
+    }
+    is_gone.store(false, Ordering::Relaxed);
+    inventory.sync(kind("Image"), vec![Arc::from("debian-12")]).await.unwrap();
+    assert!(matches!(get(), Observation::Present(_)));
 }
 
 #[tokio::test]
