@@ -117,6 +117,7 @@ impl Executor<'_> {
             PlannedWrite::Follow { drift, saga, stuck } => self.follow(&drift, &saga, stuck).await?,
             PlannedWrite::CancelRevert { drift, saga } => self.cancel_revert(&drift, &saga).await?,
             PlannedWrite::FailRevert { drift, message } => self.fail_revert(&drift, message).await?,
+            PlannedWrite::LoseRevert { drift, saga } => self.lose_revert(&drift, &saga).await?,
             PlannedWrite::ShowPlan { drift, plan, needs } => self.show_plan(&drift, *plan, needs).await?,
             PlannedWrite::Reaffirm { drift, until } => self.reaffirm(&drift, until).await?,
             PlannedWrite::RestoreDecision { drift } => self.restore_decision(&drift).await?,

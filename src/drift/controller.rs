@@ -19,6 +19,7 @@ use super::{
     observed::{DecisionFacts, Inactive, NeedsFreshRead, Observed, ReadFacts, ReadSource, Recorded, Seen},
     plan::{DriftPlan, PlannedWrite, Situation},
     records::RecordEntry,
+    revert_saga::concurrency_key,
     status::status,
     summary::StatusDigest,
     sweep,
@@ -47,6 +48,9 @@ const ORPHANS_REST: Duration = Duration::from_secs(10);
 
 /// The interval of checking drifts whose record exists but cannot be read.
 const UNREADABLE_RESTS: Duration = Duration::from_mins(5);
+
+/// The maximum pause before the end of an acceptance is compared with the clock again.
+const CLOCK_CHECK: Duration = Duration::from_mins(10);
 
 /// The maximum duration of one reconcile, and of one watch event: far longer than all timeouts of its calls together.
 const LONGEST_ROUND: Duration = Duration::from_mins(10);
@@ -179,6 +183,10 @@ async fn reconcile_record(key: &ObjectKey, context: &Arc<DriftContext>) -> Resul
                         } else {
                             context.fetches.forget(key);
                         }
+                        if plan.awaits_list {
+                            context.sweeps.leave_to_list(entry.record.resource.kind);
+                            next = Requeue::After(context.fetches.failed(key));
+                        }
                         if plan.needs_fresh_read.is_some() {
                             next = Requeue::Again;
                         }
@@ -187,15 +195,18 @@ async fn reconcile_record(key: &ObjectKey, context: &Arc<DriftContext>) -> Resul
             },
         },
     }
-    // An acceptance with an end is reconciled again when it expires.
+    // An acceptance with an end is reconciled again when it expires. The clock may be set meanwhile.
     let until_end = plan.next_end.map(|end| end.duration_since(Timestamp::now()));
-    next = soonest(next, until_end.map(|wait| wait.try_into().unwrap_or_default()));
-    let only_opens = plan.writes.iter().all(|write| matches!(write, PlannedWrite::Open { .. }));
+    let until_end = until_end.map(|wait| wait.try_into().unwrap_or_default());
+    next = soonest(next, until_end.map(|wait: Duration| wait.min(CLOCK_CHECK)));
+    // The situation stays the same after these.
+    let adds_only =
+        plan.writes.iter().all(|write| matches!(write, PlannedWrite::Open { .. } | PlannedWrite::Wait { .. }));
     let outcome = Executor::new(key, &entry, context).carry_out(plan.writes).await?;
     if outcome.wrote && outcome.refused.is_empty() {
         // Drifts were written, so the status has to follow.
         let now = context.index().entry(key).filter(|now| Arc::ptr_eq(&now.record, &entry.record));
-        match now.filter(|_| only_opens) {
+        match now.filter(|_| adds_only) {
             // The drifts of other records come before the status of this one.
             Some(_) if context.is_in_rush() => {
                 context.rush.defer(key.clone());
@@ -209,22 +220,9 @@ async fn reconcile_record(key: &ObjectKey, context: &Arc<DriftContext>) -> Resul
     situation.refuse(outcome.messages());
     let is_about_to_be_confirmed = !has_its_turn && plan.needs_fresh_read == Some(NeedsFreshRead::Change);
     if situation != Situation::Deleting && !is_about_to_be_confirmed {
-        let request = entry.record.sync_requested().filter(|_| sync_request == Sync::Handled);
-        let status = status(&entry, &situation, request, Timestamp::now());
-        let digest = StatusDigest::of(&status);
-        if entry.record.status.digest != digest {
-            // After a read, the next reconcile would read again.
-            if context.rush.is_on() && outcome.refused.is_empty() && !has_read {
-                context.rush.defer(key.clone());
-                return Ok(next);
-            }
-            let act = Executor::new(key, &entry, context);
-            act.write_status(status, digest).await?;
-            if request.is_some() {
-                context.forget_sync(&entry.record.uid);
-            }
-            publish_stale(&act, &entry, &situation);
-        }
+        // After a read, the next reconcile would read again.
+        let may_wait = outcome.refused.is_empty() && !has_read;
+        keep_status(key, &entry, &situation, sync_request.handled(), may_wait, context).await?;
     }
     match outcome.refused.into_iter().next() {
         // It may be accepted later, after the policy or the conflicting object has changed.
@@ -280,17 +278,27 @@ async fn exists(key: &ObjectKey, orphans: &Orphans, context: &DriftContext) -> R
 }
 
 /// The state of a sync that an annotation requests.
-#[derive(PartialEq, Eq)]
 enum Sync {
     NotRequested,
     Requested,
-    Handled,
+    /// The value of the annotation: another request may have arrived since.
+    Handled(String),
+}
+
+impl Sync {
+    /// The request that was handled.
+    fn handled(&self) -> Option<&str> {
+        match self {
+            Self::Handled(request) => Some(request),
+            Self::NotRequested | Self::Requested => None,
+        }
+    }
 }
 
 fn request_sync(key: &ObjectKey, entry: &RecordEntry, context: &Arc<DriftContext>) -> Sync {
     let Some(request) = entry.record.unanswered_sync() else { return Sync::NotRequested };
     if context.is_sync_handled(&entry.record.uid, request) {
-        return Sync::Handled;
+        return Sync::Handled(request.to_owned());
     }
     sweep::request_read(context, entry.record.resource.kind, key.clone());
     Sync::Requested
@@ -320,7 +328,10 @@ fn decide_for(
     decided: &Result<DecisionFacts, String>,
 ) -> DriftPlan {
     let record = &entry.record;
-    let reverts = context.reverts().of(key);
+    // An earlier record of the name may have been about another resource.
+    let resource = concurrency_key(record.resource.kind.name(), &record.resource.id);
+    let mut reverts = context.reverts().of(key);
+    reverts.retain(|saga| saga.resource.as_ref().is_none_or(|of| **of == *resource));
     let facts = || context.account_facts();
     let desired = record.desired_fields();
     let older = entry.older.as_ref().map(ToString::to_string);
@@ -353,7 +364,36 @@ fn decide_for(
             Seen::Present(&for_record)
         }
     };
-    evaluate(&recorded, Observed { seen, reading }, &entry.drifts, context.settings.history)
+    let listed = context.inventory.listed_at(record.resource.kind);
+    let listed_at = listed.and_then(|at| Timestamp::now().checked_sub(at.elapsed()).ok());
+    evaluate(&recorded, Observed { seen, reading, listed_at }, &entry.drifts, context.settings.history)
+}
+
+/// Writes the status of a record if it changed, in a rush after its end.
+async fn keep_status(
+    key: &ObjectKey,
+    entry: &RecordEntry,
+    situation: &Situation,
+    handled: Option<&str>,
+    may_wait: bool,
+    context: &Arc<DriftContext>,
+) -> Result<(), call::Error> {
+    let status = status(entry, situation, handled, Timestamp::now());
+    let digest = StatusDigest::of(&status);
+    if entry.record.status.digest == digest {
+        return Ok(());
+    }
+    if context.rush.is_on() && may_wait {
+        context.rush.defer(key.clone());
+        return Ok(());
+    }
+    let act = Executor::new(key, entry, context);
+    act.write_status(status, digest).await?;
+    if handled.is_some() {
+        context.forget_sync(&entry.record.uid);
+    }
+    publish_stale(&act, entry, situation);
+    Ok(())
 }
 
 /// Publishes once that the inventory became too old.

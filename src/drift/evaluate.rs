@@ -95,7 +95,7 @@ pub(crate) fn evaluate(
 #[must_use]
 pub(crate) fn orphaned(drifts: &[KnownDrift]) -> Vec<PlannedWrite> {
     let seen = Seen::Unknown((ConditionReason::RecordGone, ""));
-    let observed = Observed { seen, reading: ReadSource::Inventory { is_confirmed: false } };
+    let observed = Observed { seen, reading: ReadSource::Inventory { is_confirmed: false }, listed_at: None };
     let mut planner = Planner::new(observed, Timestamp::UNIX_EPOCH);
     for drift in drifts {
         if drift.is_open() {

@@ -90,6 +90,8 @@ pub(crate) struct Observed<'a> {
     pub seen: Seen<'a>,
     /// The way in which it was read.
     pub reading: ReadSource<'a>,
+    /// The start of the last list of its kind.
+    pub listed_at: Option<Timestamp>,
 }
 
 /// The way in which the live resource was read.

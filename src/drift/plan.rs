@@ -228,6 +228,13 @@ pub enum PlannedWrite {
         /// For the person who decided.
         message: String,
     },
+    /// The saga of a revert is not in the cache. If it does not exist either, the revert failed.
+    LoseRevert {
+        /// The drift's name.
+        drift: Box<str>,
+        /// The name of the saga.
+        saga: Box<str>,
+    },
     /// The first write of an answer to `arcadia.cloud/revert=plan`: the drift shows the plan.
     ShowPlan {
         /// The drift's name.
@@ -318,6 +325,7 @@ impl PlannedWrite {
             | Self::Follow { drift, .. }
             | Self::CancelRevert { drift, .. }
             | Self::FailRevert { drift, .. }
+            | Self::LoseRevert { drift, .. }
             | Self::ShowPlan { drift, .. }
             | Self::Reaffirm { drift, .. }
             | Self::RestoreDecision { drift }
@@ -338,6 +346,8 @@ pub struct DriftPlan {
     pub writes: Vec<PlannedWrite>,
     /// The decision that is not among the writes because the live resource must be read again first.
     pub needs_fresh_read: Option<NeedsFreshRead>,
+    /// A revert is only judged after the next list, which shows what a response lacks.
+    pub awaits_list: bool,
     /// The status of the record once no step is left.
     pub situation: Situation,
     /// The time at which the next acceptance ends.

@@ -47,6 +47,15 @@ impl RevertSagas {
         known.is_some_and(|known| !Version::of(object).is_newer(&known.resource_version))
     }
 
+    /// Forgets a saga that does not exist any more.
+    pub(crate) fn forget(&mut self, record: &ObjectKey, name: &str) {
+        let uids = self.by_record.get(record).into_iter().flatten();
+        let gone = uids.filter(|uid| self.sagas.get(*uid).is_some_and(|known| *known.saga.name == *name)).cloned();
+        for uid in gone.collect::<Vec<_>>() {
+            self.remove(&uid);
+        }
+    }
+
     fn remove(&mut self, uid: &str) -> Option<ObjectKey> {
         let record = self.sagas.remove(uid)?.record;
         if let Some(sagas) = self.by_record.get_mut(&record) {
@@ -88,6 +97,8 @@ impl Cache<Saga> for RevertSagas {
             drift: drift.as_str().into(),
             phase: status.map(|status| status.phase).unwrap_or_default(),
             message: status.map(SagaStatus::explanation).unwrap_or_default().into(),
+            resource: object.concurrency_key().map(Box::from),
+            finished_at: status.and_then(|status| status.finished_at.as_ref()).map(|at| at.0),
             is_cancelled: object.spec.cancel_requested,
             decided: decided(object),
         };

@@ -3,7 +3,7 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::{Span, Timestamp, tz::TimeZone};
 use serde_json::{Map, Value};
 
 use super::{
@@ -206,7 +206,7 @@ fn is_live(live: &Live, field: &str, value: &Value) -> bool {
     matches!(compared, FieldComparison::Done(comparison) if comparison.differences.is_empty() && comparison.doubts.is_empty())
 }
 
-/// The end of an acceptance that is limited now: `text` is an RFC 3339 time, or a duration from now such as `72h`.
+/// The end of an acceptance that is limited now: `text` is an RFC 3339 time, or a duration from now such as `7d`.
 ///
 /// # Errors
 /// If the text is invalid; the error contains the remedy.
@@ -218,15 +218,18 @@ pub(super) fn end_from(text: &str, now: Timestamp) -> Result<Timestamp, String> 
 }
 
 fn parse_end(text: &str, now: Timestamp) -> Result<Timestamp, String> {
-    let malformed = || "must be an RFC 3339 time such as 2026-12-24T18:00:00Z, or a duration such as 72h".to_owned();
+    let malformed = || "must be an RFC 3339 time such as 2026-12-24T18:00:00Z, or a duration such as 7d".to_owned();
     if text.len() > LONGEST_END {
         return Err(malformed());
     }
     if let Ok(time) = text.parse::<Timestamp>() {
         return Ok(whole_seconds(time));
     }
-    let duration: Option<SignedDuration> = text.parse().ok().filter(SignedDuration::is_positive);
-    duration.and_then(|duration| now.checked_add(duration).ok()).map(whole_seconds).ok_or_else(malformed)
+    // Days of 24 hours: the operator does not know the time zone of the user.
+    let now = now.to_zoned(TimeZone::UTC);
+    let duration: Option<Span> = text.parse().ok().filter(|duration: &Span| duration.is_positive());
+    let end = duration.and_then(|duration| now.checked_add(duration).ok());
+    end.map(|end| whole_seconds(end.timestamp())).ok_or_else(malformed)
 }
 
 /// A time in the precision of the API server.
@@ -248,6 +251,8 @@ mod tests {
             ("2026-12-24T18:00:00+01:00", "2026-12-24T17:00:00Z"),
             ("72h", "2026-12-02T12:00:00Z"),
             ("1h30m", "2026-11-29T13:30:00Z"),
+            ("7d", "2026-12-06T12:00:00Z"),
+            ("1w 12h", "2026-12-07T00:00:00Z"),
         ] {
             assert_eq!(end_from(text, since), Ok(end.parse().unwrap()), "{text}");
         }

@@ -440,6 +440,8 @@ impl Sweep {
             keys.extend(index.records_of(&ResourceKey::new(self.kind, id.clone())).cloned());
         }
         drop(index);
+        // Neighbours are stored side by side, in the API server and in etcd: a large fleet is written faster in this order.
+        keys.sort_unstable();
         self.context.queue.extend(keys);
     }
 

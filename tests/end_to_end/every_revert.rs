@@ -137,11 +137,6 @@ fn unexplained(before: &Value, after: &Value, trials: &[Trial]) -> Vec<String> {
     found
 }
 
-/// Returns true if only lists show the field: a list may end the drift before the read that verifies the revert.
-fn is_only_listed(trial: &Trial) -> bool {
-    trial.case.kind == "Registry" && trial.case.field.starts_with("subscription")
-}
-
 /// The drift of each record.
 async fn drifts(world: &World) -> BTreeMap<String, Value> {
     let drifts = world.list("drifts").await.into_iter();
@@ -218,10 +213,9 @@ async fn revert(world: &World, trials: &[Trial]) {
     for (needs, names) in &by_need {
         annotate(&names.iter().map(String::as_str).collect::<Vec<_>>(), needs).await;
     }
-    each_is(world, trials, "each field reverted", |trial, drift| {
+    each_is(world, trials, "each field reverted", |_, drift| {
         let is_reverted = drift["status"]["phase"] == "Reverted" && drift["status"]["decidedBy"] == "kubectl-annotate";
-        let has_ended = is_reverted || (is_only_listed(trial) && drift["status"]["reason"] == "LiveReturned");
-        (!has_ended).then(|| state(drift))
+        (!is_reverted).then(|| state(drift))
     })
     .await;
     let after = account(world, trials).await;
@@ -231,7 +225,7 @@ async fn revert(world: &World, trials: &[Trial]) {
     let sagas: BTreeMap<_, _> =
         world.list("sagas").await.into_iter().map(|saga| (saga["metadata"]["name"].to_string(), saga)).collect();
     let drifts = drifts(world).await;
-    for trial in trials.iter().filter(|trial| !is_only_listed(trial)) {
+    for trial in trials {
         let drift = &drifts[&trial.record];
         let saga = &sagas[&drift["status"]["sagaRef"]["name"].to_string()];
         let name = drift["metadata"]["name"].as_str().unwrap();

@@ -95,7 +95,15 @@ impl Executor<'_> {
         let doing = format!("cancelling Saga {}/{saga}", self.key.namespace);
         let read = match bounded(&doing, self.sagas().get_opt(saga)).await? {
             Some(read) if read.phase() == SagaPhase::Pending => read,
-            _ => return Ok(()),
+            // The watch is late.
+            Some(read) => {
+                self.context.reverts().learn(&read);
+                return Ok(());
+            }
+            None => {
+                self.context.reverts().forget(self.key, saga);
+                return Ok(());
+            }
         };
         // Bound to the version that was read: it may start meanwhile.
         let patch = json!({
@@ -122,6 +130,20 @@ impl Executor<'_> {
         self.set_condition(name, "reporting the failed revert of", claim).await?;
         self.publish(&drift, events::REVERT_FAILED, "Revert", &note);
         Ok(())
+    }
+
+    /// The saga of a revert is not in the cache: the watch is late, or it was deleted.
+    pub(super) async fn lose_revert(&mut self, name: &str, saga: &str) -> Result<(), Error> {
+        let doing = format!("reading Saga {}/{saga}", self.key.namespace);
+        if let Some(read) = bounded(&doing, self.sagas().get_opt(saga)).await? {
+            let mut reverts = self.context.reverts();
+            reverts.learn(&read);
+            if reverts.of(self.key).iter().any(|known| *known.name == *saga) {
+                return Ok(());
+            }
+        }
+        self.drop_decision(name).await?;
+        self.fail_revert(name, format!("saga {saga} was deleted before it ended")).await
     }
 
     /// The first write of the answer to a request for the plan.

@@ -24,6 +24,8 @@ pub(super) struct Planner<'a> {
     pub(super) writes: Vec<PlannedWrite>,
     pub(super) needs_fresh_read: Option<NeedsFreshRead>,
     pub(super) reading: ReadSource<'a>,
+    pub(super) listed_at: Option<Timestamp>,
+    pub(super) awaits_list: bool,
     pub(super) live: Option<&'a Live>,
     pub(super) next_end: Option<Timestamp>,
     pub(super) now: Timestamp,
@@ -45,6 +47,8 @@ impl<'a> Planner<'a> {
             writes: Vec::new(),
             needs_fresh_read: None,
             reading: observed.reading,
+            listed_at: observed.listed_at,
+            awaits_list: false,
             live,
             next_end: None,
             now,
@@ -58,7 +62,13 @@ impl<'a> Planner<'a> {
     }
 
     pub(super) fn plan(self, situation: Situation) -> DriftPlan {
-        DriftPlan { writes: self.writes, needs_fresh_read: self.needs_fresh_read, situation, next_end: self.next_end }
+        DriftPlan {
+            writes: self.writes,
+            needs_fresh_read: self.needs_fresh_read,
+            awaits_list: self.awaits_list,
+            situation,
+            next_end: self.next_end,
+        }
     }
 
     pub(super) fn end(&mut self, drift: &str, why: Ending) {

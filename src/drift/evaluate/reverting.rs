@@ -20,7 +20,7 @@ use crate::{
         known::{KnownDrift, readable},
         observed::{DecisionFacts, Inactive, NeedsFreshRead, ReadSource, Recorded, Seen},
         plan::{Closing, DecisionOrigin, PlannedSaga, PlannedWrite},
-        revert_saga::RevertSaga,
+        revert_saga::{RevertSaga, concurrency_key},
         shown::{brief, named},
     },
 };
@@ -74,11 +74,6 @@ fn first_253(text: &str) -> String {
     text.chars().take(253).collect()
 }
 
-/// The key by which all sagas about one resource run one after another.
-pub(super) fn concurrency_key(kind: &str, id: &str) -> String {
-    format!("{kind}/{id}")
-}
-
 impl Planner<'_> {
     /// Follows the sagas of reverts. Returns the name of a running one: meanwhile the live value gives no verdict. The
     /// drift of the saga may be deleted.
@@ -88,12 +83,14 @@ impl Planner<'_> {
         seen: Seen<'_>,
         drifts: &[KnownDrift],
     ) -> Option<String> {
-        let mut running: Option<&RevertSaga> = None;
+        let (mut running, mut lost): (Option<&RevertSaga>, Option<&str>) = (None, None);
         for drift in drifts.iter().filter(|drift| drift.is_open()) {
             let Some(saga) = saga_of(drift, effective) else {
                 if let Some(reverting) = &drift.reverting {
                     self.followed.insert(drift.name.clone());
-                    self.fail_revert(drift, format!("saga {} was deleted before it ended", reverting.saga));
+                    let (drift, saga) = (drift.name.clone(), reverting.saga.clone());
+                    self.writes.push(PlannedWrite::LoseRevert { drift, saga });
+                    lost = lost.or(Some(&reverting.saga));
                 }
                 continue;
             };
@@ -110,7 +107,7 @@ impl Planner<'_> {
         }
         // The drift of a revert may have been deleted. Its saga completes nevertheless.
         let unfinished = || effective.reverts.iter().find(|saga| !saga.phase.is_finished());
-        let running = running.or_else(unfinished).map(|saga| saga.name.to_string());
+        let running = running.or_else(unfinished).map(|saga| &*saga.name).or(lost).map(str::to_owned);
         if let Some(saga) = &running {
             let why = format!("saga {saga} reverts another field of the resource");
             let others: Vec<_> =
@@ -193,7 +190,13 @@ impl Planner<'_> {
                     self.writes.push(follow(None));
                 }
                 // Once it runs, its steps notice by themselves, and a decision cannot be taken back.
-                let is_void = || drift.revert.is_none() || self.has_moved_on(drift, effective);
+                let mut is_void = || match self.moved_on(drift, effective) {
+                    _ if drift.revert.is_none() => true,
+                    Some(MovedOn::Desired) => true,
+                    // A list may lag behind the read of the decision.
+                    Some(MovedOn::Live) => self.is_confirmed(),
+                    None => false,
+                };
                 if saga.phase == SagaPhase::Pending && !saga.is_cancelled && is_void() {
                     self.writes.push(PlannedWrite::CancelRevert { drift: drift.name.clone(), saga: saga.name.clone() });
                 }
@@ -210,7 +213,7 @@ impl Planner<'_> {
                 self.writes.push(PlannedWrite::Await { drift: drift.name.clone() });
                 false
             }
-            SagaPhase::Failed if saga.is_cancelled && self.has_moved_on(drift, effective) => {
+            SagaPhase::Failed if saga.is_cancelled && self.moved_on(drift, effective).is_some() => {
                 let message = format!(
                     "the desired or the live value changed before saga {} began, so it was cancelled; review the drift \
                      and decide again",
@@ -253,6 +256,14 @@ impl Planner<'_> {
                     );
                     self.fail_revert(drift, message);
                 }
+                // The response may lag behind the steps of the saga, or lack the field, so that an earlier list shows it.
+                Finding::Differs { live: now, .. }
+                    if shows(&drift.actual, &now)
+                        && saga.finished_at.is_some()
+                        && self.listed_at < saga.finished_at =>
+                {
+                    self.awaits_list = true;
+                }
                 Finding::Differs { shown, .. } => {
                     let is = brief(&shown.actual);
                     self.fail_revert(drift, format!("saga {} succeeded, but the live value is {is}", saga.name));
@@ -273,16 +284,19 @@ impl Planner<'_> {
         }
     }
 
-    /// Returns true if the desired or the live value is no longer the one of the decision.
-    fn has_moved_on(&self, drift: &KnownDrift, effective: &Recorded<'_>) -> bool {
-        let Some(live) = self.live else { return false };
-        let Some(desired) = effective.desired.get(drift.field.as_ref()) else { return true };
+    /// The value that is no longer the one of the decision.
+    fn moved_on(&self, drift: &KnownDrift, effective: &Recorded<'_>) -> Option<MovedOn> {
+        let live = self.live?;
+        let Some(desired) = effective.desired.get(drift.field.as_ref()) else { return Some(MovedOn::Desired) };
+        if !shows(&drift.expected, &live.hide(&drift.field, desired)) {
+            return Some(MovedOn::Desired);
+        }
         let is_changed = match compare(live, &drift.field, desired) {
             Finding::Differs { live: now, .. } => !shows(&drift.actual, &now),
             // A list may lag behind the read of the decision.
             Finding::Matches { .. } | Finding::Unknown(_) | Finding::Invalid(_) | Finding::Moot => false,
         };
-        is_changed || !shows(&drift.expected, &live.hide(&drift.field, desired))
+        is_changed.then_some(MovedOn::Live)
     }
 
     fn fail_revert(&mut self, drift: &KnownDrift, message: String) {
@@ -300,6 +314,10 @@ impl Planner<'_> {
         finding: Option<&Finding>,
     ) {
         let (live, shown) = match finding {
+            // Nobody could verify the result.
+            Some(Finding::Differs { doubts, .. }) if let Some(doubt) = doubts.first() => {
+                return self.wait(drift, doubt);
+            }
             Some(Finding::Differs { live, shown, expected, .. }) => {
                 if !shows(&drift.expected, expected) {
                     let is = brief(&shown.expected);
@@ -396,6 +414,13 @@ impl Planner<'_> {
     pub(super) fn is_recent(&self, drift: &KnownDrift) -> bool {
         drift.reverted_at.is_some_and(|at| self.now.duration_since(at) < RECENT)
     }
+}
+
+/// A value that changed since the decision to revert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum MovedOn {
+    Desired,
+    Live,
 }
 
 /// The saga that reverts a drift: the one that the drift names, or one whose creation was the last write before a crash.

@@ -298,6 +298,7 @@ impl Watched {
                 | PlannedWrite::Follow { .. }
                 | PlannedWrite::CancelRevert { .. }
                 | PlannedWrite::FailRevert { .. }
+                | PlannedWrite::LoseRevert { .. }
                 | PlannedWrite::ShowPlan { .. }
                 | PlannedWrite::Refresh { .. }
                 | PlannedWrite::Reaffirm { .. }

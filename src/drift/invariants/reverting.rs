@@ -69,6 +69,36 @@ fn a_live_value_that_changed_before_the_saga_began_is_not_overwritten() {
 }
 
 #[test]
+fn a_list_that_lags_behind_the_decision_cancels_no_saga() {
+    let mut world = reverting();
+    world.confirms = false;
+    world.swept = Swept::Live(Some(json!({ "id": 1, "name": "web-0", "memory": 4096 })));
+    let plan = world.plan();
+    assert_eq!((plan.writes, plan.needs_fresh_read), (vec![], Some(NeedsFreshRead::Change)));
+    assert_eq!(world.settle(), [], "the response to a direct request shows the decided value");
+}
+
+#[test]
+fn a_field_with_a_part_that_cannot_be_compared_is_not_reverted_yet() {
+    // Nobody recorded the other list, and its default is not live.
+    let desired = json!({ "firewall.allow": ["ip:192.0.2.1"] });
+    let live = json!({ "allow": ["ip:192.0.2.2"], "deny": ["ip:192.0.2.3"] });
+    let (key, live) = (
+        ResourceKey::new(Kind::named("LoadBalancer").unwrap(), "506f78a4-e098-11e5-ad9f-000f53306ae1"),
+        json!({ "id": "506f78a4-e098-11e5-ad9f-000f53306ae1", "name": "web", "firewall": live }),
+    );
+    let mut world = RecordWorld::new(desired, live);
+    (world.key, world.confirms) = (key, true);
+    let writes = world.settle();
+    assert!(matches!(&writes[..], [PlannedWrite::Open { .. }]), "{writes:?}");
+    let name = world.drifts[0].name.to_string();
+    world.revert(&name, "allow-disruption");
+    let writes = world.settle();
+    assert!(matches!(&writes[..], [PlannedWrite::Wait { message, .. }] if message.contains("deny")), "{writes:?}");
+    assert_eq!(world.settle(), []);
+}
+
+#[test]
 fn nothing_is_concluded_from_what_is_live_meanwhile() {
     let mut world = reverting();
     world.saga_is(SagaPhase::Running);
@@ -115,7 +145,7 @@ fn a_stuck_saga_says_so_and_a_deleted_one_is_a_failure() {
     world.reverts.clear();
     let writes = world.settle();
     assert!(
-        matches!(&writes[..], [.., PlannedWrite::FailRevert { message, .. }] if message.contains("deleted")),
+        matches!(&writes[..], [PlannedWrite::LoseRevert { saga, .. }] if saga.starts_with("revert-web-1-")),
         "{writes:?}"
     );
 }
@@ -228,6 +258,26 @@ fn a_finished_saga_of_an_earlier_decision_is_not_taken_for_the_next_one() {
         world.sweep();
         assert_eq!(world.settle(), [closed("name-1", Closing::LiveReturned)], "{phase:?}");
     }
+}
+
+#[test]
+fn a_revert_whose_effect_does_not_show_is_judged_after_the_next_list() {
+    let at = |minutes: i64| Some(reverting().now + jiff::SignedDuration::from_mins(minutes));
+    let mut world = reverting();
+    world.saga_is(SagaPhase::Succeeded);
+    (world.reverts[0].finished_at, world.listed_at) = (at(0), at(-1));
+    // The response lacks the field, so that an earlier list shows it, or it lags behind.
+    let plan = world.pass();
+    assert_eq!((plan.writes, plan.awaits_list), (vec![], true));
+    let mut late = world.clone();
+    late.set_live("name", json!("web-2"));
+    assert_eq!(late.settle(), [closed("name-1", Closing::Reverted)]);
+    // Another value is not what was live before the revert.
+    let mut other = world.clone();
+    other.set_live("name", json!("web-3"));
+    assert!(matches!(&other.settle()[..], [_, PlannedWrite::FailRevert { .. }, ..]));
+    world.listed_at = at(1);
+    assert!(matches!(&world.settle()[..], [_, PlannedWrite::FailRevert { .. }]));
 }
 
 #[test]

@@ -8,6 +8,8 @@ pub(super) const HISTORY: usize = 3;
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct RecordWorld {
+    /// The resource.
+    pub(super) key: ResourceKey,
     pub(super) desired: BTreeMap<String, Value>,
     pub(super) ignore: BTreeSet<Box<str>>,
     pub(super) suspended: bool,
@@ -35,6 +37,8 @@ pub(super) struct RecordWorld {
     pub(super) before: Option<Value>,
     /// The result of the last sweep.
     pub(super) swept: Swept,
+    /// The start of the last list.
+    pub(super) listed_at: Option<Timestamp>,
     pub(super) uids: usize,
     /// The number of resolved drifts to keep per field.
     pub(super) history: usize,
@@ -53,6 +57,7 @@ impl RecordWorld {
     pub(super) fn new(desired: Value, live: Value) -> Self {
         let desired = serde_json::from_value(desired).unwrap();
         Self {
+            key: ResourceKey::new(Kind::named("Droplet").unwrap(), "1"),
             desired,
             ignore: BTreeSet::new(),
             suspended: false,
@@ -72,6 +77,7 @@ impl RecordWorld {
             swept: Swept::Live(Some(live.clone())),
             before: Some(live.clone()),
             live: Some(live),
+            listed_at: None,
             uids: 0,
             history: HISTORY,
         }
@@ -101,11 +107,10 @@ impl RecordWorld {
     }
 
     pub(super) fn plan_of(&self, reading: ReadSource<'_>) -> DriftPlan {
-        let key = ResourceKey::new(Kind::named("Droplet").unwrap(), "1");
         let is_fresh = matches!(reading, ReadSource::Fresh { .. });
         let observed = if is_fresh { Swept::Live(self.live.clone()) } else { self.swept.clone() };
         let live = match &observed {
-            Swept::Live(Some(document)) => Some(Live::parse(&key, &document.to_string()).unwrap()),
+            Swept::Live(Some(document)) => Some(Live::parse(&self.key, &document.to_string()).unwrap()),
             Swept::Live(None) | Swept::Nothing => None,
         };
         let seen = match (&observed, &live) {
@@ -136,7 +141,8 @@ impl RecordWorld {
             declared: &self.declared,
             now: self.now,
         };
-        evaluate(&recorded, Observed { seen, reading }, &self.drifts, self.history)
+        let observed = Observed { seen, reading, listed_at: self.listed_at };
+        evaluate(&recorded, observed, &self.drifts, self.history)
     }
 
     /// The plan of one pass, with a direct request if it is needed.
@@ -308,7 +314,16 @@ impl RecordWorld {
                 let saga: Box<str> = saga.name.into();
                 if !self.reverts.iter().any(|known| known.name == saga) {
                     let (phase, message) = (SagaPhase::Pending, "".into());
-                    self.reverts.push(RevertSaga { name: saga, drift, phase, message, is_cancelled: false, decided });
+                    self.reverts.push(RevertSaga {
+                        name: saga,
+                        drift,
+                        phase,
+                        message,
+                        resource: Some("Droplet/1".into()),
+                        finished_at: None,
+                        is_cancelled: false,
+                        decided,
+                    });
                 }
             }
             PlannedWrite::Follow { drift, saga, stuck } => {
@@ -325,6 +340,11 @@ impl RecordWorld {
             PlannedWrite::FailRevert { drift, .. } => {
                 let drift = self.drift(&drift);
                 (drift.reverting, drift.decided) = (None, Decided::default());
+            }
+            // The worlds have no other sagas than the cached ones.
+            PlannedWrite::LoseRevert { drift, .. } => {
+                self.write(&PlannedWrite::DropDecision { drift: drift.clone() });
+                self.write(&PlannedWrite::FailRevert { drift, message: "deleted".to_owned() });
             }
             PlannedWrite::Answer { drift, .. } => self.drift(&drift).is_answered = true,
             PlannedWrite::ShowPlan { drift, .. } => self.drift(&drift).waits = None,
