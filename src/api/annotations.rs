@@ -8,20 +8,20 @@ terms! {
     /// Accepts the live value. `true` accepts the value that the drift shows; any other text accepts only that
     /// value, as `status.actual` or `spec.actual` contains it.
     ACCEPT = "arcadia.cloud/accept" on "Drift";
-    /// Beside `accept`: when the acceptance ends by itself, as an RFC 3339 time or a duration from now such as
-    /// `72h`. It can be changed or removed while the acceptance stands; alone it waits for `accept`.
+    /// Set with `accept`: the time at which the acceptance ends, as an RFC 3339 time or a duration from now such as
+    /// `72h` or `7d`. It can be changed or removed while the acceptance stands; alone it waits for `accept`.
     ACCEPT_UNTIL = "arcadia.cloud/accept-until" on "Drift";
     /// Restores the recorded value in the cloud, if the effect is allowed: `true` allows a safe revert,
     /// `allow-disruption` and `allow-data-loss` allow more. `plan` shows the plan and changes nothing.
     REVERT = "arcadia.cloud/revert" on "Drift";
-    /// Beside `accept`, `revert`, `resolve` or `adopt`: the user who decided. From Kubernetes 1.36 the API server
+    /// Set with `accept`, `revert`, `resolve` or `adopt`: the user who decided. From Kubernetes 1.36 the API server
     /// writes it; before, set it to your own name.
     DECIDED_BY = "arcadia.cloud/decided-by" on "Drift", "Saga";
     /// `retry`, `skip` or `abandon`.
     RESOLVE = "arcadia.cloud/resolve" on "Saga that is Stuck";
     /// The id of the resource that the step created, from several candidates.
     ADOPT = "arcadia.cloud/adopt" on "Saga that is Stuck";
-    /// Beside `accept`, `revert`, `resolve` or `adopt`: the reason, for the status, the event and the journal.
+    /// Set with `accept`, `revert`, `resolve` or `adopt`: the reason, for the status, the event and the journal.
     BECAUSE = "arcadia.cloud/because" on "Drift", "Saga that is Stuck";
     /// Approves the Approval step STEP. The value is the approver: from Kubernetes 1.36 the API server replaces `yes` with
     /// your name; before, set it to your own name. To reject, cancel the saga.

@@ -63,8 +63,8 @@ conditions! {
     }
     RESOLVED = "Resolved" {
         drift: "the drift is closed",
-            "the drift is open: `AwaitingDecision`, `DecisionRefused` after a refused decision, or `DecisionWaiting` \
-             while a decision waits, for example for a provider that does not respond",
+            "the drift is open: `AwaitingDecision`, `DecisionRefused`, `DecisionWaiting` while a decision waits, for example for a \
+             provider that does not respond, `Reverting`, `RevertFailed` or `RevertStuck`",
             "";
     }
     STANDING = "Standing" {

@@ -84,7 +84,8 @@ pub struct ProvisionedResourceSpec {
     #[serde(default, skip_serializing_if = "DriftPolicy::is_default")]
     pub drift: DriftPolicy,
 
-    /// While true, the operator leaves the record alone: it opens, closes and decides nothing.
+    /// While true, the operator does not compare the record, and opens, closes, accepts and reverts no drift. Decisions and
+    /// acceptances can still be withdrawn.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub suspend: bool,
 

@@ -26,8 +26,8 @@ pub(super) struct AcceptArgs {
     #[command(flatten)]
     select: SelectArgs,
 
-    /// End of the acceptance, also of one that stands: a duration (7d, 12h), a date (2026-12-24), a time
-    /// (2026-12-24T12:00:00Z) or `never`
+    /// End of the acceptance, also of one that stands: a duration (7d, 12h), a date (2026-12-24: the start
+    /// of that day, local time), a time (2026-12-24T12:00:00Z) or `never`
     #[arg(long, value_name = "TIME", value_parser = end)]
     until: Option<AcceptanceEnd>,
 

@@ -42,7 +42,7 @@ pub(super) struct ClusterArgs {
     #[arg(long = "as", global = true, value_name = "USER")]
     as_user: Option<String>,
 
-    /// Group to act as, beside --as; can be repeated
+    /// Group to act as, together with --as; can be repeated
     #[arg(long = "as-group", global = true, value_name = "GROUP")]
     as_groups: Vec<String>,
 

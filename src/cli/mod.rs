@@ -43,9 +43,9 @@ use error::{Error, Exit};
 
 /// Exit codes, for the help.
 const EXIT_CODES: &str = "Exit codes:
-  0    done; nothing differs
-  1    the answer is no: drift was found, a decision was refused or not carried out in time, a problem needs a person
-  2    the command failed: invalid arguments, no connection, a missing right
+  0    the command succeeded; verify, unrecorded, manifests --check and status found nothing
+  1    verify, unrecorded, manifests --check or status found something, or a decision was refused or is late
+  2    the command failed or could not read everything: invalid arguments, no connection, a missing right
   130  interrupted by Ctrl-C
 
 Colours are used on terminals only; NO_COLOR=1 turns them off.";

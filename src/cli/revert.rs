@@ -17,11 +17,11 @@ pub(super) struct RevertArgs {
     #[command(flatten)]
     select: SelectArgs,
 
-    /// Only show the steps; the cloud is not changed
+    /// Request the plan of the revert from the operator, and show it; the cloud is not changed
     #[arg(long, conflicts_with = "allow")]
     plan: bool,
 
-    /// The harm that the revert may do
+    /// The effect that the revert may have
     #[arg(long, value_name = "HARM")]
     allow: Option<Harm>,
 
@@ -33,12 +33,12 @@ pub(super) struct RevertArgs {
     decide: DecideArgs,
 }
 
-/// The harm that a revert may do; each includes the one before.
+/// The effect that a revert may have; each includes the one before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 enum Harm {
-    /// The resource is interrupted, for instance powered off
+    /// The resource is interrupted, or the change cannot be undone (classes Disruptive and `OneWay`)
     Disruption,
-    /// Data is lost
+    /// Data may be lost (class Lossy); includes `disruption`
     DataLoss,
 }
 
@@ -75,7 +75,7 @@ fn refusal(drift: &DriftView, allowed: Allow) -> Option<String> {
     (allowed < needed).then(|| {
         let effect = effect.trim_end_matches('.');
         format!(
-            "to revert Drift {} is {effect}; show the steps with --plan, or permit it with --allow {}",
+            "reverting Drift {}: {effect}; show the plan with --plan, or allow the effect with --allow {}",
             drift.name,
             decide::flag(needed)
         )
@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn a_harmful_revert_needs_a_permission() {
         let of = |class: &str, allowed| refusal(&view("web-1", &json!({ "spec": { "revert": class } })), allowed);
-        expect!["to revert Drift web-1-size-slug-e7320a9aaf-1 is Disruptive: the resource is interrupted; show the steps with --plan, or permit it with --allow disruption"].assert_eq(&of("Disruptive", Allow::Safe).unwrap());
+        expect!["reverting Drift web-1-size-slug-e7320a9aaf-1: Disruptive: the resource is interrupted; show the plan with --plan, or allow the effect with --allow disruption"].assert_eq(&of("Disruptive", Allow::Safe).unwrap());
         expect!["Drift web-1-size-slug-e7320a9aaf-1 is NotRevertible: no saga can revert it: change it in the cloud, or accept it"].assert_eq(&of("NotRevertible", Allow::DataLoss).unwrap());
         assert!(of("Lossy", Allow::Disruption).unwrap().contains("--allow data-loss"));
         for (class, allowed) in [

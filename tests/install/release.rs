@@ -253,7 +253,7 @@ async fn decide(cluster: &Cluster) {
     eventually("a user without the verb is refused", || async {
         let accept = ["annotate", &drift, "arcadia.cloud/accept=true", "--dry-run=server", "--as", "mallory"];
         let refusal = cluster.try_run(&accept).await.err().unwrap_or_default();
-        if refusal.contains("requires the verb accept on drifts") { Ok(()) } else { Err(refusal) }
+        if refusal.contains("only users with the verb accept on drifts") { Ok(()) } else { Err(refusal) }
     })
     .await;
     eventually("an administrator of the namespace accepts it", || async {

@@ -112,7 +112,7 @@ async fn a_revert_is_planned_allowed_by_name_and_followed_to_its_end() {
     let page = arcadia.expect(0, &["show", &drift]).await;
     assert!(page.contains("--allow disruption"), "{page}");
     let refused = arcadia.says(2, &["revert", &drift, "--yes", "--wait"]).await;
-    assert!(refused.contains("permit it with --allow disruption"), "{refused}");
+    assert!(refused.contains("allow the effect with --allow disruption"), "{refused}");
     // The operator's own refusal, of the annotation alone, is no answer to the next request.
     world.run(&["annotate", &format!("drift/{drift}"), "arcadia.cloud/revert=true"]).await;
     world.reaches(&format!("drift/{drift}"), "Resolved", "False DecisionRefused").await;

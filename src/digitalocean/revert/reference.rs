@@ -26,7 +26,7 @@ pub fn reference() -> String {
         // A controller may be known by several signs.
         let refusals: BTreeSet<_> = reverts.owned.iter().map(refusal).collect();
         for refusal in refusals {
-            let _ = write!(text, "\nRefused for {refusal}.\n");
+            let _ = write!(text, "\nRefused {refusal}.\n");
         }
     }
     text
@@ -36,15 +36,17 @@ pub fn reference() -> String {
 fn refusal(owned: &Owned) -> String {
     let names: Vec<_> = owned.names.iter().map(ToString::to_string).collect();
     if names == ["**"] {
-        return format!("a resource that belongs to {}", owned.by);
+        return format!("if the resource belongs to {}", owned.by);
     }
     let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
-    format!("{} if it belongs to {}", names.join(", "), owned.by)
+    format!("for {} if it belongs to {}", names.join(", "), owned.by)
 }
 
 fn row(rule: &RevertRule) -> String {
     let names: Vec<_> = rule.names.iter().map(|name| format!("`{name}`")).collect();
-    let cases: Vec<_> = rule.cases.iter().map(case).collect();
+    // Some cases differ in their call only.
+    let differs = |case: &&RevertCase| case.class != rule.class || case.says.is_some();
+    let cases: Vec<_> = rule.cases.iter().filter(differs).map(case).collect();
     let class = match cases.as_slice() {
         [] => rule.class.to_string(),
         cases => format!("{}; {}", rule.class, cases.join("; ")),

@@ -30,8 +30,8 @@ pub(super) fn needs_verb(free: &str, resource: &str, verb: &str, deed: &str) -> 
         ),
         message_expression: Some(format!(
             "'user ' + request.userInfo.username + ' cannot {verb} resource {resource} in API group {GROUP} in the \
-             namespace ' + request.namespace + ': to ' + {deed} + ' requires the verb {verb} on {resource}, which the \
-             role {role} grants. Request the role from an administrator of this namespace, and check with: kubectl \
+             namespace ' + request.namespace + ': only users with the verb {verb} on {resource} may ' + {deed} + '. The \
+             role {role} grants it. Request the role from an administrator of this namespace, and check with: kubectl \
              auth can-i {verb} {resource}.{GROUP} -n ' + request.namespace",
             role = UserRole::PlatformAdmin.name(),
         )),

@@ -251,7 +251,7 @@ impl Team {
             for words in [
                 &format!("user {who} cannot {verb} resource {resource} in API group arcadia.cloud"),
                 &format!(
-                    "to {what} requires the verb {verb} on {resource}, which the role arcadia-platform-admin grants"
+                    "only users with the verb {verb} on {resource} may {what}. The role arcadia-platform-admin grants it"
                 ),
                 &format!("kubectl auth can-i {verb} {resource}.arcadia.cloud"),
             ] {
