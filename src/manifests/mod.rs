@@ -6,21 +6,15 @@
 
 mod installation;
 pub mod operator;
+pub(crate) mod places;
 pub mod policies;
 pub mod users;
 
-use installation::owned;
-
 use crate::api::OPERATOR;
+use installation::owned;
+use places::{NAMESPACE, RECORDS};
 
 pub use installation::{Error, Installation};
-
-/// The namespace that `deploy/overlays/namespaced` watches. It is not the operator's own, since everyone who may edit
-/// there may read the token.
-pub(crate) const RECORDS: &str = "arcadia-records";
-
-/// The namespace of the operator in `deploy/` and in the documentation.
-pub(crate) const NAMESPACE: &str = "arcadia-system";
 
 /// The checked-in files of `deploy/`, with their names.
 ///

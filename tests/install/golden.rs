@@ -80,6 +80,27 @@ async fn an_api_server_accepts_every_rendered_object() {
     }
 }
 
+#[test]
+fn an_administrator_installs_what_a_team_with_restricted_rights_may_not() {
+    let parts = ["rbac", "rbac-watched", "roles", "policies", "policies-mutating"];
+    let files: Vec<_> = parts.iter().map(|part| format!("templates/{part}.yaml")).collect();
+    let mut arguments = vec!["--set", "watchNamespaces={team-a}"];
+    arguments.extend(files.iter().flat_map(|file| ["-s", file]));
+    let of_administrator = objects(&Helm::new().template(&arguments).unwrap());
+    let of_team = objects(&rendered(&chart().join("examples/restricted-cluster.yaml")));
+    let needs_rights = |object: &Value| {
+        let kind = object["kind"].as_str().unwrap();
+        ["Role", "AdmissionPolicy", "CustomResourceDefinition"].iter().any(|part| kind.contains(part))
+    };
+    assert!(of_administrator.values().all(needs_rights), "{:?}", of_administrator.keys());
+    assert!(!of_team.values().any(needs_rights), "{:?}", of_team.keys());
+    let all = objects(&Helm::new().template(&["--set", "watchNamespaces={team-a}"]).unwrap());
+    let needed: Vec<_> = all.iter().filter(|(_, object)| needs_rights(object)).map(|(name, _)| name).collect();
+    let installed = |name: &&&String| !of_administrator.contains_key(**name);
+    let missing: Vec<_> = needed.iter().filter(installed).filter(|name| !name.starts_with("CustomResource")).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
 /// The items of an annotation of the chart that is a YAML list.
 fn listed(annotation: &str) -> Vec<Value> {
     let chart: Value = serde_saphyr::from_str(&Helm::new().run(&["show", "chart", "charts/arcadia-operator"])).unwrap();

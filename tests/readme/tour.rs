@@ -18,7 +18,7 @@ const TOUR: &str = "docs/tour.md";
 /// Its commands are executed by tests/observability.
 const RUNBOOK: &str = "docs/troubleshooting.md";
 /// Blocks that this file does not execute: the document, how the block begins, and the reason.
-const NOT_HERE: [(&str, &str, &str); 33] = [
+const NOT_HERE: [(&str, &str, &str); 35] = [
     ("README.md", "git clone", "needs the network; tests/demo.rs of xtask plays the demo"),
     ("README.md", "kubectl create namespace arcadia-system", "tests/install installs with Helm and the real program"),
     ("CONTRIBUTING.md", "cargo xtask test", "would run this test"),
@@ -50,6 +50,8 @@ const NOT_HERE: [(&str, &str, &str); 33] = [
     ("docs/kubectl.md", "kubectl arcadia manifests", "needs an acceptance; tests/readme/daily.rs executes it"),
     ("docs/install.md", "docker build", "needs a registry; a test of a release reads the image"),
     ("docs/install.md", "kubectl create namespace arcadia-system", "tests/install installs with Helm"),
+    ("docs/install.md", "helm template RELEASE", "tests/install/golden.rs renders it"),
+    ("docs/security.md", "kubectl create rolebinding", "tests/end_to_end/privilege binds the roles"),
     ("docs/install.md", "export DIGITALOCEAN_ACCESS_TOKEN", "tests/readme/snippets.rs executes it"),
     ("docs/install.md", "doctl compute", "tests/readme/snippets.rs executes it"),
     ("docs/install.md", "helm install first", "tests/install/release.rs installs two"),

@@ -4,7 +4,10 @@ use super::found::{DeploymentView, Helm, StatusFindings};
 use crate::{
     api::OPERATOR,
     cli::cluster::quoted,
-    manifests::{NAMESPACE, RECORDS, users::UserRole},
+    manifests::{
+        places::{NAMESPACE, RECORDS},
+        users::UserRole,
+    },
 };
 
 /// The chart, as the documentation names it.
@@ -39,7 +42,10 @@ pub(super) fn policies(found: &StatusFindings, installation: Option<&str>) -> Op
     let lease = found.leases.as_ref().ok().and_then(|leases| leases.first());
     let name = deployment.map_or(installation, |deployment| Some(deployment.name.as_str()))?;
     let namespace = deployment.map(|deployment| &deployment.namespace).or(lease.map(|lease| &lease.namespace));
-    let account = deployment.map_or(name, |deployment| deployment.service_account.as_str());
+    let account = deployment.map_or(name, |deployment| match deployment.service_account.as_str() {
+        "" => "default",
+        account => account,
+    });
     let watched: Vec<_> = deployment.into_iter().flat_map(watched).collect();
     Some(apply(found, name, account, namespace.map_or(NAMESPACE, String::as_str), &watched))
 }
@@ -76,7 +82,11 @@ fn apply(found: &StatusFindings, name: &str, account: &str, namespace: &str, wat
 
 /// The namespaces to which an operator is limited.
 fn watched(deployment: &DeploymentView) -> impl Iterator<Item = &str> {
-    deployment.arguments.iter().filter_map(|argument| argument.strip_prefix(WATCHED)?.strip_prefix('='))
+    let next = deployment.arguments.iter().skip(1).map(Some).chain([None]);
+    deployment.arguments.iter().zip(next).filter_map(|(argument, next)| match argument.strip_prefix(WATCHED)? {
+        "" => next.map(String::as_str),
+        value => value.strip_prefix('='),
+    })
 }
 
 /// Changes a setting of the operator in this namespace.
@@ -158,6 +168,9 @@ mod tests {
             }
         };
         limit(&mut found, &["arcadia-records"]);
+        if let Ok([deployment]) = found.deployments.as_deref_mut() {
+            deployment.arguments = ["run", "--namespace", "arcadia-records"].map(str::to_owned).to_vec();
+        }
         assert_eq!(command(&found, None), "kubectl apply --server-side -f deploy/overlays/namespaced/policies.yaml");
         // Neither overlay has these namespaces.
         limit(&mut found, &["team-a", "team-b"]);

@@ -1,4 +1,4 @@
-//! What the API server's own metrics say about its writes and its memory.
+//! The writes and the memory of the API server, from its own metrics.
 
 use std::collections::BTreeMap;
 
