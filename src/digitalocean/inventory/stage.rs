@@ -40,13 +40,20 @@ impl<T: Into<Arc<str>>> From<T> for Wanted {
     }
 }
 
-/// The missing resources to request, the longest waiting ones first. Resources that are known to be gone come last, and only
-/// if no list would show their return.
+/// The number of resources that are requested in one sweep although they are known to be gone.
+const RETURNS: usize = 5;
+
+/// The missing resources to request, the longest waiting ones first. If no list would show the return of a resource, a few
+/// of those that are known to be gone come last.
 pub(super) fn absent(kind: Kind, rows: &HashMap<Arc<str>, Staged>) -> Vec<ResourceKey> {
-    let may_return = kind.row().lists_a_part;
-    let is_absent = |staged: &Staged| matches!(staged.row, ListedRow::Missing) && (may_return || !staged.is_gone());
-    let mut absent: Vec<_> = rows.iter().filter(|(_, staged)| is_absent(staged)).collect();
-    absent.sort_by_key(|(id, staged)| (staged.is_gone(), staged.turn(), Arc::clone(id)));
+    let missing = rows.iter().filter(|(_, staged)| matches!(staged.row, ListedRow::Missing));
+    let (mut gone, mut absent): (Vec<_>, Vec<_>) = missing.partition(|(_, staged)| staged.is_gone());
+    absent.sort_by(|one, other| (one.1.turn(), one.0).cmp(&(other.1.turn(), other.0)));
+    if kind.row().lists_a_part {
+        // Others in each sweep.
+        gone.sort_by_cached_key(|_| rand::random::<u32>());
+        absent.extend(gone.into_iter().take(RETURNS));
+    }
     absent.into_iter().map(|(id, _)| ResourceKey::new(kind, Arc::clone(id))).collect()
 }
 

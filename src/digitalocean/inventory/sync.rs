@@ -297,8 +297,10 @@ impl Inventory {
         // An entry that could not be read stays, and ages.
         let mut aging = HashSet::new();
         for StagedResource { id, entry, since, .. } in entries {
-            let is_after =
-                |newer: &CachedResource| since.is_none_or(|since| newer.at > since) && newer.known.is_known();
+            let is_of_list = entry.at == started;
+            let is_after = |newer: &CachedResource| {
+                is_of_list && newer.known.is_known() && since.is_some_and(|since| newer.at > since)
+            };
             if entry.at < started {
                 aging.insert(Arc::clone(&id));
             }
@@ -370,7 +372,9 @@ fn sort(
             again.push(Again { id, fields, shown, since });
         } else {
             let since = staged.before.as_ref().map(|before| before.at);
-            let entry = staged.entry(row, asked.remove(&id), started);
+            // A request that failed is no news about a resource that was gone.
+            let answer = asked.remove(&id).filter(|answer| answer.known.is_known() || !staged.is_gone());
+            let entry = staged.entry(row, answer, started);
             found.push(StagedResource { id, fields, entry, since });
         }
     }

@@ -328,10 +328,13 @@ async fn a_response_that_arrives_during_a_sync_is_not_replaced_by_the_same_old_r
 
 #[tokio::test]
 async fn an_image_that_no_list_shows_is_found_again_after_it_seemed_gone() {
-    let is_gone = Arc::new(AtomicBool::new(true));
+    let [is_gone, fails] = [true, false].map(|is| Arc::new(AtomicBool::new(is)));
     let server = Fake::start({
-        let is_gone = Arc::clone(&is_gone);
+        let (is_gone, fails) = (Arc::clone(&is_gone), Arc::clone(&fails));
         move |path| match path.rsplit('/').next() {
+            Some(slug) if slug.starts_with("debian") && fails.load(Ordering::Relaxed) => {
+                FakeResponse::json(403, &json!({"id": "forbidden", "message": "no"}))
+            }
             Some(slug) if slug.starts_with("debian") && is_gone.load(Ordering::Relaxed) => {
                 FakeResponse::json(404, &json!({"id": "not_found"}))
             }
@@ -348,6 +351,11 @@ async fn an_image_that_no_list_shows_is_found_again_after_it_seemed_gone() {
         inventory.sync(kind("Image"), vec![Arc::from("debian-12")]).await.unwrap();
         assert_eq!(get(), Observation::Gone);
     }
+    // A failed request is no news.
+    fails.store(true, Ordering::Relaxed);
+    inventory.sync(kind("Image"), vec![Arc::from("debian-12")]).await.unwrap();
+    assert_eq!(get(), Observation::Gone);
+    fails.store(false, Ordering::Relaxed);
     is_gone.store(false, Ordering::Relaxed);
     inventory.sync(kind("Image"), vec![Arc::from("debian-12")]).await.unwrap();
     assert!(matches!(get(), Observation::Present(_)));
