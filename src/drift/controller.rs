@@ -178,14 +178,16 @@ async fn reconcile_record(key: &ObjectKey, context: &Arc<DriftContext>) -> Resul
                         }
                         let reading = ReadSource::Fresh { before: &before };
                         plan = decide_for(key, &entry, &fresh, reading, context, &decided);
-                        if decided.is_err() || fresh.is_partial() && entry.drifts.iter().any(is_decided) {
+                        if plan.awaits_list {
+                            context.sweeps.request_list(entry.record.resource.kind);
+                        }
+                        if plan.awaits_list
+                            || decided.is_err()
+                            || fresh.is_partial() && entry.drifts.iter().any(is_decided)
+                        {
                             next = Requeue::After(context.fetches.failed(key));
                         } else {
                             context.fetches.forget(key);
-                        }
-                        if plan.awaits_list {
-                            context.sweeps.leave_to_list(entry.record.resource.kind);
-                            next = Requeue::After(context.fetches.failed(key));
                         }
                         if plan.needs_fresh_read.is_some() {
                             next = Requeue::Again;

@@ -165,6 +165,7 @@ impl Sweep {
         let began = Instant::now();
         self.past.began = Some(began);
         self.past.confirms = None;
+        self.context.sweeps.take_list_request(self.kind);
         self.first_reads.listed = Some(began);
         requesters.append(&mut self.first_reads.waiting);
         let (context, kind) = (self.context.clone(), self.kind);
@@ -202,6 +203,12 @@ impl Sweep {
     /// Lists the kind, if changes are left to a list, and the calls suffice.
     fn confirm(&mut self, requests: &mut UnboundedReceiver<ObjectKey>) -> Option<SweepFuture> {
         self.past.confirms = None;
+        if self.context.sweeps.take_list_request(self.kind)
+            && self.context.inventory.may_confirm_by_list(self.kind, usize::MAX)
+        {
+            info!(kind = %self.kind, "listing again to judge a revert");
+            return self.sweep(waiting(requests));
+        }
         let listed = self.context.inventory.listed_at(self.kind);
         let left = self.of_kind(self.context.fetches.left_to_list(listed));
         if !self.context.fetches.is_in_burst() {

@@ -79,6 +79,8 @@ struct Task {
     requests: UnboundedSender<ObjectKey>,
     /// Notified when changes are left to the next list.
     burst: Arc<Notify>,
+    /// A list was requested, however few changes are left to it.
+    is_list_requested: bool,
     failure: Option<SweepFailure>,
     last: LastSweep,
     pace: Pace,
@@ -171,7 +173,15 @@ impl Sweeps {
             let (requests, received) = unbounded_channel();
             inbox = Some(received);
             let pace = Pace::scheduled(self.period);
-            Task { requests, burst: Arc::default(), failure: None, last: LastSweep::default(), pace, due: None }
+            Task {
+                requests,
+                burst: Arc::default(),
+                is_list_requested: false,
+                failure: None,
+                last: LastSweep::default(),
+                pace,
+                due: None,
+            }
         });
         inbox
     }
@@ -187,6 +197,19 @@ impl Sweeps {
     /// Changes of a kind are left to its next list.
     pub(super) fn leave_to_list(&self, kind: Kind) {
         self.burst(kind).notify_one();
+    }
+
+    /// Requests a list of a kind soon: a response does not show all.
+    pub(super) fn request_list(&self, kind: Kind) {
+        if let Some(task) = self.state().kinds.get_mut(&kind) {
+            task.is_list_requested = true;
+        }
+        self.leave_to_list(kind);
+    }
+
+    /// Whether a list of a kind was requested since the last time.
+    pub(super) fn take_list_request(&self, kind: Kind) -> bool {
+        self.state().kinds.get_mut(&kind).is_some_and(|task| std::mem::take(&mut task.is_list_requested))
     }
 
     /// Notified when changes of a kind are left to its next list.

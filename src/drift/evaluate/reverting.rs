@@ -29,6 +29,9 @@ use crate::{
 const MOST_REVERTS: usize = 2;
 const RECENT: SignedDuration = SignedDuration::from_hours(1);
 
+/// A succeeded revert without an effect is judged by the next list, or after this time.
+const LONGEST_DOUBT: SignedDuration = SignedDuration::from_mins(15);
+
 /// The time for which a finished saga of a revert is kept, in seconds.
 const KEPT: i32 = 7 * 24 * 60 * 60;
 
@@ -257,11 +260,7 @@ impl Planner<'_> {
                     self.fail_revert(drift, message);
                 }
                 // The response may lag behind the steps of the saga, or lack the field, so that an earlier list shows it.
-                Finding::Differs { live: now, .. }
-                    if shows(&drift.actual, &now)
-                        && saga.finished_at.is_some()
-                        && self.listed_at < saga.finished_at =>
-                {
+                Finding::Differs { live: now, .. } if shows(&drift.actual, &now) && self.may_show_late(saga) => {
                     self.awaits_list = true;
                 }
                 Finding::Differs { shown, .. } => {
@@ -282,6 +281,14 @@ impl Planner<'_> {
             }
             (Seen::Unknown(..), _) => {}
         }
+    }
+
+    /// Returns true if no list began since a saga ended, a short time ago.
+    fn may_show_late(&self, saga: &RevertSaga) -> bool {
+        // The end of a saga is cut to whole seconds.
+        let is_later =
+            |ended: Timestamp| self.listed_at.is_none_or(|listed| listed < ended + SignedDuration::from_secs(1));
+        saga.finished_at.is_some_and(|ended| is_later(ended) && self.now.duration_since(ended) < LONGEST_DOUBT)
     }
 
     /// The value that is no longer the one of the decision.
@@ -315,7 +322,10 @@ impl Planner<'_> {
     ) {
         let (live, shown) = match finding {
             // Nobody could verify the result.
-            Some(Finding::Differs { doubts, .. }) if let Some(doubt) = doubts.first() => {
+            Some(Finding::Differs { doubts, .. })
+                if asked != RevertRequest::Plan
+                    && let Some(doubt) = doubts.first() =>
+            {
                 return self.wait(drift, doubt);
             }
             Some(Finding::Differs { live, shown, expected, .. }) => {

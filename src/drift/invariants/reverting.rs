@@ -276,6 +276,10 @@ fn a_revert_whose_effect_does_not_show_is_judged_after_the_next_list() {
     let mut other = world.clone();
     other.set_live("name", json!("web-3"));
     assert!(matches!(&other.settle()[..], [_, PlannedWrite::FailRevert { .. }, ..]));
+    // Lists that fail leave a revert in doubt only for a while.
+    let mut unlisted = world.clone();
+    unlisted.now = at(16).unwrap();
+    assert!(matches!(&unlisted.settle()[..], [_, PlannedWrite::FailRevert { .. }]));
     world.listed_at = at(1);
     assert!(matches!(&world.settle()[..], [_, PlannedWrite::FailRevert { .. }]));
 }
