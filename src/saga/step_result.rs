@@ -84,10 +84,9 @@ impl Failure {
         Self::Permanent(why.to_string())
     }
 
-    /// The same failure of a read. Nothing was sent, so it counts as no attempt: an outage of the API does not undo a step
-    /// that has to wait for hours.
+    /// The same failure, as a wait that counts as no attempt.
     #[must_use]
-    pub fn of_read(self) -> Self {
+    pub fn into_wait(self) -> Self {
         match self {
             Self::Transient(why) | Self::Doubt(why) => Self::Waiting(why),
             Self::Waiting(_) | Self::Permanent(_) => self,

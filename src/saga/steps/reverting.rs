@@ -71,7 +71,7 @@ pub(super) struct Before {
     /// The live values that are sent in the same call.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub(super) along: Map<String, Value>,
-    /// The resource was in a state of failure, which the step does not have to mend.
+    /// The resource was in a state of failure, which the step does not have to correct.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) had_failed: bool,
 }
@@ -145,7 +145,7 @@ impl RevertParameters {
             let record = record::about(context, &self.record, &self.key()).await?;
             record::desired_value(context, &record, &self.field).await
         };
-        desired.await.map_err(Failure::of_read)
+        desired.await.map_err(|failure| context.failed_read(failure))
     }
 
     /// The effective desired value, if it is still the decided one.
@@ -160,7 +160,7 @@ impl RevertParameters {
 
     /// Reads the resource.
     pub(super) async fn live(&self, context: &StepContext<'_>, value: &Value) -> Result<Live, Failure> {
-        self.read(context, value).await.map_err(Failure::of_read)
+        self.read(context, value).await.map_err(|failure| context.failed_read(failure))
     }
 
     async fn read(&self, context: &StepContext<'_>, value: &Value) -> Result<Live, Failure> {

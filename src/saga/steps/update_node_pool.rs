@@ -79,7 +79,7 @@ impl Step for UpdateNodePool {
         let (now, wanted) = changed.first().ok_or_else(|| {
             Failure::Permanent(format!("{}: pools cannot be added or deleted by this step", given.key()))
         })?;
-        check_pool(given, before, &live, now)?;
+        check_pool(given, before, &live, (now, wanted))?;
         write(context, given, (now, wanted), &part(wanted, now)).await?;
         Ok(Progress::NotYet { again: SOON, why: format!("waiting until the nodes of {} run", given.key()) })
     }
@@ -179,7 +179,12 @@ fn part(pool: &Value, other: &Value) -> Value {
 }
 
 /// Refuses a pool with a value that is neither the earlier nor the desired one: another client changed it since.
-fn check_pool(given: &RevertParameters, before: &Before, live: &Live, pool: &Value) -> Result<(), Failure> {
+fn check_pool(
+    given: &RevertParameters,
+    before: &Before,
+    live: &Live,
+    (pool, wanted): (&Value, &Value),
+) -> Result<(), Failure> {
     let of = |parts: &Option<Value>| {
         parts.iter().flat_map(items).find(|part| part.get("id") == pool.get("id")).cloned().unwrap_or_default()
     };
@@ -191,7 +196,9 @@ fn check_pool(given: &RevertParameters, before: &Before, live: &Live, pool: &Val
             has(live, place, field, value) || wrote.get(field).is_some_and(|it| has(live, place, field, it));
         is_one_of || (field == "count" && scales(pool))
     };
-    if was.is_object() && fields(&was).all(is_known) {
+    let changes = part(pool, wanted);
+    let was_changed = |field: &String| was.get(field).is_some() || (field == "count" && scales(pool));
+    if was.is_object() && fields(&was).all(is_known) && fields(&changes).all(|(field, _)| was_changed(field)) {
         return Ok(());
     }
     Err(changed_meanwhile(&given.field, &given.key()))

@@ -32,6 +32,8 @@ const CLOUDFLARE: &str = "needs-cloudflare-cert";
 
 /// The pause between two reads of a resource that does not show an accepted change yet.
 const LOOK: Duration = Duration::from_secs(1);
+/// The longest time that such a resource is read.
+const LONGEST_LOOK: Duration = Duration::from_secs(15);
 
 /// Restores the recorded value of one field of a resource. The step reads the value from the record, so the saga does
 /// not hold it, and lays it over the live one: all other fields are sent as they are live. Undone by restoring the
@@ -177,7 +179,7 @@ async fn put_back(
     if plan.is_done_at_once() {
         return Ok(Some(Progress::Done(NoOutput {})));
     }
-    appears(context, given, plan, desired).await?;
+    appears(context, given, plan, desired).await;
     check_repeated(given, before, rest)?;
     Ok(Some(Progress::NotYet { again: SOON, why: format!("waiting until {} shows the change", given.key()) }))
 }
@@ -217,28 +219,30 @@ async fn put_away(
             if plan.is_done_at_once() {
                 return Ok(Some(Undo::Done));
             }
-            appears(context, given, plan, was).await?;
+            appears(context, given, plan, was).await;
             check_repeated(given, before, rest)?;
             Some(Undo::not_yet(SOON))
         }
     })
 }
 
-/// Waits until a change that the cloud has accepted shows in the resource, for the settle time at most. The first responses
+/// Waits until a change that the cloud has accepted shows in the resource, for a short time. The first responses
 /// may show neither the new value nor a change in progress, and the change would be made a second time.
-async fn appears(
-    context: &StepContext<'_>,
-    given: &RevertParameters,
-    plan: FieldWrite,
-    value: &Value,
-) -> Result<(), Failure> {
+async fn appears(context: &StepContext<'_>, given: &RevertParameters, plan: FieldWrite, value: &Value) {
+    // Members are added and removed one after the other, and each call shows its own.
+    if plan.has_members() {
+        return;
+    }
     let sent = Instant::now();
     loop {
-        let live = given.live(context, value).await?;
-        let is_busy = matches!(plan.rest(live.document()), RestState::Busy(_));
-        let left = context.settle.saturating_sub(sent.elapsed());
-        if is_busy || left.is_zero() || matches!(given.compare(&live, value)?, FieldState::Equal) {
-            return Ok(());
+        // A failed read shows nothing yet.
+        let is_visible = given.live(context, value).await.is_ok_and(|live| {
+            matches!(plan.rest(live.document()), RestState::Busy(_))
+                || matches!(given.compare(&live, value), Ok(FieldState::Equal))
+        });
+        let left = context.settle.min(LONGEST_LOOK).saturating_sub(sent.elapsed());
+        if is_visible || left.is_zero() {
+            return;
         }
         sleep(LOOK.min(left)).await;
     }
@@ -278,8 +282,8 @@ enum Settled {
 }
 
 /// Waits for a resource that has the value already, but is still being changed. A change that failed is repeated, and each
-/// repetition counts as an attempt. A failure from before the step is none of the step's, and a version that is reached is
-/// not offered again.
+/// repetition counts as an attempt. A failure that existed before the step is ignored, and DigitalOcean no longer offers a
+/// version once the cluster runs it.
 async fn settle(
     context: &StepContext<'_>,
     given: &RevertParameters,

@@ -298,6 +298,9 @@ async fn an_outage_of_the_api_costs_a_started_step_no_attempt() {
         for _ in 0..2 {
             assert!(matches!(journey.call_once().await, Err(Failure::Waiting(_))), "{step}");
         }
+        // No timeout limits a step that has not started.
+        let unstarted = Journey::new(&world, named(step).unwrap(), &parameters).begin().await;
+        assert!(matches!(unstarted, Err(Failure::Doubt(_))), "{step}: {unstarted:?}");
         world.control.clear_faults().await.unwrap();
         journey.call_on().await.unwrap();
     }
@@ -537,16 +540,24 @@ async fn an_effect_that_is_not_allowed_is_refused_before_anything_is_done() {
 #[tokio::test]
 async fn a_pool_that_somebody_changed_after_the_decision_stays() {
     let world = StepWorld::start().await;
-    let case = cluster(json!([{ "name": "web", "count": 5 }]));
+    let case = cluster(json!([{ "name": "web", "count": 5, "tags": [] }]));
     let parameters = parameters(&world, &case).await;
     let journey = || Journey::new(&world, named("UpdateNodePool").unwrap(), &parameters);
     // Before the step starts, and right after.
-    let (mut early, mut late) = (journey(), journey());
+    let (mut early, mut late, mut tagged) = (journey(), journey(), journey());
     late.begin().await.unwrap();
+    tagged.begin().await.unwrap();
     let mut theirs = world.control.get("kubernetes/clusters", UUID).await.unwrap().unwrap()["node_pools"].clone();
     theirs[0]["count"] = json!(3);
     world.control.change("kubernetes/clusters", UUID, json!({ "node_pools": theirs })).await.unwrap();
-    for failed in [early.go().await, late.call_on().await] {
+    let mut failures = vec![early.go().await, late.call_on().await];
+    // Another field of the pool, which was as desired.
+    (theirs[0]["count"], theirs[0]["tags"]) = (json!(2), json!(["theirs"]));
+    world.control.change("kubernetes/clusters", UUID, json!({ "node_pools": theirs })).await.unwrap();
+    failures.push(tagged.call_on().await);
+    theirs[0]["count"] = json!(3);
+    world.control.change("kubernetes/clusters", UUID, json!({ "node_pools": theirs })).await.unwrap();
+    for failed in failures {
         let Err(Failure::Permanent(why)) = failed else { panic!("it should be refused") };
         assert!(why.contains("was changed since the revert was decided"), "{why}");
     }
