@@ -176,12 +176,11 @@ impl StepContext<'_> {
         clock::step_began(&SagaStatus::default(), self.entry, self.now).unwrap_or(self.now)
     }
 
-    /// The failure of a read. Nothing was sent, so it counts as no attempt of a started step: an outage of the API does not
-    /// undo a step that has to wait for hours. No timeout limits a step that has not started, so its attempts count.
-    #[must_use]
-    pub fn failed_read(&self, failure: impl Into<Failure>) -> Failure {
-        let failure = failure.into();
-        if self.entry.started_at.is_some() { failure.into_wait() } else { failure }
+    /// Reads. A failed read sent nothing, so it counts as no attempt of a started step: an outage of the API does not undo a
+    /// step that has to wait for hours. No timeout limits a step that has not started, so its attempts count.
+    pub async fn read<T, E: Into<Failure>>(&self, reading: impl Future<Output = Result<T, E>>) -> Result<T, Failure> {
+        let has_started = self.entry.started_at.is_some();
+        reading.await.map_err(|error| if has_started { error.into().into_wait() } else { error.into() })
     }
 
     /// Checks that a call to a service may be sent now: the journal announces it, and this process leads. The client of

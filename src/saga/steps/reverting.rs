@@ -145,7 +145,7 @@ impl RevertParameters {
             let record = record::about(context, &self.record, &self.key()).await?;
             record::desired_value(context, &record, &self.field).await
         };
-        desired.await.map_err(|failure| context.failed_read(failure))
+        context.read(desired).await
     }
 
     /// The effective desired value, if it is still the decided one.
@@ -160,10 +160,10 @@ impl RevertParameters {
 
     /// Reads the resource.
     pub(super) async fn live(&self, context: &StepContext<'_>, value: &Value) -> Result<Live, Failure> {
-        self.read(context, value).await.map_err(|failure| context.failed_read(failure))
+        context.read(self.fetch(context, value)).await
     }
 
-    async fn read(&self, context: &StepContext<'_>, value: &Value) -> Result<Live, Failure> {
+    async fn fetch(&self, context: &StepContext<'_>, value: &Value) -> Result<Live, Failure> {
         let fields = FieldSet::of_values(self.kind, [(self.field.as_str(), value)]);
         let live = context.cloud.live(&self.key(), fields).await?.ok_or_else(|| self.gone())?;
         // The verdict about a field may depend on the others. Undoing works without the record too.

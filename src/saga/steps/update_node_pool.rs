@@ -79,8 +79,9 @@ impl Step for UpdateNodePool {
         let (now, wanted) = changed.first().ok_or_else(|| {
             Failure::Permanent(format!("{}: pools cannot be added or deleted by this step", given.key()))
         })?;
-        check_pool(given, before, &live, (now, wanted))?;
-        write(context, given, (now, wanted), &part(wanted, now)).await?;
+        let moved = part(wanted, now);
+        check_pool(given, before, &live, (now, &moved))?;
+        write(context, given, (now, wanted), &moved).await?;
         Ok(Progress::NotYet { again: SOON, why: format!("waiting until the nodes of {} run", given.key()) })
     }
 
@@ -183,7 +184,7 @@ fn check_pool(
     given: &RevertParameters,
     before: &Before,
     live: &Live,
-    (pool, wanted): (&Value, &Value),
+    (pool, moved): (&Value, &Value),
 ) -> Result<(), Failure> {
     let of = |parts: &Option<Value>| {
         parts.iter().flat_map(items).find(|part| part.get("id") == pool.get("id")).cloned().unwrap_or_default()
@@ -196,9 +197,8 @@ fn check_pool(
             has(live, place, field, value) || wrote.get(field).is_some_and(|it| has(live, place, field, it));
         is_one_of || (field == "count" && scales(pool))
     };
-    let changes = part(pool, wanted);
     let was_changed = |field: &String| was.get(field).is_some() || (field == "count" && scales(pool));
-    if was.is_object() && fields(&was).all(is_known) && fields(&changes).all(|(field, _)| was_changed(field)) {
+    if was.is_object() && fields(&was).all(is_known) && fields(moved).all(|(field, _)| was_changed(field)) {
         return Ok(());
     }
     Err(changed_meanwhile(&given.field, &given.key()))

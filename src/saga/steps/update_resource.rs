@@ -67,8 +67,7 @@ impl Step for UpdateResource {
                 given.key()
             )));
         }
-        let state = FieldWrite::from(&live, &given.field, &live.value(&given.field));
-        let had_failed = state.is_some_and(|write| matches!(write.rest(live.document()), RestState::Failed(_)));
+        let had_failed = matches!(rest(given, &live), RestState::Failed(_));
         let before = Before { had_failed, ..before };
         let Some(was) = &before.was else { return Ok(before) };
         let along = FieldWrite::from(&live, &given.field, was).map(FieldWrite::with_recorded);
@@ -104,11 +103,10 @@ impl Step for UpdateResource {
         }
         let (is_changed, live) = given.is_changed(context, before).await?;
         if !is_changed {
-            let write = FieldWrite::from(&live, &given.field, &live.value(&given.field));
-            return match write.map(|write| write.rest(live.document())) {
+            return match rest(given, &live) {
                 // The effect of a call may still appear.
-                Some(RestState::Busy(why)) => Err(Failure::Waiting(waiting(given, &why))),
-                _ => Ok(Trace::Nothing),
+                RestState::Busy(why) => Err(Failure::Waiting(waiting(given, &why))),
+                RestState::AtRest | RestState::Failed(_) => Ok(Trace::Nothing),
             };
         }
         let why = given.irreversible().unwrap_or("its earlier value is not known");
@@ -137,6 +135,12 @@ impl Step for UpdateResource {
             }
         }
     }
+}
+
+/// The progress of a change of the field as it is live.
+fn rest(given: &RevertParameters, live: &Live) -> RestState {
+    let write = FieldWrite::from(live, &given.field, &live.value(&given.field));
+    write.map_or(RestState::AtRest, |write| write.rest(live.document()))
 }
 
 /// Reads the resource and makes the next call. None if something else had to be read after the document.

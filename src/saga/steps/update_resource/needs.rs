@@ -42,7 +42,7 @@ impl Needs {
         if let Some(may) = self.scopes.get(scope) {
             return Ok(*may);
         }
-        let may = context.cloud.may(scope).await.map_err(|error| context.failed_read(error))?;
+        let may = context.read(context.cloud.may(scope)).await?;
         self.is_document_old = true;
         self.scopes.insert(scope, may);
         Ok(may)
@@ -56,14 +56,7 @@ impl Needs {
         key: &str,
     ) -> Result<&Value, Failure> {
         if self.guard.is_none() {
-            self.guard = Some(
-                context
-                    .cloud
-                    .fetch(path, key, &[])
-                    .await
-                    .map_err(|error| context.failed_read(error))?
-                    .unwrap_or_default(),
-            );
+            self.guard = Some(context.read(context.cloud.fetch(path, key, &[])).await?.unwrap_or_default());
             self.is_document_old = true;
         }
         Ok(self.guard.get_or_insert_default())
@@ -74,12 +67,8 @@ impl Needs {
         if self.offered.is_none() {
             let route = "/v2/kubernetes/clusters/{id}/upgrades";
             let path = Endpoint { route, parent: None, id: Some(id), scope: "kubernetes:read" };
-            let offered = context
-                .cloud
-                .fetch(path, "available_upgrade_versions", &[])
-                .await
-                .map_err(|error| context.failed_read(error))?
-                .unwrap_or_default();
+            let offered = context.cloud.fetch(path, "available_upgrade_versions", &[]);
+            let offered = context.read(offered).await?.unwrap_or_default();
             let slugs = offered.as_array().into_iter().flatten().filter_map(|version| text(version, "slug"));
             self.offered = Some(slugs.map(str::to_owned).collect());
             self.is_document_old = true;
@@ -90,7 +79,7 @@ impl Needs {
     /// The account's certificates.
     pub(super) async fn certificates(&mut self, context: &StepContext<'_>) -> Result<&Certificates, Failure> {
         if self.certificates.is_none() {
-            self.certificates = Some(context.cloud.certificates().await.map_err(|error| context.failed_read(error))?);
+            self.certificates = Some(context.read(context.cloud.certificates()).await?);
             self.is_document_old = true;
         }
         Ok(self.certificates.get_or_insert_default())
@@ -109,12 +98,9 @@ impl Needs {
         let mut along = Map::new();
         if !write.with_recorded().is_empty() {
             let key: ResourceKey = given.key();
-            let record =
-                record::about(context, &given.record, &key).await.map_err(|failure| context.failed_read(failure))?;
+            let record = context.read(record::about(context, &given.record, &key)).await?;
             for (key, field) in write.with_recorded() {
-                if let Some(value) =
-                    record::desired(context, &record, field).await.map_err(|failure| context.failed_read(failure))?
-                {
+                if let Some(value) = context.read(record::desired(context, &record, field)).await? {
                     along.insert(key.clone(), value);
                 }
             }
