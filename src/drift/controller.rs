@@ -176,7 +176,9 @@ async fn reconcile_record(key: &ObjectKey, context: &Arc<DriftContext>) -> Resul
                         if observe(key, &entry, context).is_none_or(|known| known.is_confirmed()) {
                             context.fetches.confirmed(key);
                         }
-                        let reading = ReadSource::Fresh { before: &before };
+                        let listed = context.inventory.listed_at(entry.record.resource.kind);
+                        let listed_at = listed.and_then(|at| Timestamp::now().checked_sub(at.elapsed()).ok());
+                        let reading = ReadSource::Fresh { before: &before, listed_at };
                         plan = decide_for(key, &entry, &fresh, reading, context, &decided);
                         if plan.awaits_list {
                             context.sweeps.request_list(entry.record.resource.kind);
@@ -330,10 +332,12 @@ fn decide_for(
     decided: &Result<DecisionFacts, String>,
 ) -> DriftPlan {
     let record = &entry.record;
-    // An earlier record of the name may have been about another resource.
-    let resource = concurrency_key(record.resource.kind.name(), &record.resource.id);
     let mut reverts = context.reverts().of(key);
-    reverts.retain(|saga| saga.resource.as_ref().is_none_or(|of| **of == *resource));
+    if !reverts.is_empty() {
+        // An earlier record of the name may have been about another resource.
+        let resource = concurrency_key(&record.resource);
+        reverts.retain(|saga| saga.resource.as_ref().is_none_or(|of| **of == *resource));
+    }
     let facts = || context.account_facts();
     let desired = record.desired_fields();
     let older = entry.older.as_ref().map(ToString::to_string);
@@ -366,9 +370,7 @@ fn decide_for(
             Seen::Present(&for_record)
         }
     };
-    let listed = context.inventory.listed_at(record.resource.kind);
-    let listed_at = listed.and_then(|at| Timestamp::now().checked_sub(at.elapsed()).ok());
-    evaluate(&recorded, Observed { seen, reading, listed_at }, &entry.drifts, context.settings.history)
+    evaluate(&recorded, Observed { seen, reading }, &entry.drifts, context.settings.history)
 }
 
 /// Writes the status of a record if it changed, in a rush after its end.

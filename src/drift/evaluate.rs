@@ -95,7 +95,7 @@ pub(crate) fn evaluate(
 #[must_use]
 pub(crate) fn orphaned(drifts: &[KnownDrift]) -> Vec<PlannedWrite> {
     let seen = Seen::Unknown((ConditionReason::RecordGone, ""));
-    let observed = Observed { seen, reading: ReadSource::Inventory { is_confirmed: false }, listed_at: None };
+    let observed = Observed { seen, reading: ReadSource::Inventory { is_confirmed: false } };
     let mut planner = Planner::new(observed, Timestamp::UNIX_EPOCH);
     for drift in drifts {
         if drift.is_open() {
@@ -276,7 +276,7 @@ impl Planner<'_> {
                 Err(why) => return self.refuse(drift, why),
             };
             match self.reading {
-                ReadSource::Fresh { before } if before.contains(drift) => match decision.choice {
+                ReadSource::Fresh { before, .. } if before.contains(drift) => match decision.choice {
                     DecisionChoice::Accept(value) => self.decide(drift, value, recorded, finding),
                     DecisionChoice::Revert(asked) => {
                         self.decide_revert(drift, (decision.origin, asked), effective, finding);

@@ -90,8 +90,6 @@ pub(crate) struct Observed<'a> {
     pub seen: Seen<'a>,
     /// The way in which it was read.
     pub reading: ReadSource<'a>,
-    /// The start of the last list of its kind.
-    pub listed_at: Option<Timestamp>,
 }
 
 /// The way in which the live resource was read.
@@ -106,6 +104,8 @@ pub(crate) enum ReadSource<'a> {
     Fresh {
         /// The drifts that were known at the start of the request. Decisions on them are carried out.
         before: &'a [KnownDrift],
+        /// The start of the last list of its kind.
+        listed_at: Option<Timestamp>,
     },
     /// The request failed, so the state is that of the inventory.
     Failed {

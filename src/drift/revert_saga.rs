@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::known::Decided;
-use crate::api::SagaPhase;
+use crate::{api::SagaPhase, digitalocean::ResourceKey};
 
 /// The cached part of a saga that reverts a drift.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +24,6 @@ pub(crate) struct RevertSaga {
 }
 
 /// The key by which all sagas about one resource run one after another.
-pub(super) fn concurrency_key(kind: &str, id: &str) -> String {
-    format!("{kind}/{id}")
+pub(super) fn concurrency_key(resource: &ResourceKey) -> String {
+    format!("{}/{}", resource.kind.name(), resource.id)
 }

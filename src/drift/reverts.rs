@@ -49,9 +49,9 @@ impl RevertSagas {
 
     /// Forgets a saga that does not exist any more.
     pub(crate) fn forget(&mut self, record: &ObjectKey, name: &str) {
-        let uids = self.by_record.get(record).into_iter().flatten();
-        let gone = uids.filter(|uid| self.sagas.get(*uid).is_some_and(|known| *known.saga.name == *name)).cloned();
-        for uid in gone.collect::<Vec<_>>() {
+        let mut uids = self.by_record.get(record).into_iter().flatten();
+        let gone = uids.find(|uid| self.sagas.get(*uid).is_some_and(|known| *known.saga.name == *name)).cloned();
+        if let Some(uid) = gone {
             self.remove(&uid);
         }
     }

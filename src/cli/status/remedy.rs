@@ -50,8 +50,7 @@ pub(super) fn policies(found: &StatusFindings, installation: Option<&str>) -> Op
     Some(apply(found, name, account, namespace.map_or(NAMESPACE, String::as_str), &watched))
 }
 
-/// Applies only the policies: the overlays would also set the image. The policies exempt
-/// the account of the operator.
+/// Applies only the policies: the overlays would also set the image. The policies exempt the account of the operator.
 fn apply(found: &StatusFindings, name: &str, account: &str, namespace: &str, watched: &[&str]) -> String {
     let mut files = vec!["policies.yaml"];
     files.extend(signs(&found.server_version).then_some("policies-mutating.yaml"));
@@ -168,10 +167,12 @@ mod tests {
             }
         };
         limit(&mut found, &["arcadia-records"]);
+        let namespaced = "kubectl apply --server-side -f deploy/overlays/namespaced/policies.yaml";
+        assert_eq!(command(&found, None), namespaced);
         if let Ok([deployment]) = found.deployments.as_deref_mut() {
             deployment.arguments = ["run", "--namespace", "arcadia-records"].map(str::to_owned).to_vec();
         }
-        assert_eq!(command(&found, None), "kubectl apply --server-side -f deploy/overlays/namespaced/policies.yaml");
+        assert_eq!(command(&found, None), namespaced);
         // Neither overlay has these namespaces.
         limit(&mut found, &["team-a", "team-b"]);
         assert_eq!(

@@ -46,8 +46,8 @@ fn section(kind: Kind) -> Vec<(&'static str, String)> {
     let closed = row.closed.iter().flat_map(|(map, keys)| {
         keys.iter().map(move |(key, default)| format!("`{map}.{key}`: defaults to `{default}`"))
     });
-    let list_scope = Some(row.list_scope()).filter(|scope| *scope != row.scope);
-    let scopes: Vec<_> = [row.scope.as_str()].into_iter().chain(list_scope).collect();
+    let mut scopes = vec![row.scope.as_str(), row.list_scope()];
+    scopes.dedup();
     let mut lines = vec![
         ("scopes", code(&scopes)),
         ("fields", code(&fields)),

@@ -240,7 +240,7 @@ impl Planner<'_> {
 
     /// Verifies a succeeded saga: only a new read of the live value shows whether the drift is reverted.
     fn verify_revert(&mut self, drift: &KnownDrift, saga: &RevertSaga, effective: &Recorded<'_>, seen: Seen<'_>) {
-        let is_fresh = matches!(self.reading, ReadSource::Fresh { before } if before.contains(drift));
+        let is_fresh = matches!(self.reading, ReadSource::Fresh { before, .. } if before.contains(drift));
         if !is_fresh {
             if !matches!(self.reading, ReadSource::Failed { .. }) {
                 self.need(NeedsFreshRead::Decision);
@@ -285,9 +285,9 @@ impl Planner<'_> {
 
     /// Returns true if no list began since a saga ended, a short time ago.
     fn may_show_late(&self, saga: &RevertSaga) -> bool {
+        let ReadSource::Fresh { listed_at, .. } = self.reading else { return false };
         // The end of a saga is cut to whole seconds.
-        let is_later =
-            |ended: Timestamp| self.listed_at.is_none_or(|listed| listed < ended + SignedDuration::from_secs(1));
+        let is_later = |ended: Timestamp| listed_at.is_none_or(|listed| listed < ended + SignedDuration::from_secs(1));
         saga.finished_at.is_some_and(|ended| is_later(ended) && self.now.duration_since(ended) < LONGEST_DOUBT)
     }
 
@@ -399,7 +399,7 @@ impl Planner<'_> {
                     self.wait(drift, "the resources that the revert affects could not be read");
                 }
                 Ok(plan) => {
-                    let key = concurrency_key(document.key().kind.name(), &document.key().id);
+                    let key = concurrency_key(document.key());
                     let saga = PlannedSaga::of(drift, effective.name, &key, plan, origin);
                     let name = saga.name.as_str().into();
                     self.writes.push(PlannedWrite::Revert { drift: drift.name.clone(), saga: Box::new(saga) });

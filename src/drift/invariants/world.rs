@@ -99,7 +99,7 @@ impl RecordWorld {
 
     /// The plan with a direct request that started when these drifts were known.
     pub(super) fn plan_fresh(&self, before: &[KnownDrift]) -> DriftPlan {
-        self.plan_of(ReadSource::Fresh { before })
+        self.plan_of(ReadSource::Fresh { before, listed_at: self.listed_at })
     }
 
     pub(super) fn plan_failed(&self) -> DriftPlan {
@@ -141,8 +141,7 @@ impl RecordWorld {
             declared: &self.declared,
             now: self.now,
         };
-        let observed = Observed { seen, reading, listed_at: self.listed_at };
-        evaluate(&recorded, observed, &self.drifts, self.history)
+        evaluate(&recorded, Observed { seen, reading }, &self.drifts, self.history)
     }
 
     /// The plan of one pass, with a direct request if it is needed.
