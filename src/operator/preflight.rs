@@ -78,30 +78,37 @@ impl CheckedCluster {
 
     /// Checks every watched namespace: with a role missing in one, no cache ever completes.
     async fn check_all(&self) -> Result<(), Error> {
+        let first = ListParams::default().limit(1);
         if self.namespaces.is_empty() {
-            return self.check(&self.client, None).await;
+            return self.check(&self.client, None, &first).await;
         }
         for namespace in &self.namespaces {
-            self.check(&self.client, Some(namespace)).await?;
+            self.check(&self.client, Some(namespace), &first).await?;
         }
         Ok(())
     }
 
-    /// Checks that the API server responds, has the definitions, and allows this process to read the watched objects.
-    async fn check(&self, client: &Client, namespace: Option<&str>) -> Result<(), Error> {
+    /// Checks that the API server responds, has the definitions, and allows this process to list these objects.
+    async fn check(&self, client: &Client, namespace: Option<&str>, listed: &ListParams) -> Result<(), Error> {
         let server = self.server.as_str();
-        check(client, namespace, server, "ProvisionedResource", api_of::<ProvisionedResource>).await?;
-        check(client, namespace, server, "Drift", api_of::<Drift>).await?;
-        check(client, namespace, server, "Saga", api_of::<Saga>).await
+        check(client, namespace, listed, server, "ProvisionedResource", api_of::<ProvisionedResource>).await?;
+        check(client, namespace, listed, server, "Drift", api_of::<Drift>).await?;
+        check(client, namespace, listed, server, "Saga", api_of::<Saga>).await
     }
 
     /// Repeats the check for one of the namespaces until the receiver is dropped.
+    ///
+    /// It selects objects by one name in one namespace. A list with a limit of 1 costs the API server as much as a whole
+    /// list, because the server collects all objects before it applies the limit.
     pub(super) fn check_repeatedly(self, vital: &Handle) -> watch::Receiver<ApiServerState> {
         let (answers, answer) = watch::channel(ApiServerState { at: Instant::now(), trouble: None });
         vital.spawn(async move {
+            let namespace = self.namespaces.first().map(String::as_str);
+            let place = namespace.unwrap_or(&self.lease_namespace);
+            let one = ListParams::default().fields(&format!("metadata.namespace={place},metadata.name={OPERATOR}"));
             while !answers.is_closed() {
-                let namespace = self.namespaces.first().map(String::as_str);
-                let trouble = match timeout(CHECK_TIMEOUT, self.check(&self.direct, namespace)).await {
+                let check = self.check(&self.direct, namespace, &one);
+                let trouble = match timeout(CHECK_TIMEOUT, check).await {
                     Ok(Ok(())) => None,
                     Ok(Err(error)) => Some(error.to_string()),
                     Err(_) => Some(format!("the API server did not respond within {} s", CHECK_TIMEOUT.as_secs())),
@@ -124,6 +131,7 @@ where
 async fn check<K>(
     client: &Client,
     namespace: Option<&str>,
+    listed: &ListParams,
     server: &str,
     kind: &'static str,
     api: fn(&Client, Option<&str>) -> Api<K>,
@@ -133,9 +141,8 @@ where
 {
     let place = namespace.map_or_else(|| "all namespaces".to_owned(), |namespace| format!("namespace {namespace}"));
     let doing = format!("listing {kind}s in {place}");
-    let first = ListParams::default().limit(1);
     let server = || server.to_owned();
-    match bounded(&doing, api(client, namespace).list_metadata(&first)).await {
+    match bounded(&doing, api(client, namespace).list_metadata(listed)).await {
         Ok(_) => Ok(()),
         Err(call::Error::NotFound { .. }) => Err(Error::NoDefinition(kind)),
         Err(source @ call::Error::Forbidden { .. }) => Err(Error::Forbidden(source)),

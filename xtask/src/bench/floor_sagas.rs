@@ -94,11 +94,12 @@ impl SagaWorker {
                 parallel::each(WORKERS, sagas, move |saga| Arc::clone(&pen).carry_on(saga)).await?;
                 (began, writes)
             }
-            SagaJob::Order { batch, count, per_second } => {
+            SagaJob::Order { batch, from, count, per_second } => {
                 let pen = Arc::new(self.pen(batch, true)?);
                 let writes = (pen.writes() + 1) * u64::from(*count);
                 let named = |number| ObjectMeta { name: Some(batch.name(number)), ..ObjectMeta::default() };
-                let sagas = (0..*count).map(|number| Unwritten::new(batch, number, named(number))).collect();
+                let numbers = *from..from.saturating_add(*count);
+                let sagas = numbers.map(|number| Unwritten::new(batch, number, named(number))).collect();
                 let began = Instant::now();
                 parallel::at_rate(*per_second, sagas, move |saga| Arc::clone(&pen).order(saga)).await?;
                 (began, writes)

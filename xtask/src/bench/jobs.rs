@@ -102,6 +102,8 @@ pub(super) enum SagaJob {
     /// Create sagas at a steady rate and write the journal of each, with the calls of its steps.
     Order {
         batch: Batch,
+        /// The number of the first saga.
+        from: u32,
         /// The number of sagas.
         count: u32,
         /// The number of sagas per second.

@@ -180,11 +180,8 @@ pub(crate) fn run(benchmark: Benchmark) -> Result<(), Error> {
 
 /// Measures with the program that it is given.
 async fn measure(benchmark: Benchmark) -> Result<(), Error> {
-    let flags: &[&str] = match &benchmark {
-        Benchmark::Start(Start { in_pages: true, .. }) => &["--feature-gates=WatchList=false"],
-        _ => &[],
-    };
-    let cluster = stage::cluster(flags).await?;
+    let streams_lists = !matches!(&benchmark, Benchmark::Start(Start { in_pages: true, .. }));
+    let cluster = stage::cluster(streams_lists).await?;
     let effort = Effort::FULL;
     let given = |how: &How| how.operator.clone().unwrap_or_default();
     let (report, how) = match benchmark {
@@ -213,7 +210,7 @@ async fn measure(benchmark: Benchmark) -> Result<(), Error> {
 
 /// Runs each benchmark with small sizes. Counts must be as wanted; times mean nothing.
 async fn all_for_a_moment(Programs { operator, plugin }: &Programs) -> Result<(), Error> {
-    let cluster = stage::cluster(&[]).await?;
+    let cluster = stage::cluster(true).await?;
     let effort = Effort::SHORT;
     let reports = [
         sweep::measure(&cluster, operator, 100, effort).await?,

@@ -25,10 +25,14 @@ const PER_PAGE: u32 = 200;
 /// A control plane with the definitions, which benchmarks may share one after the other.
 pub(super) type Cluster = Arc<ControlPlane>;
 
-/// Starts a control plane. `flags` are further ones of its API server.
-pub(super) async fn cluster(flags: &[&str]) -> Result<Cluster, Error> {
+/// Starts a control plane. Its API server streams lists, or sends them in pages.
+///
+/// It does not check the consistency of its cache. This check reads all stored objects every few minutes, which takes a
+/// core for a minute with 200,000 objects, and so it falls on the operator in one run and on the floor in another.
+pub(super) async fn cluster(streams_lists: bool) -> Result<Cluster, Error> {
     say("starting a control plane");
-    let api_server_flags = flags.iter().map(|&flag| flag.to_owned()).collect();
+    let gates = format!("--feature-gates=DetectCacheInconsistency=false,WatchList={streams_lists}");
+    let api_server_flags = vec![gates];
     // Its garbage collector would watch every object too, and there are only two cores.
     let options = control_plane::Options { controller_manager: false, api_server_flags, ..Default::default() };
     let control_plane = ControlPlane::start(options).await?;
