@@ -11,6 +11,7 @@ use super::{
     drift::DriftView,
     placement::{self, Placement},
     select::{SIDE_BY_SIDE, SelectArgs},
+    text,
 };
 use crate::api::annotations;
 
@@ -82,7 +83,13 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &AcceptArgs) -> Result<Exit
     if let Some(until) = args.until.filter(|_| args.value.is_none() && drifts.iter().any(DriftView::stands)) {
         return move_end(&cluster, args, drifts, until).await;
     }
-    let (drifts, exit) = decide::open_ones(&cluster, drifts)?;
+    let (mut drifts, mut exit) = decide::open_ones(&cluster, drifts)?;
+    drifts.retain(|drift| {
+        let Some(why) = other_value(drift, args.value.as_deref()) else { return true };
+        text::note(&format!("drift.arcadia.cloud/{} not decided: {why}", drift.name));
+        exit = Exit::No;
+        false
+    });
     let mut annotations = decide::accepting(args.value.as_deref().unwrap_or(SHOWN_VALUE));
     let until = args.until.and_then(AcceptanceEnd::annotation);
     let has_end = until.is_some();
@@ -95,6 +102,13 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &AcceptArgs) -> Result<Exit
     DecisionRequest { verb: DecisionKind::Accept, annotations, drifts, input, effect, exit }
         .carry_out(&cluster, &args.decide)
         .await
+}
+
+/// The reason to refuse `--value true` on a drift with another live value. In the annotation, `true` means the value
+/// that the drift shows.
+fn other_value(drift: &DriftView, value: Option<&str>) -> Option<String> {
+    let is_other = value == Some(SHOWN_VALUE) && drift.actual != SHOWN_VALUE;
+    is_other.then(|| format!("its live value is {}, not {SHOWN_VALUE}", drift.actual_short))
 }
 
 /// Changes the end of acceptances that stand.
@@ -163,7 +177,23 @@ fn until_from(text: &str, now: &Zoned) -> Result<Timestamp, String> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::cli::drift::tests::view;
+
+    #[test]
+    fn the_value_true_is_not_the_value_that_a_drift_shows() {
+        let of = |actual: &str, value| {
+            let spec = json!({ "spec": { "expected": "true", "actual": actual, "actualShort": actual } });
+            other_value(&view("web-1", &spec), value)
+        };
+        assert_eq!(of("false", Some("true")).as_deref(), Some("its live value is false, not true"));
+        assert_eq!(of("true", Some("true")), None);
+        // The operator compares other values itself.
+        assert_eq!(of("true", Some("false")), None);
+        assert_eq!(of("false", None), None);
+    }
 
     #[test]
     fn an_acceptance_ends_after_a_duration_or_at_a_time() {

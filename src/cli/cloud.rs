@@ -5,7 +5,7 @@ use std::{env, fs, path::PathBuf, time::Duration};
 use clap::Args;
 use serde_json::Value;
 
-use super::Error;
+use super::{Error, cluster::as_flags};
 use crate::digitalocean::{Client, Config, Inventory, InventorySettings, Token};
 
 /// The variables that contain a token, doctl's own first.
@@ -45,6 +45,13 @@ impl CloudArgs {
     /// An inventory that is read once.
     pub(super) fn inventory(&self) -> Result<Inventory, Error> {
         Ok(inventory(self.client()?))
+    }
+
+    /// The flags that select the same account in another command, with a leading space.
+    pub(super) fn account_flags(&self) -> String {
+        let context = self.doctl_context.clone().map(|context| ("--doctl-context", context));
+        let config = self.doctl_config.as_ref().map(|path| ("--doctl-config", path.display().to_string()));
+        as_flags(context.into_iter().chain(config))
     }
 
     fn token(&self) -> Result<Token, Error> {

@@ -98,7 +98,7 @@ impl ClusterArgs {
 }
 
 /// Flags with their values, each with a leading space.
-fn as_flags(flags: impl Iterator<Item = (&'static str, String)>) -> String {
+pub(super) fn as_flags(flags: impl Iterator<Item = (&'static str, String)>) -> String {
     flags.map(|(flag, value)| [" ", flag, " ", &quoted(&value)].concat()).collect()
 }
 
@@ -171,24 +171,28 @@ impl fmt::Display for ObjectName {
 }
 
 impl ObjectName {
-    /// Reads `NAME`, `drift/NAME` (as `kubectl get -o name` prints it) or `NAMESPACE/NAME` (as `inbox -A -o name` does).
-    /// Refuses the name of another noun.
+    /// Reads `NAME`, `NAMESPACE/NAME`, `drift/NAME` (as `kubectl get -o name` prints it) or `drift/NAMESPACE/NAME` (as
+    /// `inbox -A -o name` prints it, since a namespace may have the name of a noun). Refuses the name of another noun.
     pub(super) fn read(text: &str, noun: Noun) -> Result<Self, Error> {
-        let Some((word, name)) = text.split_once('/') else {
-            return Ok(Self { namespace: None, name: text.to_owned() });
+        let (given, rest) = match text.split_once('/') {
+            Some((word, rest)) => Noun::of(word).map_or((None, text), |given| (Some(given), rest)),
+            None => (None, text),
         };
-        let namespace = match Noun::of(word) {
-            None if !is_name(word) => {
-                return Err(Error::usage(format!(
-                    "{text:?} is no name; write NAME, NAMESPACE/NAME or {}/NAME",
-                    noun.word()
-                )));
+        if let Some(given) = given.filter(|given| *given != noun) {
+            return Err(other_noun(text, rest, given, noun));
+        }
+        match rest.split_once('/') {
+            None => Ok(Self { namespace: None, name: rest.to_owned() }),
+            Some((namespace, name)) if is_name(namespace) => {
+                Ok(Self { namespace: Some(namespace.to_owned()), name: name.to_owned() })
             }
-            None => Some(word.to_owned()),
-            Some(given) if given == noun => None,
-            Some(given) => return Err(other_noun(text, name, given, noun)),
-        };
-        Ok(Self { namespace, name: name.to_owned() })
+            Some(_) => {
+                let noun = noun.word();
+                Err(Error::usage(format!(
+                    "{text:?} is no name; write NAME, NAMESPACE/NAME, {noun}/NAME or {noun}/NAMESPACE/NAME"
+                )))
+            }
+        }
     }
 }
 
@@ -255,7 +259,7 @@ impl UserCluster {
             place_flags: args.place_flags(),
             admin_flags: args.cluster_flags(),
         };
-        error::remember_place(this.flag());
+        error::remember_place(this.flag(), this.admin_flags.clone());
         Ok(this)
     }
 
@@ -365,21 +369,36 @@ impl UserCluster {
             return Ok(None);
         }
         let doing = format!("reading {} {namespace}/{name}", noun.resource().kind);
-        Ok(bounded(&doing, self.api(noun, namespace).get_opt(name)).await?)
+        match bounded(&doing, self.api(noun, namespace).get_opt(name)).await {
+            // The cluster does not serve the resource.
+            Err(call::Error::NotFound { .. }) => Ok(None),
+            found => Ok(found?),
+        }
     }
 
     pub(super) async fn get(&self, noun: Noun, name: &ObjectName) -> Result<DynamicObject, Error> {
         let namespace = self.namespace_of(name);
-        let found = self.find(noun, namespace, &name.name).await?;
-        found.ok_or_else(|| self.not_found(&[noun], name))
+        match self.find(noun, namespace, &name.name).await? {
+            Some(found) => Ok(found),
+            None => Err(self.not_found(&[noun], name).await),
+        }
     }
 
-    /// The error that no object of these nouns has the name.
-    pub(super) fn not_found(&self, nouns: &[Noun], name: &ObjectName) -> Error {
+    /// The error that no object of these nouns has the name, or that the cluster does not serve them: the API server
+    /// answers both in the same way.
+    pub(super) async fn not_found(&self, nouns: &[Noun], name: &ObjectName) -> Error {
         let namespace = self.namespace_of(name);
         let all = |text: fn(&Noun) -> String, sign| nouns.iter().map(text).collect::<Vec<_>>().join(sign);
+        let object = format!("{} {}", all(|noun| noun.resource().kind, " or "), show::escape(&name.name));
+        // A user who may not read what is served learns that the object does not exist.
+        if let Ok(served) = Box::pin(self.served()).await {
+            let is_served = |noun: &Noun| served.as_ref().is_some_and(|plurals| plurals.contains(&noun.plural()));
+            if !nouns.iter().any(is_served) {
+                return Error::NotInstalled { doing: format!("reading {object}") };
+            }
+        }
         Error::NotFound {
-            object: format!("{} {}", all(|noun| noun.resource().kind, " or "), show::escape(&name.name)),
+            object,
             namespace: show::escape(namespace).into_owned(),
             next: format!("kubectl get {}{}", all(|noun| noun.plural(), ","), self.flag_for(namespace)),
         }
@@ -505,12 +524,16 @@ mod tests {
 
     #[test]
     fn names_are_read_as_kubectl_and_the_inbox_print_them() {
-        let read = |text| ObjectName::read(text, Noun::Drift).unwrap();
+        let read = |text: &str| ObjectName::read(text, Noun::Drift).unwrap();
         let name = |namespace: Option<&str>| ObjectName { namespace: namespace.map(str::to_owned), name: "d".into() };
         for text in ["d", "drift/d", "Drift/d", "drift.arcadia.cloud/d", "drifts.arcadia.cloud/d", "dr/d"] {
             assert_eq!(read(text), name(None), "{text}");
         }
         assert_eq!(read("team-a/d"), name(Some("team-a")));
+        // A namespace may have the name of a noun.
+        for namespace in ["team-a", "pr", "dr", "drifts", "saga"] {
+            assert_eq!(read(&format!("drift.arcadia.cloud/{namespace}/d")), name(Some(namespace)));
+        }
     }
 
     #[test]
@@ -521,14 +544,18 @@ mod tests {
             saga/x is a saga, and a drift is expected here; show it with: kubectl arcadia saga tree x
             drift/x is a drift, and a record is expected here; show it with: kubectl arcadia show drift/x
             pr/x is a record, and a saga is expected here; show it with: kubectl arcadia show record/x
-            "/x" is no name; write NAME, NAMESPACE/NAME or drift/NAME"#]]
+            pr/team/x is a record, and a drift is expected here; select the drifts of the record with: --record team/x
+            "/x" is no name; write NAME, NAMESPACE/NAME, drift/NAME or drift/NAMESPACE/NAME
+            "drift/../x" is no name; write NAME, NAMESPACE/NAME, drift/NAME or drift/NAMESPACE/NAME"#]]
         .assert_eq(
             &[
                 refusal("pr/web-1", Noun::Drift),
                 refusal("saga/x", Noun::Drift),
                 refusal("drift/x", Noun::Record),
                 refusal("pr/x", Noun::Saga),
+                refusal("pr/team/x", Noun::Drift),
                 refusal("/x", Noun::Drift),
+                refusal("drift/../x", Noun::Drift),
             ]
             .join("\n"),
         );

@@ -3,7 +3,7 @@
 //! kubectl completes `kubectl arcadia ...` by running `kubectl_complete-arcadia` with the words so far. It expects one
 //! candidate per line, and a last line with a directive.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ffi::OsString};
 
 use clap::{Args, Command, FromArgMatches as _};
 use k8s_openapi::api::core::v1::Namespace;
@@ -32,6 +32,19 @@ exec kubectl-arcadia __complete \"$@\"
 const NO_FILES: &str = ":4";
 /// The last line: complete file names.
 const FILES: &str = ":0";
+
+/// The command that the script runs.
+pub(super) const COMPLETE: &str = "__complete";
+
+/// The arguments of a process. After [`COMPLETE`], all are words to complete: the parser would take a flag such as
+/// `-n team` before the verb for its own.
+pub(super) fn arguments(of_process: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = of_process.into_iter().collect();
+    if arguments.get(1).is_some_and(|verb| verb == COMPLETE) {
+        arguments.insert(2, "--".into());
+    }
+    arguments
+}
 
 /// The words so far; the last one is to be completed.
 #[derive(Clone, Debug, Args)]
@@ -279,10 +292,10 @@ async fn names(cluster: &ClusterArgs, all: &[Candidates], last: &str) -> Result<
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
+    use clap::{CommandFactory as _, Parser as _};
 
     use super::*;
-    use crate::cli::Plugin;
+    use crate::cli::{Plugin, PluginCommand};
 
     fn at(words: &str) -> Completion {
         let mut root = Plugin::command();
@@ -290,6 +303,21 @@ mod tests {
         let mut words: Vec<String> = words.split(' ').map(str::to_owned).collect();
         let last = words.pop().unwrap();
         place(&root, &words, &last)
+    }
+
+    #[test]
+    fn flags_before_the_verb_are_words_to_complete() {
+        for words in ["-n team accept ", "-A -n team", "--help ", "accept -n team ", "-- "] {
+            let given: Vec<String> = words.split(' ').map(str::to_owned).collect();
+            let line = ["kubectl-arcadia", COMPLETE].map(str::to_owned).into_iter().chain(given.clone());
+            let parsed = Plugin::try_parse_from(arguments(line.map(OsString::from))).unwrap();
+            match parsed.command {
+                Some(PluginCommand::Complete(args)) => assert_eq!(args.words, given, "{words}"),
+                other => panic!("{words}: {other:?}"),
+            }
+        }
+        let other = ["kubectl-arcadia", "-n", "team"].map(OsString::from);
+        assert_eq!(arguments(other.clone()), other);
     }
 
     #[test]

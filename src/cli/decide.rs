@@ -1,5 +1,6 @@
 //! The common part of `accept`, `revert` and `withdraw`: the question, the patches, and the wait for the operator.
 
+mod report;
 mod reverting;
 mod verdict;
 mod view;
@@ -25,6 +26,7 @@ use crate::{
     kube_ext::call,
     schedule,
 };
+use report::DecisionReport;
 use reverting::saga_in_progress;
 use verdict::PatchResponse;
 
@@ -33,7 +35,7 @@ pub(super) use verdict::{DecisionKind, Verdict};
 pub(super) use view::{plan, question};
 
 /// The number of tries to store a decision while other parts of the object change.
-const TRIES: usize = 5;
+pub(super) const TRIES: usize = 5;
 /// The value of the annotation that accepts the value that the drift shows.
 pub(super) const SHOWN_VALUE: &str = "true";
 /// The interval of reading a drift that a decision waits for.
@@ -99,6 +101,7 @@ impl DecisionRequest {
     }
 
     /// Requests a confirmation, writes and waits. Drifts that cannot be decided are reported, and make the exit code 1.
+    /// A failed call about one drift does not end the decisions on the others, and makes the exit code 2.
     pub(super) async fn carry_out(mut self, cluster: &UserCluster, args: &DecideArgs) -> Result<Exit, Error> {
         if self.drifts.is_empty() {
             return Ok(self.exit);
@@ -126,35 +129,42 @@ impl DecisionRequest {
         let stored = this.drifts.iter().map(|drift| async move { (drift, this.store(cluster, drift, is_dry).await) });
         let mut stored = stream::iter(stored).buffered(SIDE_BY_SIDE);
         let mut decided = Vec::new();
-        let mut exit = self.exit;
-        while let Some((drift, outcome)) = stored.next().await {
-            let outcome = outcome?;
-            if outcome == PatchResponse::Stored {
-                if !waits {
-                    text::print(&view::stored(self.verb, drift, is_dry))?;
+        let mut report = DecisionReport::new(self.exit);
+        while let Some((drift, response)) = stored.next().await {
+            match response {
+                Ok(PatchResponse::Stored) => {
+                    if !waits {
+                        report.print(&view::stored(self.verb, drift, is_dry));
+                    }
+                    decided.push(drift.clone());
                 }
-                decided.push(drift.clone());
-            } else {
-                exit = Exit::No;
-                text::note(&view::not_stored(drift, &outcome, &cluster.flag_for(&drift.namespace)));
+                Ok(refusal) => {
+                    text::note(&view::not_stored(drift, &refusal, &cluster.flag_for(&drift.namespace)));
+                    report.refused();
+                }
+                Err(error) => report.failed(&view::failed(drift, &error)),
             }
         }
         drop(stored);
         if !waits {
-            return Ok(exit);
+            return Ok(report.exit());
         }
         let until = Instant::now() + args.timeout;
         let waits =
             decided.iter().map(|drift| async move { (drift, this.wait(cluster, drift, until, text::note).await) });
         let mut waits = stream::iter(waits).buffered(SIDE_BY_SIDE);
         while let Some((drift, verdict)) = waits.next().await {
-            let verdict = verdict?;
-            if !matches!(verdict, Verdict::Done(_)) {
-                exit = Exit::No;
+            match verdict {
+                Ok(verdict) => {
+                    if !matches!(verdict, Verdict::Done(_)) {
+                        report.refused();
+                    }
+                    report.print(&view::verdict(drift, &verdict, &cluster.flag_for(&drift.namespace)));
+                }
+                Err(error) => report.failed(&view::failed(drift, &error)),
             }
-            text::print(&view::verdict(drift, &verdict, &cluster.flag_for(&drift.namespace)))?;
         }
-        Ok(exit)
+        Ok(report.exit())
     }
 
     /// Writes the annotations to one drift, unless it became another one meanwhile.
@@ -191,13 +201,14 @@ impl DecisionRequest {
         Ok(PatchResponse::Refused("the object changes too often; repeat the command".to_owned()))
     }
 
-    /// The reason why the operator would refuse the decision.
+    /// The reason why the operator would refuse the decision, or why it would replace another one by mistake.
     async fn hindrance(&self, cluster: &UserCluster, drift: &DriftView) -> Option<String> {
         if self.is_repeated(drift) {
             return None;
         }
-        let revert = RevertInProgress::of(cluster, drift).await?;
-        revert.hinders(self.verb, drift, &cluster.flag_for(&drift.namespace))
+        let flag = cluster.flag_for(&drift.namespace);
+        let revert = RevertInProgress::of(cluster, drift).await;
+        revert.and_then(|revert| revert.hinders(self.verb, drift, &flag)).or_else(|| replaced(self.verb, drift, &flag))
     }
 
     /// Returns true if the drift has this decision already.
@@ -222,7 +233,7 @@ impl DecisionRequest {
         verdict
     }
 
-    /// Waits for the operator's answer. Reports each progress.
+    /// Waits for the operator's answer. Reports each progress. A lost connection does not end the wait before `until`.
     async fn wait(
         &self,
         cluster: &UserCluster,
@@ -230,9 +241,22 @@ impl DecisionRequest {
         until: Instant,
         tell: impl Fn(&str),
     ) -> Result<Verdict, Error> {
-        let mut told = None;
+        let mut told: Option<String> = None;
+        let mut report = |said: &str| {
+            if told.as_deref() != Some(said) {
+                tell(&format!("drift.arcadia.cloud/{}: {said}", drift.name));
+                told = Some(said.to_owned());
+            }
+        };
         loop {
-            let object = cluster.find(Noun::Drift, &drift.namespace, &drift.name).await?;
+            let object = match cluster.find(Noun::Drift, &drift.namespace, &drift.name).await {
+                Err(Error::Unusable { why, .. }) if Instant::now() < until => {
+                    report(&format!("the connection to the API server was lost: {why}; connecting again"));
+                    sleep(POLL).await;
+                    continue;
+                }
+                object => object?,
+            };
             let plan = object.as_ref().and_then(|object| object.data.pointer("/status/plan").cloned());
             let now = object.as_ref().map(DriftView::read);
             if let Some(verdict) = verdict(self.verb, drift, now.as_ref(), plan.as_ref()) {
@@ -242,11 +266,8 @@ impl DecisionRequest {
                 Some(now) => view::progress(now, saga_in_progress(cluster, now).await.as_ref()),
                 None => None,
             };
-            if let Some(said) = &progress
-                && progress != told
-            {
-                tell(&format!("drift.arcadia.cloud/{}: {said}", drift.name));
-                told.clone_from(&progress);
+            if let Some(said) = &progress {
+                report(said);
             }
             if Instant::now() >= until {
                 let shown = || now.map(|now| format!("{}: {}", now.reason, now.message)).unwrap_or_default();
@@ -258,8 +279,20 @@ impl DecisionRequest {
 }
 
 /// The merge patch. With the version, the API server refuses it if the object has changed since it was read.
-fn patch(annotations: &Annotations, version: Option<&str>) -> Value {
+pub(super) fn patch(annotations: &Annotations, version: Option<&str>) -> Value {
     json!({ "metadata": { "resourceVersion": version, "annotations": annotations } })
+}
+
+/// The reason not to replace a decision that waits: a plan is no decision, and a restored one is older.
+fn replaced(verb: DecisionKind, drift: &DriftView, flag: &str) -> Option<String> {
+    let waiting = drift.pending.as_ref().map(Pending::word).filter(|word| *word != PLAN)?;
+    match verb {
+        DecisionKind::Plan | DecisionKind::Restore => Some(format!(
+            "a decision to {waiting} it waits; withdraw it with: kubectl arcadia withdraw {}{flag}",
+            drift.name
+        )),
+        DecisionKind::Accept | DecisionKind::Revert | DecisionKind::Withdraw => None,
+    }
 }
 
 /// The annotations of an acceptance of this value, without its end and reason.
@@ -340,6 +373,9 @@ pub(super) enum DecisionResult {
 }
 
 /// Stores a decision that a person has confirmed for each of these drifts, with the permission that its class needs.
+///
+/// # Errors
+/// If the name of the user cannot be read: nothing is stored then.
 pub(super) async fn decide(
     cluster: &UserCluster,
     verb: DecisionKind,
@@ -358,19 +394,18 @@ pub(super) async fn decide(
         let decision = DecisionRequest::confirmed(verb, annotations);
         async move { decision.store(cluster, drift, false).await }
     });
-    let outcomes: Vec<_> = stream::iter(stored).buffered(SIDE_BY_SIDE).collect().await;
-    let answer = |outcome: Result<PatchResponse, Error>| {
-        Ok(match outcome? {
-            PatchResponse::Stored => DecisionResult::Stored,
-            PatchResponse::Moved(now) if now.is_open() => DecisionResult::Moved(now),
-            PatchResponse::Moved(now) => {
-                DecisionResult::Refused(format!("it was resolved meanwhile, as {}", now.phase))
-            }
-            PatchResponse::Gone => DecisionResult::Refused("it was deleted meanwhile".to_owned()),
-            PatchResponse::Refused(message) => DecisionResult::Refused(message),
-        })
+    let answer = |response: Result<PatchResponse, Error>| match response {
+        Ok(PatchResponse::Stored) => DecisionResult::Stored,
+        Ok(PatchResponse::Moved(now)) if now.is_open() => DecisionResult::Moved(now),
+        Ok(PatchResponse::Moved(now)) => {
+            DecisionResult::Refused(format!("it was resolved meanwhile, as {}", now.phase))
+        }
+        Ok(PatchResponse::Gone) => DecisionResult::Refused("it was deleted meanwhile".to_owned()),
+        Ok(PatchResponse::Refused(message)) => DecisionResult::Refused(message),
+        // The decisions on the other drifts may be stored.
+        Err(error) => DecisionResult::Refused(error.to_string()),
     };
-    outcomes.into_iter().map(answer).collect()
+    Ok(stream::iter(stored).buffered(SIDE_BY_SIDE).map(answer).collect().await)
 }
 
 /// The plan of the revert of a drift, from the operator.
@@ -406,21 +441,7 @@ fn verdict(verb: DecisionKind, before: &DriftView, now: Option<&DriftView>, plan
             (is_handled && !now.stands() && !(now.is_open() && now.is_reverting()))
                 .then(|| Verdict::Done("withdrawn".to_owned()))
         }
-        // Another end of an acceptance that stands.
-        DecisionKind::Accept if before.stands() && now.stands() => {
-            let end = now.until.as_ref().map_or_else(|| "without an end".to_owned(), |end| format!("until {end}"));
-            now.is_applied.then(|| Verdict::Done(format!("stands {end}")))
-        }
-        // Without an end, the policy InPlace moves the accepted value to the record.
-        DecisionKind::Accept if before.stands() && now.is_moved_to_record() => {
-            Some(Verdict::Done("the accepted value is in the record now".to_owned()))
-        }
-        DecisionKind::Accept if before.stands() => {
-            let why = now.standing.as_ref().map_or(now.reason.as_str(), |(_, reason)| reason);
-            Some(Verdict::Refused(format!(
-                "the acceptance has ended ({why}); a new drift opens if the value still differs"
-            )))
-        }
+        DecisionKind::Accept if before.stands() => moved_end(now),
         _ if !now.is_open() => {
             let is_as_decided = match verb {
                 DecisionKind::Accept => now.phase == DriftPhase::Accepted.name(),
@@ -437,6 +458,20 @@ fn verdict(verb: DecisionKind, before: &DriftView, now: Option<&DriftView>, plan
         DecisionKind::Plan => plan.filter(|_| is_handled).map(|plan| Verdict::Done(view::plan(plan))),
         DecisionKind::Accept | DecisionKind::Revert | DecisionKind::Restore => None,
     }
+}
+
+/// The result of another end of an acceptance that stood; nothing while it waits.
+fn moved_end(now: &DriftView) -> Option<Verdict> {
+    if now.stands() {
+        let end = now.until.as_ref().map_or_else(|| "without an end".to_owned(), |end| format!("until {end}"));
+        return now.is_applied.then(|| Verdict::Done(format!("stands {end}")));
+    }
+    // Without an end, the policy InPlace moves the accepted value to the record.
+    if now.is_moved_to_record() {
+        return Some(Verdict::Done("the accepted value is in the record now".to_owned()));
+    }
+    let why = now.standing.as_ref().map_or(now.reason.as_str(), |(_, reason)| reason);
+    Some(Verdict::Refused(format!("the acceptance has ended ({why}); a new drift opens if the value still differs")))
 }
 
 /// The drifts of a selection that wait for a decision. Others are reported, and set the exit code to 1. Fails if nothing
@@ -485,6 +520,22 @@ mod tests {
             json!({ "spec": { "expected": "s-1vcpu-1gb" } }),
         ] {
             assert!(!is_same(&seen, &view("web-1", &more)), "{more}");
+        }
+    }
+
+    #[test]
+    fn a_plan_does_not_replace_a_decision_that_waits() {
+        let of = |verb, key: &str, value: &str| {
+            let drift = view("web-1", &json!({ "metadata": { "annotations": { key: value } } }));
+            replaced(verb, &drift, " -n a")
+        };
+        let why = of(DecisionKind::Plan, annotations::REVERT, "true").unwrap();
+        assert!(why.starts_with("a decision to revert it waits; "), "{why}");
+        assert!(why.ends_with(": kubectl arcadia withdraw web-1-size-slug-e7320a9aaf-1 -n a"), "{why}");
+        assert_eq!(of(DecisionKind::Plan, annotations::REVERT, PLAN), None, "another plan");
+        assert!(of(DecisionKind::Restore, annotations::ACCEPT, "true").is_some(), "the decision of another person");
+        for verb in [DecisionKind::Accept, DecisionKind::Revert, DecisionKind::Withdraw] {
+            assert_eq!(of(verb, annotations::ACCEPT, "true"), None, "{verb:?}");
         }
     }
 

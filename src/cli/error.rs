@@ -31,17 +31,31 @@ impl Exit {
 
 /// The flags by which the command selected its cluster and namespaces, for the commands in errors. They are not passed to
 /// each error: `?` converts the errors of calls at places that do not know the cluster, and a process runs one command.
-static PLACE: OnceLock<String> = OnceLock::new();
+static PLACE: OnceLock<PlaceFlags> = OnceLock::new();
 
-/// Remembers the flags of the command's cluster and namespaces.
-pub(super) fn remember_place(flags: String) {
+/// Flags for other commands, each with a leading space.
+#[derive(Debug)]
+struct PlaceFlags {
+    /// The flags of the cluster, the user and the namespaces.
+    all: String,
+    /// The flags of the cluster, for commands of an administrator without a namespace.
+    cluster: String,
+}
+
+/// Remembers the flags of the command's cluster and namespaces, and those of its cluster alone.
+pub(super) fn remember_place(all: String, cluster: String) {
     // The first cluster is that of the command.
-    let _ = PLACE.set(flags);
+    let _ = PLACE.set(PlaceFlags { all, cluster });
 }
 
 /// The flags of the command's cluster and namespaces, with a leading space.
 pub(super) fn place() -> &'static str {
-    PLACE.get().map_or("", String::as_str)
+    PLACE.get().map_or("", |place| &place.all)
+}
+
+/// The flags of the command's cluster, with a leading space.
+fn cluster() -> &'static str {
+    PLACE.get().map_or("", |place| &place.cluster)
 }
 
 /// The reason why a command failed.
@@ -91,7 +105,9 @@ pub(super) enum Error {
     },
     /// There was no connection to the API server, or it failed.
     #[error(
-        "{doing}: the API server cannot be used: {why}; check the cluster and the kubeconfig with: kubectl cluster-info"
+        "{doing}: the API server cannot be used: {why}; check the cluster and the kubeconfig with: kubectl \
+         cluster-info{}",
+        cluster()
     )]
     Unusable {
         /// The operation and its object.

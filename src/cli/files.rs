@@ -123,9 +123,35 @@ fn collect(path: &Path, is_named: bool, files: &mut Vec<PathBuf>) -> Result<(), 
     Ok(())
 }
 
+/// The settings of the YAML parser for a text. Its limits are meant for configuration files, and the records of an
+/// account exceed them, so here they grow with the text. The depth and the expansion of aliases stay limited.
+pub(super) fn yaml_options(text: &str) -> serde_saphyr::Options {
+    let mut options = serde_saphyr::Options::default();
+    if let Some(limits) = &mut options.budget {
+        let bytes = text.len();
+        let counts = [
+            &mut limits.max_aliases,
+            &mut limits.max_anchors,
+            &mut limits.max_documents,
+            &mut limits.max_merge_keys,
+            &mut limits.max_total_scalar_bytes,
+        ];
+        for limit in counts {
+            *limit = bytes.max(*limit);
+        }
+        // Empty nodes share a byte, such as the colon between them, and a collection has a start and an end.
+        limits.max_nodes = bytes.saturating_mul(2).max(limits.max_nodes);
+        limits.max_events = bytes.saturating_mul(4).max(limits.max_events);
+        // Many records may use one anchor. `alias_limits` restricts the expansion.
+        limits.enforce_alias_anchor_ratio = false;
+    }
+    options
+}
+
 /// The records among the documents of a text.
 fn records(source: &str, text: &str) -> Result<Vec<RecordManifest>, Error> {
-    let documents: Vec<Value> = serde_saphyr::from_multiple(text).map_err(|error| {
+    let read = serde_saphyr::from_multiple_with_options(text, yaml_options(text));
+    let documents: Vec<Value> = read.map_err(|error| {
         let remedy = if text.contains(TEMPLATE) {
             "; if it is a template, render it first, or exclude it: move it out of the folder, or name the other files"
         } else {
@@ -184,6 +210,19 @@ spec:
         let names: Vec<_> = found.iter().map(|record| record.name.as_str()).collect();
         assert_eq!(names, ["web-1", "web-1"]);
         assert_eq!(records("f.yaml", "").unwrap().len(), 0);
+    }
+
+    #[test]
+    fn a_stream_and_a_list_may_have_the_records_of_a_large_account() {
+        let stream = format!("---{RECORD}").repeat(2000);
+        assert_eq!(records("f.yaml", &stream).unwrap().len(), 2000);
+        // More nodes than the parser admits in a configuration file.
+        let tags = "[a, b, c, d, e, f, g, h]";
+        let item = format!("- {}\n", RECORD.trim().replace('\n', "\n  ").replace("s-2vcpu-4gb", tags));
+        let list = format!("apiVersion: v1\nkind: List\nitems:\n{}", item.repeat(10_000));
+        assert_eq!(records("f.yaml", &list).unwrap().len(), 10_000);
+        let repeating = format!("---\na: &a {{b: c}}\nd: [{}]\n", "*a, ".repeat(20)).repeat(10);
+        assert_eq!(records("f.yaml", &repeating).unwrap().len(), 0);
     }
 
     #[test]

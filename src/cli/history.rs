@@ -56,7 +56,9 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &HistoryArgs) -> Result<Exi
         return Ok(Exit::Done);
     }
     let drifts: Vec<_> = objects.iter().map(DriftView::read).collect();
-    text::print(&view::history(&name.name, args.field.as_deref(), &drifts, Timestamp::now(), Paint::of_stdout()))?;
+    let subject =
+        view::HistorySubject { record: &name.name, field: args.field.as_deref(), has_namespaces: place.is_all() };
+    text::print(&view::history(&subject, &drifts, Timestamp::now(), Paint::of_stdout()))?;
     Ok(Exit::Done)
 }
 

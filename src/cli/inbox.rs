@@ -102,7 +102,9 @@ impl InboxArgs {
         };
         let kinds = self.kind.iter().map(|kind| labels::value(&named(kind))).collect();
         let fields = self.field.iter().map(|field| labels::value(field)).collect();
-        let parts = [self.selector.clone(), one_of(labels::KIND, kinds), one_of(labels::FIELD, fields)];
+        // An empty selector selects everything, but is no part of another one.
+        let selector = self.selector.clone().filter(|selector| !selector.trim().is_empty());
+        let parts = [selector, one_of(labels::KIND, kinds), one_of(labels::FIELD, fields)];
         let parts: Vec<String> = parts.into_iter().flatten().collect();
         (!parts.is_empty()).then(|| parts.join(","))
     }
@@ -181,5 +183,21 @@ async fn watch(cluster: &UserCluster, args: &InboxArgs) -> Result<Exit, Error> {
             terminal.clear_screen()?;
         }
         text::print(&text)?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_selector_selects_everything() {
+        let of = |selector: &str, kind: &[&str]| {
+            let kind = kind.iter().map(|kind| (*kind).to_owned()).collect();
+            InboxArgs { selector: Some(selector.to_owned()), kind, ..InboxArgs::default() }.labels()
+        };
+        assert_eq!(of(" ", &[]), None);
+        assert_eq!(of("", &["droplet"]), Some(format!("{} in (Droplet)", labels::KIND)));
+        assert_eq!(of("a=b", &["Droplet"]), Some(format!("a=b,{} in (Droplet)", labels::KIND)));
     }
 }

@@ -15,10 +15,10 @@ use kube::api::ListParams;
 use super::{
     Error, Exit,
     cluster::{ClusterArgs, Noun, UserCluster},
+    decide::ACCEPTED,
     files, output,
     text::{Paint, note, print},
 };
-use crate::api::DriftPhase;
 use plan::{ManifestEdits, StandingDrift};
 
 /// The flags of `manifests`.
@@ -40,7 +40,8 @@ pub(super) struct ManifestsArgs {
 #[derive(Clone, Debug, Args)]
 #[group(required = true, multiple = false)]
 struct PlaceArgs {
-    /// Write the accepted values into the manifests in this file or folder; may be repeated
+    /// Write the accepted values into the manifests in this file or folder; may be repeated; exit code 1 if acceptances
+    /// are left and no file was changed, or if a file that declares one was not
     #[arg(long, value_name = "PATH")]
     write: Vec<PathBuf>,
 
@@ -61,7 +62,7 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &ManifestsArgs) -> Result<E
     // First, so that a wrong path is reported before the cluster is read.
     let files = read(args.place.paths())?;
     let cluster = UserCluster::connect(cluster).await?;
-    let params = ListParams::default().fields(&format!("status.phase={}", DriftPhase::Accepted.name()));
+    let params = ListParams::default().fields(ACCEPTED);
     let standing = cluster.list(Noun::Drift, params, |drift| StandingDrift::read(&drift)).await?;
     let plan = ManifestEdits::of(standing, &files, args.temporary);
     if args.place.writes() {
@@ -79,8 +80,7 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &ManifestsArgs) -> Result<E
     for line in view::left(&plan, &cluster) {
         note(&line);
     }
-    let is_current = plan.left.is_empty() && (args.place.writes() || plan.edits.is_empty());
-    Ok(if is_current { Exit::Done } else { Exit::No })
+    Ok(if plan.is_done(args.place.writes()) { Exit::Done } else { Exit::No })
 }
 
 impl PlaceArgs {

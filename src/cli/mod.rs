@@ -32,7 +32,7 @@ mod unrecorded;
 mod verify;
 mod withdraw;
 
-use std::{future::Future, process::ExitCode};
+use std::{env, future::Future, process::ExitCode};
 
 use clap::{CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 use futures::future::LocalBoxFuture;
@@ -44,7 +44,8 @@ use error::{Error, Exit};
 /// Exit codes, for the help.
 const EXIT_CODES: &str = "Exit codes:
   0    the command succeeded; verify, unrecorded, manifests --check and status found nothing
-  1    verify, unrecorded, manifests --check or status found something, or a decision was refused or is late
+  1    verify, unrecorded, manifests --check or status found something, manifests --write left
+       values out, or a decision was refused or is late
   2    the command failed or could not read everything: invalid arguments, no connection, a missing right
   130  interrupted by Ctrl-C
 
@@ -165,7 +166,7 @@ enum PluginCommand {
     Man(man::ManArgs),
 
     /// Print candidates for the last word
-    #[command(name = "__complete", hide = true)]
+    #[command(name = completion::COMPLETE, hide = true)]
     Complete(completion::CompleteArgs),
 }
 
@@ -178,7 +179,7 @@ pub fn command() -> clap::Command {
 /// Runs the command line of the process.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = match Plugin::try_parse() {
+    let cli = match Plugin::try_parse_from(completion::arguments(env::args_os())) {
         Ok(cli) => cli,
         Err(error) => {
             let is_requested = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);

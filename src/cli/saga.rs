@@ -2,7 +2,7 @@
 
 mod view;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
@@ -14,11 +14,15 @@ use tokio::time::sleep;
 use super::{
     Error, Exit,
     cluster::{ClusterArgs, Noun, ObjectName, UserCluster},
+    decide::{self, Annotations},
     output::{self, Format},
     prompt::{Input, confirm},
     text::{Paint, closed, fitted, note, print},
 };
-use crate::api::{SagaPhase, annotations};
+use crate::{
+    api::{SagaPhase, annotations},
+    kube_ext::call,
+};
 use view::SagaRow;
 
 /// The interval of reading a saga that is watched.
@@ -229,7 +233,7 @@ async fn watch(cluster: &UserCluster, name: &str) -> Result<Exit, Error> {
     let mut last: Option<SagaRow> = None;
     let mut is_lost = false;
     loop {
-        let saga = match find(cluster, name).await {
+        let mut saga = match find(cluster, name).await {
             Err(Error::Unusable { why, .. }) if last.is_some() => {
                 if !std::mem::replace(&mut is_lost, true) {
                     note(&format!("the connection to the API server was lost: {why}; connecting again"));
@@ -246,6 +250,8 @@ async fn watch(cluster: &UserCluster, name: &str) -> Result<Exit, Error> {
             saga => saga?,
         };
         is_lost = false;
+        // The tree does not show it.
+        saga.resource_version = None;
         let text = view::tree(&saga, &cluster.flag_for(&saga.namespace), Timestamp::now(), Paint::of_stdout());
         if terminal.is_term() {
             let text = fitted(&text, terminal.size());
@@ -296,15 +302,43 @@ async fn act(
         }
     }
     let user = cluster.user_name().await?;
-    let annotations = BTreeMap::from([
+    let annotations = Annotations::from([
         (annotation, Some(value.to_owned())),
         (annotations::DECIDED_BY, user),
         (annotations::BECAUSE, resolve.because.clone()),
     ]);
-    let patch = json!({ "metadata": { "annotations": annotations } });
-    let done = write(cluster, &saga, &patch, &format!("{verb} requested")).await?;
-    note_pause(cluster, &saga);
+    let done = write_resolution(cluster, &saga, &annotations, &format!("{verb} requested")).await?;
+    if done == Exit::Done {
+        note_pause(cluster, &saga);
+    }
     Ok(done)
+}
+
+/// Writes a resolution, unless the saga is in another state than the user saw: the operator applies a resolution to the
+/// current step, whichever that is.
+async fn write_resolution(
+    cluster: &UserCluster,
+    seen: &SagaRow,
+    annotations: &Annotations,
+    done: &str,
+) -> Result<Exit, Error> {
+    let flag = cluster.flag_for(&seen.namespace);
+    let name = ObjectName { namespace: Some(seen.namespace.clone()), name: seen.name.clone() };
+    let mut version = seen.resource_version.clone();
+    for _ in 0..decide::TRIES {
+        match write(cluster, seen, &decide::patch(annotations, version.as_deref()), done).await {
+            Err(Error::Call(call::Error::Conflict { .. })) => {}
+            outcome => return outcome,
+        }
+        let now = SagaRow::read(&cluster.get(Noun::Saga, &name).await?);
+        if now.state() != seen.state() {
+            note(&view::moved(seen, &now, &flag));
+            return Ok(Exit::No);
+        }
+        version = now.resource_version;
+    }
+    note(&format!("saga.arcadia.cloud/{} not resolved: the object changes too often; repeat the command", seen.name));
+    Ok(Exit::No)
 }
 
 /// Notes that a suspended saga does not continue by itself.

@@ -10,6 +10,7 @@ use super::{
     Error,
     cluster::{Noun, ObjectName, UserCluster, other_noun, selected},
     drift::DriftView,
+    error,
     prompt::{Input, typed},
 };
 use crate::api::labels;
@@ -45,14 +46,26 @@ impl SelectArgs {
         if self.names.iter().any(|name| name == STDIN) { Input::Used } else { Input::Free }
     }
 
+    /// Returns true if each drift is named.
+    pub(super) fn has_names(&self) -> bool {
+        !self.names.is_empty()
+    }
+
+    /// The given names, and those that standard input contains.
+    fn names_with(&self, typed: Option<&str>) -> Result<Vec<String>, Error> {
+        let given = self.names.iter().filter(|name| *name != STDIN).cloned();
+        let typed = typed.map(names_from).transpose()?;
+        Ok(given.chain(typed.into_iter().flatten()).collect())
+    }
+
     /// The selected drifts, in no particular order. `only` is a field selector for those that are not named.
     pub(super) async fn read(&self, cluster: &UserCluster, only: Option<&str>) -> Result<Vec<DriftView>, Error> {
-        if !self.names.is_empty() {
-            let names = if self.input() == Input::Used {
-                names_from(&typed(|| io::read_to_string(io::stdin())).await?)?
-            } else {
-                self.names.clone()
+        if self.has_names() {
+            let typed = match self.input() {
+                Input::Used => Some(typed(|| io::read_to_string(io::stdin())).await?),
+                Input::Free => None,
             };
+            let names = self.names_with(typed.as_deref())?;
             let names: Vec<_> =
                 names.iter().map(|name| ObjectName::read(name, Noun::Drift)).collect::<Result<_, _>>()?;
             let drifts = names.iter().map(|name| async move {
@@ -80,9 +93,10 @@ impl SelectArgs {
         let change = self.change.as_ref().map(|change| format!("{}={change}", labels::CHANGE));
         let selectors: Vec<String> = change.into_iter().chain(self.selector.clone()).collect();
         if selectors.is_empty() && self.record.is_none() {
-            return Err(Error::usage(
-                "name a drift, or select drifts with --change, --record or -l; list them with: kubectl arcadia inbox",
-            ));
+            return Err(Error::usage(format!(
+                "name a drift, or select drifts with --change, --record or -l; list them with: kubectl arcadia inbox{}",
+                cluster.flag()
+            )));
         }
         let record = self.record.as_ref().map(|record| ObjectName::read(record, Noun::Record)).transpose()?;
         let place = record.as_ref().map_or_else(|| cluster.clone(), |record| cluster.of_name(record));
@@ -108,7 +122,8 @@ fn names_from(text: &str) -> Result<Vec<String>, Error> {
     let unreadable = |why: String| Error::Contents { source_name: "standard input".to_owned(), why };
     let names: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
     if names.is_empty() {
-        return Err(unreadable("it has no names; pipe them from: kubectl arcadia inbox -o name".to_owned()));
+        let next = format!("kubectl arcadia inbox -o name{}", error::place());
+        return Err(unreadable(format!("it has no names; pipe them from: {next}")));
     }
     Ok(names)
 }
@@ -123,5 +138,16 @@ mod tests {
         assert_eq!(names, ["drift.arcadia.cloud/a", "team/b"]);
         let error = names_from("\n").unwrap_err().to_string();
         assert!(error.contains("kubectl arcadia inbox -o name"), "{error}");
+    }
+
+    #[test]
+    fn names_of_standard_input_are_added_to_the_given_ones() {
+        let of = |names: &[&str], typed| {
+            let names = names.iter().map(|name| (*name).to_owned()).collect();
+            SelectArgs { names, change: None, record: None, selector: None }.names_with(typed)
+        };
+        assert_eq!(of(&["c", "-"], Some("a\nb\n")).unwrap(), ["c", "a", "b"]);
+        assert_eq!(of(&["c", "d"], None).unwrap(), ["c", "d"]);
+        assert!(of(&["-"], Some("\n")).is_err());
     }
 }

@@ -18,14 +18,14 @@ use super::{
     Error, Exit,
     cloud::CloudArgs,
     cluster::{self, ClusterArgs, Noun, ObjectName, UserCluster, selected},
-    decide::RevertInProgress,
+    decide::{OPEN, RevertInProgress},
     drift::{DriftView, text},
     files::RecordManifest,
     history, output,
     text::{Paint, one_line, print},
     verify::{self, FieldVerdict},
 };
-use crate::api::{drift::EXISTS, labels};
+use crate::api::{ProvisionedResourceSpec, drift::EXISTS, labels};
 use page::{DriftPage, EventView, NowInCloud, RecordPage, SagaLine};
 
 /// The flags of `show`.
@@ -72,15 +72,15 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &ShowArgs) -> Result<Exit, 
         }
         let mut page = Box::pin(drift_page(&cluster, drift)).await?;
         if args.live {
-            let found = args.in_cloud(page.record.as_ref()).await?;
+            let found = args.in_cloud(page.record.as_ref(), &page.history).await?;
             exit = exit_of(&found);
-            page.now = found.get(&page.drift.field_name).or_else(|| found.get(EXISTS)).cloned();
+            page.now = of_field(&found, &page.drift.field_name).cloned();
         }
         args.output.map_or_else(|| Ok(view::drift(&page, now, paint)), |format| format.write(&page.contents()))?
     } else {
         let record = match cluster.get(Noun::Record, &name).await {
             Err(Error::NotFound { .. }) if noun.is_none() => {
-                return Err(cluster.not_found(&[Noun::Drift, Noun::Record], &name));
+                return Err(cluster.not_found(&[Noun::Drift, Noun::Record], &name).await);
             }
             record => record?,
         };
@@ -89,7 +89,7 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &ShowArgs) -> Result<Exit, 
         }
         let mut page = Box::pin(record_page(&cluster, record)).await?;
         if args.live {
-            let found = args.in_cloud(Some(&page.record)).await?;
+            let found = args.in_cloud(Some(&page.record), &page.drifts).await?;
             exit = exit_of(&found);
             page.now = Some(found);
         }
@@ -102,6 +102,11 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &ShowArgs) -> Result<Exit, 
 /// A failed read of the cloud is a failure, although the page is printed.
 fn exit_of(found: &BTreeMap<String, NowInCloud>) -> Exit {
     if matches!(found.get(EXISTS), Some(NowInCloud::Unknown(_))) { Exit::Failed } else { Exit::Done }
+}
+
+/// The answer about a field, or about the whole resource if that is the reason why the field was not compared.
+fn of_field<'f>(found: &'f BTreeMap<String, NowInCloud>, field: &str) -> Option<&'f NowInCloud> {
+    found.get(field).or_else(|| found.get(EXISTS).filter(|existence| **existence != NowInCloud::InSync))
 }
 
 /// Prints the name as `kubectl get -o name` does.
@@ -121,21 +126,43 @@ impl ShowFormat {
 }
 
 impl ShowArgs {
-    /// Reads the resource of a record from the cloud, and compares each field.
-    async fn in_cloud(&self, record: Option<&DynamicObject>) -> Result<BTreeMap<String, NowInCloud>, Error> {
+    /// Reads the resource of a record from the cloud, and compares each field and its existence. As in the operator, an
+    /// accepted value that stands on one of the drifts replaces the recorded one.
+    async fn in_cloud(
+        &self,
+        record: Option<&DynamicObject>,
+        drifts: &[DynamicObject],
+    ) -> Result<BTreeMap<String, NowInCloud>, Error> {
         let Some(record) = record else { return Ok(BTreeMap::new()) };
         let contents = |why: String| Error::Contents { source_name: format!("record {}", record.name_any()), why };
         let spec = record.data.get("spec").cloned().unwrap_or_default();
-        let spec = serde_json::from_value(spec).map_err(|error| contents(error.to_string()))?;
-        let declared = RecordManifest { file: String::new(), name: record.name_any(), spec };
-        let fields = verify::now(&self.cloud.inventory()?, &declared).await;
+        let mut spec: ProvisionedResourceSpec =
+            serde_json::from_value(spec).map_err(|error| contents(error.to_string()))?;
+        spec.desired.extend(accepted_values(drifts));
+        let is_existence_compared = spec.drift.ignore.iter().all(|field| field != EXISTS);
+        let desired = RecordManifest { file: String::new(), name: record.name_any(), spec };
+        let fields = verify::now(&self.cloud.inventory()?, &desired).await;
         let now = |verdict| match verdict {
             FieldVerdict::InSync => NowInCloud::InSync,
             FieldVerdict::Drift(shown) => NowInCloud::Differs(shown.actual),
             FieldVerdict::Unknown(why) => NowInCloud::Unknown(why),
         };
-        Ok(fields.into_iter().map(|field| (field.field, now(field.verdict))).collect())
+        let mut found: BTreeMap<_, _> = fields.into_iter().map(|field| (field.field, now(field.verdict))).collect();
+        if is_existence_compared {
+            // Only an existence that differs has a verdict.
+            found.entry(EXISTS.to_owned()).or_insert(NowInCloud::InSync);
+        }
+        Ok(found)
     }
+}
+
+/// The values of the acceptances that stand, by field. Of several, the latest one is in effect.
+fn accepted_values(drifts: &[DynamicObject]) -> BTreeMap<String, Value> {
+    let mut standing: Vec<_> = drifts.iter().map(|object| (DriftView::read(object), object)).collect();
+    standing.retain(|(drift, _)| drift.stands());
+    standing.sort_by_key(|(drift, _)| drift.episode);
+    let value = |object: &DynamicObject| object.data.pointer("/status/acceptance/value").cloned().unwrap_or_default();
+    standing.into_iter().map(|(drift, object)| (drift.field_name, value(object))).collect()
 }
 
 /// The record of a drift; none if it is gone, or if the user may not read it.
@@ -166,7 +193,7 @@ async fn drift_page(cluster: &UserCluster, object: DynamicObject) -> Result<Drif
         latest_saga(&place, &drift),
         history::objects(&place, &drift.record, Some(&drift.field_name)),
         alike(&place, &drift),
-        events(&place, &drift.name),
+        events(&place, Noun::Drift, &drift.name),
         sagas(&place, &drift.kind, &drift.id),
     )?;
     Ok(DriftPage {
@@ -193,7 +220,7 @@ async fn record_page(cluster: &UserCluster, record: DynamicObject) -> Result<Rec
     let part = |pointer| text(&record.data, pointer).unwrap_or_default();
     let (drifts, events, sagas) = tokio::try_join!(
         history::objects(&place, &name, None),
-        events(&place, &name),
+        events(&place, Noun::Record, &name),
         sagas(&place, part("/spec/resource/kind"), part("/spec/resource/id")),
     )?;
     Ok(RecordPage { record, drifts, events, sagas, now: None, flag: cluster.flag_for(&namespace) })
@@ -204,15 +231,16 @@ async fn alike(cluster: &UserCluster, drift: &DriftView) -> Result<usize, Error>
     if drift.change.is_empty() || !drift.is_open() {
         return Ok(0);
     }
-    let params =
-        ListParams::default().fields("status.phase=Open").labels(&format!("{}={}", labels::CHANGE, drift.change));
+    let params = ListParams::default().fields(OPEN).labels(&format!("{}={}", labels::CHANGE, drift.change));
     Ok(cluster.list(Noun::Drift, params, |_| Some(())).await?.len().saturating_sub(1))
 }
 
 /// The events of an object, oldest first. A user who may not read events sees none.
-async fn events(cluster: &UserCluster, name: &str) -> Result<Vec<EventView>, Error> {
+async fn events(cluster: &UserCluster, noun: Noun, name: &str) -> Result<Vec<EventView>, Error> {
     let api = Api::<Event>::namespaced(cluster.client(), cluster.namespace());
-    let params = ListParams::default().fields(&format!("involvedObject.name={}", selected(name)));
+    let kind = noun.resource().kind;
+    let object = format!("involvedObject.kind={kind},involvedObject.name={}", selected(name));
+    let params = ListParams::default().fields(&object);
     let view = |event: Event| {
         let series = event.series.and_then(|series| series.last_observed_time).map(|time| time.0);
         Some(EventView {
@@ -257,4 +285,37 @@ fn names(saga: &DynamicObject, kind: &str, id: &str) -> bool {
     let given = steps("/spec/steps").filter_map(|step| step.get("with")).chain(saga.data.pointer("/spec/inputs"));
     ids.filter_map(Value::as_str).any(is_it)
         || given.filter_map(Value::as_object).any(|map| map.values().any(|value| value == id))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::cli::drift::tests::object;
+
+    #[test]
+    fn the_latest_acceptance_that_stands_is_in_effect() {
+        let accepted = |episode: i64, value: &str, stands: &str| {
+            let status = json!({ "phase": "Accepted", "acceptance": { "mode": "Standing", "value": value },
+                "conditions": [{ "type": "Standing", "status": stands, "reason": "Accepted", "message": "" }] });
+            object("web-1", &json!({ "spec": { "episode": episode }, "status": status }))
+        };
+        let drifts = [
+            accepted(3, "s-3", "False"),
+            accepted(2, "s-2", "True"),
+            accepted(1, "s-1", "True"),
+            object("web-1", &json!({ "spec": { "field": "tags" } })),
+        ];
+        assert_eq!(accepted_values(&drifts), BTreeMap::from([("size_slug".to_owned(), json!("s-2"))]));
+    }
+
+    #[test]
+    fn an_existence_in_sync_says_nothing_about_another_field() {
+        let found = |exists: NowInCloud| BTreeMap::from([(EXISTS.to_owned(), exists)]);
+        let (present, gone) = (found(NowInCloud::InSync), found(NowInCloud::Differs("false".to_owned())));
+        assert_eq!(of_field(&present, EXISTS), Some(&NowInCloud::InSync));
+        assert_eq!(of_field(&present, "tags"), None);
+        assert_eq!(of_field(&gone, "tags"), gone.get(EXISTS));
+    }
 }

@@ -12,6 +12,7 @@ use super::{
     Error, Exit,
     cloud::CloudArgs,
     cluster::{ClusterArgs, UserCluster, quoted},
+    error::place,
     files::{failed, text_at},
     import::{self, Filter, TargetArgs, Writer},
     output,
@@ -21,7 +22,7 @@ use super::{
 };
 use crate::digitalocean::{FieldSet, Kind, ResourceKey};
 use baseline::Baseline;
-use view::Unrecorded;
+use view::{NextCommands, Unrecorded};
 
 /// The flags of `unrecorded`.
 #[derive(Clone, Debug, Args)]
@@ -118,7 +119,7 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &UnrecordedArgs) -> Result<
         return Ok(Exit::Done);
     }
     print(&match args.output {
-        UnrecordedFormat::Table => view::table(&unrecorded, in_baseline, args.again().as_deref(), Timestamp::now()),
+        UnrecordedFormat::Table => view::table(&unrecorded, in_baseline, &args.next_commands(), Timestamp::now()),
         UnrecordedFormat::Json => output::json(&view::json(&unrecorded))?,
         UnrecordedFormat::Yaml => output::yaml(&view::json(&unrecorded))?,
         UnrecordedFormat::Name => view::names(&unrecorded),
@@ -152,15 +153,59 @@ impl UnrecordedArgs {
         Baseline::parse(&text_at(path)?).map_err(contents)
     }
 
-    /// With a baseline, the same command with --import: `import` would record the known resources too.
-    fn again(&self) -> Option<String> {
-        self.baseline.as_ref()?;
-        let words: Vec<String> = env::args_os().skip(1).map(|word| quoted(&word.to_string_lossy())).collect();
+    /// The commands that record what was listed.
+    fn next_commands(&self) -> NextCommands {
+        let words = env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
+        NextCommands { flags: self.cloud.account_flags() + place(), all: self.again(words) }
+    }
+
+    /// The same command with --import. Another one would also record what the flags and the baseline leave out.
+    fn again(&self, words: impl Iterator<Item = String>) -> String {
+        let words: Vec<String> = without_format(words).iter().map(|word| quoted(word)).collect();
         let place = match self.paths.first() {
             Some(path) if path.is_dir() => format!("--folder {}", quoted(&path.display().to_string())),
             Some(_) => "--folder FOLDER".to_owned(),
             None => "--apply".to_owned(),
         };
-        Some(format!("kubectl arcadia {} --import {place}", words.join(" ")))
+        format!("kubectl arcadia {} --import {place}", words.join(" "))
+    }
+}
+
+/// The words of a command without the format, which contradicts --import.
+fn without_format(mut words: impl Iterator<Item = String>) -> Vec<String> {
+    let mut kept = Vec::new();
+    while let Some(word) = words.next() {
+        if ["-o", "--output"].contains(&word.as_str()) {
+            words.next();
+        } else if !word.starts_with("-o") && !word.starts_with("--output=") {
+            kept.push(word);
+        }
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::{Plugin, PluginCommand};
+
+    #[test]
+    fn the_same_command_records_what_it_listed() {
+        for (line, wanted) in [
+            ("unrecorded", "unrecorded --import --apply"),
+            ("--as jane unrecorded -n team --tag web", "--as jane unrecorded -n team --tag web --import --apply"),
+            ("unrecorded -o table --kind Droplet", "unrecorded --kind Droplet --import --apply"),
+            ("unrecorded -otable --baseline a.txt", "unrecorded --baseline a.txt --import --apply"),
+            ("unrecorded -f /dev/null", "unrecorded -f /dev/null --import --folder FOLDER"),
+        ] {
+            let words = || line.split(' ').map(str::to_owned);
+            let parsed = Plugin::try_parse_from(std::iter::once("kubectl-arcadia".to_owned()).chain(words())).unwrap();
+            let Some(PluginCommand::Unrecorded(args)) = parsed.command else { panic!("{line}") };
+            assert_eq!(args.again(words()), format!("kubectl arcadia {wanted}"));
+        }
+        let formats = ["--output", "name", "--output=name", "-o=name", "-A"].map(str::to_owned);
+        assert_eq!(without_format(formats.into_iter()), ["-A"]);
     }
 }

@@ -114,6 +114,24 @@ async fn a_watch_goes_on_after_a_lost_connection() {
 }
 
 #[tokio::test]
+async fn a_decision_is_awaited_over_a_lost_connection() {
+    let mut world = World::new("kubectl-await").await;
+    world.record("web-1", json!({"name": "other"})).await;
+    let drift = world.open_drift().await;
+    world.kill_operator();
+    let gate = Gate::to(world.namespace.kubeconfig());
+    let arcadia = Arcadia::new().with_cluster(gate.kubeconfig());
+    let mut accept = Running::start(&arcadia, &["accept", &drift, "--yes", "--wait", "--timeout", "5m"]);
+    world.shows(&format!("drift/{drift}"), "{.metadata.annotations.arcadia\\.cloud/accept}", "true").await;
+    gate.close();
+    accept.says("the connection to the API server was lost: ").await;
+    world.restart_operator();
+    gate.open();
+    accept.prints(&format!("{drift} Accepted (Accepted)")).await;
+    assert_eq!(accept.ends().await, 0);
+}
+
+#[tokio::test]
 async fn commands_to_type_stay_in_their_cluster() {
     let world = World::new("kubectl-contexts").await;
     world.record("web-1", json!({"name": "other"})).await;
@@ -163,6 +181,8 @@ async fn a_cluster_without_the_definitions_names_the_remedy() {
         &["inbox", "--watch"],
         &["accept", "--change", "a4b70a39", "--yes"],
         &["history", "web-1"],
+        &["show", "web-1"],
+        &["show", "pr/web-1"],
         &["saga", "tree"],
         &["manifests", "--check", "/dev/null"],
     ] {

@@ -96,6 +96,13 @@ async fn a_decision_is_signed_and_can_be_withdrawn_before_it_is_carried_out() {
     world.shows(drift, "{.metadata.annotations.arcadia\\.cloud/decided-by}", &me).await;
     let inbox = arcadia.expect(0, &[]).await;
     assert!(inbox.contains("(1 decided, not carried out yet)"), "{inbox}");
+    let planned = arcadia.says(1, &["revert", drift, "--plan"]).await;
+    assert!(planned.contains("a decision to accept it waits; withdraw it with: kubectl arcadia withdraw"), "{planned}");
+    world.shows(drift, "{.metadata.annotations.arcadia\\.cloud/accept}", "true").await;
+    let names = arcadia.expect(0, &["inbox", "--field", "size_slug", "-o", "name"]).await;
+    let other = names.trim();
+    let partly = arcadia.says(1, &["withdraw", drift, other, "--dry-run=server"]).await;
+    assert!(partly.contains(&format!("{other} not withdrawn: no decision waits")), "{partly}");
     let page = arcadia.expect(0, &["show", drift]).await;
     assert!(page.contains("accept=true, not carried out yet") && page.contains("kubectl arcadia withdraw"), "{page}");
     arcadia.expect(0, &["withdraw", "--record", "web-1", "--yes"]).await;
@@ -207,11 +214,14 @@ async fn the_end_of_an_acceptance_that_stands_is_changed() {
     let own = world.namespace.name();
     for (words, wanted) in [
         (["withdraw", &format!("{own}/")], format!("{own}/{drift}\n{own}/{open}\n:4\n")),
+        (["withdraw", &format!("drift/{own}/")], format!("drift/{own}/{drift}\ndrift/{own}/{open}\n:4\n")),
         (["withdraw", "saga/"], ":4\n".to_owned()),
         (["withdraw", "../"], ":4\n".to_owned()),
     ] {
         assert_eq!(arcadia.expect(0, &["__complete", words[0], words[1]]).await, wanted, "{words:?}");
     }
+    let elsewhere = arcadia.expect(0, &["__complete", "-n", "default", "withdraw", ""]).await;
+    assert_eq!(elsewhere, ":4\n", "flags before the verb select the namespace");
     let endless = arcadia.expect(0, &["accept", &drift, "--until", "never", "--yes", "--wait"]).await;
     assert!(endless.contains(&format!("{drift} stands without an end")), "{endless}");
     world.shows(&format!("drift/{drift}"), "{.status.acceptance.until}", "").await;

@@ -215,6 +215,13 @@ async fn a_decision_that_waits_is_undone_on_the_screen() {
     terminal.signal("INT");
     assert_eq!(terminal.ends().await, 130);
     assert!(terminal.is_clean(), "{}", terminal.text());
+    for signal in ["TERM", "HUP"] {
+        let mut terminal = Terminal::run(&arcadia, &["inbox", "-i"], 100, 20);
+        terminal.shows("1 open drift").await;
+        terminal.signal(signal);
+        assert_eq!(terminal.ends().await, 130, "{signal}");
+        assert!(terminal.is_clean(), "{signal}: {}", terminal.text());
+    }
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::{
     program::{Arcadia, Ran},
-    world::World,
+    world::{World, droplet, eventually},
 };
 
 #[tokio::test]
@@ -46,6 +46,34 @@ async fn a_closed_pipe_and_an_interrupt_exit_without_a_message() {
     let ended = Ran::of(&watch.wait_with_output().unwrap());
     assert_eq!((ended.code, ended.errors.as_str()), (130, ""));
     assert!(!rest.contains('\u{1b}'), "colours without a terminal: {rest:?}");
+}
+
+#[tokio::test]
+async fn a_closed_pipe_leaves_no_drift_undecided() {
+    let mut world = World::new("kubectl-unread").await;
+    let arcadia = Arcadia::new().with_cluster(world.namespace.kubeconfig());
+    // More than the calls that are made at once.
+    let count = 20;
+    for id in 1..=count {
+        let id = id.to_string();
+        world.cloud.put("droplets", droplet(&id, "name")).await.unwrap();
+        world.record_as(&format!("web-{id}"), "Droplet", &id, json!({"size_slug": "s-1vcpu-1gb"}), json!({})).await;
+    }
+    let inbox = ["inbox", "-o", "name"];
+    eventually("all drifts", || async {
+        let names = arcadia.expect(0, &inbox).await;
+        if names.lines().count() == count { Ok(()) } else { Err(names) }
+    })
+    .await;
+    world.kill_operator();
+    let mut accept = arcadia.command(&["accept", "-l", "arcadia.cloud/change", "--yes"]);
+    let mut accept = accept.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(accept.stdout.take());
+    let accept = Ran::of(&accept.wait_with_output().unwrap());
+    assert_eq!((accept.code, accept.errors.as_str()), (0, ""));
+    let path = r"jsonpath={.items[*].metadata.annotations.arcadia\.cloud/accept}";
+    let decided = world.run(&["get", "drifts", "-o", path]).await;
+    assert_eq!(decided.split_whitespace().count(), count, "{decided}");
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use crate::{
         conditions::{self, ConditionReason},
     },
     cli::{
+        Error,
         drift::{DriftView, condition, text},
         text::{Table, count, one_line},
     },
@@ -36,10 +37,11 @@ pub(in crate::cli) fn question(verb: DecisionKind, drifts: &[DriftView], effect:
     let mut rows: Vec<&DriftView> = drifts.iter().collect();
     rows.sort_by(|one, other| group(one).cmp(&group(other)));
     let groups: Vec<_> = rows.chunk_by(|one, other| group(one) == group(other)).collect();
+    let is_spread = drifts.iter().any(|drift| drifts.first().is_some_and(|other| other.namespace != drift.namespace));
     let mut table = Table::default().indented(2);
     for drifts in groups.iter().take(LISTED) {
         let Some(drift) = drifts.first() else { continue };
-        let names: Vec<&str> = drifts.iter().map(|drift| drift.record.as_str()).collect();
+        let names: Vec<String> = drifts.iter().map(|drift| located(drift, is_spread)).collect();
         let effect = drift.effect().filter(|_| matches!(verb, DecisionKind::Revert | DecisionKind::Plan));
         table.row([
             format!("{} {}", drift.kind, drift.field),
@@ -61,6 +63,11 @@ pub(in crate::cli) fn question(verb: DecisionKind, drifts: &[DriftView], effect:
         DecisionKind::Restore => "Restore the decision on",
     };
     format!("{verb} {}?\n{}{more}{effect}", count(drifts.len(), "drift"), table.render())
+}
+
+/// The record of a drift, with its namespace if the question is about several.
+fn located(drift: &DriftView, is_spread: bool) -> String {
+    if is_spread { format!("{}/{}", drift.namespace, drift.record) } else { drift.record.clone() }
 }
 
 fn group(drift: &DriftView) -> (&str, &str, String, Option<String>) {
@@ -115,6 +122,11 @@ pub(super) fn not_stored(drift: &DriftView, outcome: &PatchResponse, flag: &str)
     }
 }
 
+/// The failure of a call about a decision. The decision may be stored.
+pub(super) fn failed(drift: &DriftView, error: &Error) -> String {
+    format!("drift.arcadia.cloud/{} failed: {error}", drift.name)
+}
+
 /// The part of a decision that is done, without the drift's name; nothing before the operator says so.
 pub(super) fn progress(drift: &DriftView, saga: Option<&DynamicObject>) -> Option<String> {
     match (ConditionReason::read(&drift.reason), saga) {
@@ -142,8 +154,8 @@ pub(super) fn verdict(drift: &DriftView, verdict: &Verdict, flag: &str) -> Strin
         Verdict::Done(what) => format!("drift.arcadia.cloud/{name} {what}\n"),
         Verdict::Refused(message) => format!("drift.arcadia.cloud/{name} not decided: {message}\n"),
         Verdict::Late(cause) => format!(
-            "drift.arcadia.cloud/{name} still waits ({cause}); check the operator with: kubectl arcadia status, and the \
-             drift with: kubectl arcadia show {name}{flag}\n"
+            "drift.arcadia.cloud/{name} still waits ({cause}); check the operator with: kubectl arcadia \
+             status{flag}, and the drift with: kubectl arcadia show {name}{flag}\n"
         ),
     }
 }
@@ -204,6 +216,9 @@ mod tests {
               Droplet size_slug   s-2vcpu-4gb -> s-4vcpu-8gb   web-1   Disruptive: the resource is interrupted
             A saga changes the resource in the cloud back to the desired value."#]]
         .assert_eq(&question(DecisionKind::Revert, &drifts()[..1], None));
+        let elsewhere = view("web-1", &json!({ "metadata": { "namespace": "team-b" } }));
+        let spread = question(DecisionKind::Accept, &[view("web-1", &json!({})), elsewhere], None);
+        assert!(spread.contains("   default/web-1, team-b/web-1\n"), "{spread}");
     }
 
     #[test]
@@ -225,6 +240,8 @@ mod tests {
         expect![[r#"
             drift.arcadia.cloud/web-1-size-slug-e7320a9aaf-1 still waits (the record is suspended); check the operator with: kubectl arcadia status, and the drift with: kubectl arcadia show web-1-size-slug-e7320a9aaf-1
         "#]].assert_eq(&verdict(&seen, &Verdict::Late("the record is suspended".into()), ""));
+        let late = verdict(&seen, &Verdict::Late("it waits".into()), " --context far");
+        assert!(late.contains("kubectl arcadia status --context far, and the drift with: "), "{late}");
         expect![[r#"
             drift.arcadia.cloud/web-1-size-slug-e7320a9aaf-1 accept requested (server dry run)
         "#]]

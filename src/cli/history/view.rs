@@ -7,26 +7,46 @@ use crate::cli::{
     text::{Paint, Table, age, count, time},
 };
 
-pub(super) fn history(record: &str, field: Option<&str>, drifts: &[DriftView], now: Timestamp, paint: Paint) -> String {
-    let subject = field.map(|field| format!("field {field} of ")).unwrap_or_default();
-    if drifts.is_empty() {
-        return format!("No drift of {subject}record {record} is kept.\n");
-    }
-    let open = drifts.iter().filter(|drift| drift.is_open()).count();
-    format!("{}\n{}, {open} open.\n", self::drifts(drifts, now, paint), count(drifts.len(), "drift"))
+/// The columns, after the namespace.
+const HEADINGS: [&str; 9] = ["FIELD", "NUMBER", "OPENED", "OLD -> NEW", "PHASE", "REASON", "BY", "AFTER", "BECAUSE"];
+
+/// The record or field of a history.
+pub(super) struct HistorySubject<'a> {
+    pub(super) record: &'a str,
+    pub(super) field: Option<&'a str>,
+    /// True if records of several namespaces may have the name.
+    pub(super) has_namespaces: bool,
 }
 
-/// Drifts by field, oldest first.
+pub(super) fn history(subject: &HistorySubject<'_>, drifts: &[DriftView], now: Timestamp, paint: Paint) -> String {
+    let HistorySubject { record, field, has_namespaces } = subject;
+    if drifts.is_empty() {
+        let field = field.map(|field| format!("field {field} of ")).unwrap_or_default();
+        return format!("No drift of {field}record {record} is kept.\n");
+    }
+    let open = drifts.iter().filter(|drift| drift.is_open()).count();
+    format!("{}\n{}, {open} open.\n", table(drifts, *has_namespaces, now, paint), count(drifts.len(), "drift"))
+}
+
+/// Drifts of one record by field, oldest first.
 pub(in crate::cli) fn drifts(drifts: &[DriftView], now: Timestamp, paint: Paint) -> String {
+    table(drifts, false, now, paint)
+}
+
+/// Drifts by namespace and field, oldest first.
+fn table(drifts: &[DriftView], has_namespaces: bool, now: Timestamp, paint: Paint) -> String {
     let mut ordered: Vec<&DriftView> = drifts.iter().collect();
-    ordered.sort_by(|one, other| (&one.field, one.episode).cmp(&(&other.field, other.episode)));
-    let mut table =
-        Table::with_headings(&["FIELD", "NUMBER", "OPENED", "OLD -> NEW", "PHASE", "REASON", "BY", "AFTER", "BECAUSE"]);
+    ordered.sort_by(|one, other| {
+        (&one.namespace, &one.field, one.episode).cmp(&(&other.namespace, &other.field, other.episode))
+    });
+    let namespace = |text: &str| has_namespaces.then(|| text.to_owned());
+    let mut table = Table::default();
+    table.row(namespace("NAMESPACE").into_iter().chain(HEADINGS.map(str::to_owned)));
     for drift in ordered {
         let phase = if drift.is_open() { paint.warn(&drift.phase) } else { drift.phase.clone() };
         let after = drift.resolved.map(|resolved| age(drift.created, resolved));
         let after = after.unwrap_or_else(|| format!("{} so far", age(drift.created, now)));
-        table.row([
+        let cells = [
             drift.field.clone(),
             drift.episode.to_string(),
             drift.created.map(time).unwrap_or_default(),
@@ -36,7 +56,8 @@ pub(in crate::cli) fn drifts(drifts: &[DriftView], now: Timestamp, paint: Paint)
             drift.decided_by.clone().unwrap_or_default(),
             after,
             drift.because.clone().unwrap_or_default(),
-        ]);
+        ];
+        table.row(namespace(&drift.namespace).into_iter().chain(cells));
     }
     table.render()
 }
@@ -64,6 +85,7 @@ mod tests {
         let drifts =
             [view("web-1", &tags), view("web-1", &json!({ "spec": { "episode": 2 } })), view("web-1", &accepted)];
         let now = "2026-05-10T12:00:00Z".parse().unwrap();
+        let subject = HistorySubject { record: "web-1", field: None, has_namespaces: false };
         expect![[r#"
             FIELD       NUMBER   OPENED                    OLD -> NEW                   PHASE      REASON             BY     AFTER       BECAUSE
             size_slug   1        2026-05-01 00:00:00 UTC   s-1vcpu-1gb -> s-2vcpu-4gb   Accepted   Accepted           jane   30m         OPS-123
@@ -71,10 +93,20 @@ mod tests {
             tags        1        2026-05-10 09:00:00 UTC   [] -> ["x"]                  Stale      LiveReturned              5m
 
             3 drifts, 1 open.
-        "#]].assert_eq(&history("web-1", None, &drifts, now, Paint::NONE));
+        "#]].assert_eq(&history(&subject, &drifts, now, Paint::NONE));
         expect![[r#"
             No drift of field region of record web-1 is kept.
         "#]]
-        .assert_eq(&history("web-1", Some("region"), &[], now, Paint::NONE));
+        .assert_eq(&history(&HistorySubject { field: Some("region"), ..subject }, &[], now, Paint::NONE));
+    }
+
+    #[test]
+    fn records_of_one_name_are_told_apart_by_their_namespaces() {
+        let of = |namespace: &str| view("web-1", &json!({ "metadata": { "namespace": namespace } }));
+        let now = "2026-05-10T12:00:00Z".parse().unwrap();
+        let subject = HistorySubject { record: "web-1", field: None, has_namespaces: true };
+        let shown = history(&subject, &[of("team-b"), of("team-a")], now, Paint::NONE);
+        let namespaces: Vec<_> = shown.lines().filter_map(|line| Some(line.split_once(' ')?.0)).collect();
+        assert_eq!(namespaces, ["NAMESPACE", "team-a", "team-b", "2"], "{shown}");
     }
 }

@@ -15,6 +15,7 @@ use crate::{
     cli::{
         decide::{self, Verdict},
         drift::{ClassText, DriftView, Pending},
+        error,
         text::{age, count},
     },
     comparison::show,
@@ -24,7 +25,8 @@ use crate::{
 const KEYS: &str =
     "↑↓ move  JK scroll  space choose  c change  a accept  r revert  u undo  h history  / filter  q quit";
 
-pub(super) fn draw(frame: &mut Frame<'_>, screen: &Screen, now: Timestamp) {
+/// Draws the screen. It also limits how far the lower half is scrolled, since only here its size is known.
+pub(super) fn draw(frame: &mut Frame<'_>, screen: &mut Screen, now: Timestamp) {
     let keys = match &screen.mode {
         Mode::List => KEYS.to_owned(),
         Mode::Filter => format!("filter: {}_   enter keeps it, escape clears it", screen.filter),
@@ -47,8 +49,8 @@ pub(super) fn draw(frame: &mut Frame<'_>, screen: &Screen, now: Timestamp) {
     drifts(frame, list, screen, now);
     let block = Block::new().borders(Borders::TOP);
     let text: Vec<Line<'_>> = lines(screen, now).into_iter().map(Line::from).collect();
-    let scroll = screen.scroll.min(beyond(&text, detail));
-    let paragraph = Paragraph::new(text).wrap(Wrap { trim: false }).block(block).scroll((scroll, 0));
+    screen.scroll = screen.scroll.min(beyond(&text, detail));
+    let paragraph = Paragraph::new(text).wrap(Wrap { trim: false }).block(block).scroll((screen.scroll, 0));
     frame.render_widget(paragraph, detail);
     frame.render_widget(Paragraph::new(screen.notice.clone()), notice);
     frame.render_widget(Paragraph::new(keys).wrap(Wrap { trim: true }), foot);
@@ -152,9 +154,10 @@ fn asked(question: &Question) -> Vec<String> {
             None => "plan: requested from the operator".to_owned(),
             Some(Verdict::Done(plan)) => plan.clone(),
             Some(Verdict::Refused(why)) => format!("no plan: {why}"),
-            Some(Verdict::Late(_)) => {
-                "no plan: the operator does not answer; check it with: kubectl arcadia status".to_owned()
-            }
+            Some(Verdict::Late(_)) => format!(
+                "no plan: the operator does not answer; check it with: kubectl arcadia status{}",
+                error::place()
+            ),
         };
         lines.extend(format!("{name}{text}").lines().map(str::to_owned));
     }
@@ -173,7 +176,7 @@ mod tests {
         inbox::screen::{Effect, tests::screen},
     };
 
-    fn check(screen: &Screen, expected: &Expect) {
+    fn check(screen: &mut Screen, expected: &Expect) {
         let now = "2026-05-10T12:00:00Z".parse().unwrap();
         let mut terminal = Terminal::new(TestBackend::new(96, 20)).unwrap();
         terminal.draw(|frame| draw(frame, screen, now)).unwrap();
@@ -185,7 +188,7 @@ mod tests {
     #[test]
     fn the_list_and_the_drift_under_the_cursor_are_shown() {
         check(
-            &screen(),
+            &mut screen(),
             &expect![[r#"
                 4 open drifts
                     RECORD              FIELD          OLD -> NEW                    REVERT        AGE  DECISION
@@ -217,7 +220,7 @@ mod tests {
         let Effect::Plan(drifts) = screen.press(KeyCode::Char('r')) else { panic!("{:?}", screen.mode) };
         screen.press(KeyCode::Char('Y'));
         check(
-            &screen,
+            &mut screen,
             &expect![[r#"
             4 open drifts
                 RECORD              FIELD          OLD -> NEW                    REVERT        AGE  DECISION
@@ -244,7 +247,7 @@ mod tests {
         let plan = "plan: Lossy: the disk is replaced; it needs --allow data-loss\n  1. resize: ResizeVolume (cannot be undone)";
         screen.planned(&key_of(&drifts[0]), Verdict::Done(plan.to_owned()));
         check(
-            &screen,
+            &mut screen,
             &expect![[r#"
                 4 open drifts
                     RECORD              FIELD          OLD -> NEW                    REVERT        AGE  DECISION
@@ -276,19 +279,23 @@ mod tests {
             (1..=12).map(|port| json!({ "path": format!("inbound_rules.{port}"), "actual": "+ tcp" })).collect();
         let mut screen = Screen::default();
         screen.take(&[view("web", &json!({ "spec": { "field": "inbound_rules", "differences": parts } }))]);
-        let shown = |screen: &Screen| {
+        let shown = |screen: &mut Screen| {
             let mut terminal = Terminal::new(TestBackend::new(60, 20)).unwrap();
             terminal.draw(|frame| draw(frame, screen, Timestamp::UNIX_EPOCH)).unwrap();
             terminal.backend().to_string()
         };
-        assert!(shown(&screen).contains("inbound_rules.1:") && !shown(&screen).contains("inbound_rules.12:"));
-        assert!(shown(&screen).contains("q quit"), "the keys take two lines");
+        let top = shown(&mut screen);
+        assert!(top.contains("inbound_rules.1:") && !top.contains("inbound_rules.12:"), "{top}");
+        assert!(top.contains("q quit"), "the keys take two lines: {top}");
         for _ in 0..100 {
             screen.press(KeyCode::Char('J'));
         }
-        assert!(shown(&screen).contains("inbound_rules.12:") && !shown(&screen).contains("inbound_rules.1:"));
+        let end = shown(&mut screen);
+        assert!(end.contains("inbound_rules.12:") && !end.contains("inbound_rules.1:"), "{end}");
+        screen.press(KeyCode::Char('K'));
+        assert_ne!(shown(&mut screen), end, "K scrolls back at once");
         screen.press(KeyCode::Char('j'));
-        assert!(shown(&screen).contains("inbound_rules.1:"));
+        assert_eq!(shown(&mut screen), top);
     }
 
     #[test]
@@ -296,7 +303,7 @@ mod tests {
         let mut screen = Screen::default();
         screen.take(&[]);
         check(
-            &screen,
+            &mut screen,
             &expect![[r#"
                 0 open drifts
                   RECORD              FIELD           OLD -> NEW                     REVERT        AGE  DECISION

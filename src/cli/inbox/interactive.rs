@@ -12,7 +12,11 @@ use ratatui::{
     DefaultTerminal,
     crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers},
 };
-use tokio::{sync::mpsc, time::sleep};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+    time::sleep,
+};
 
 use super::{
     draw,
@@ -35,10 +39,19 @@ const POLL: Duration = Duration::from_millis(200);
 /// Runs until the user quits. The terminal is restored afterwards, even after a failure or a signal.
 pub(super) async fn run(cluster: &UserCluster, feed: Feed) -> Result<Exit, Error> {
     if !console::Term::stdout().is_term() || !io::stdin().is_terminal() {
-        return Err(Error::usage("--interactive needs a terminal; list the drifts with: kubectl arcadia inbox"));
+        return Err(Error::usage(format!(
+            "--interactive needs a terminal; list the drifts with: kubectl arcadia inbox{}",
+            cluster.flag()
+        )));
     }
+    // Without a handler, these signals would end the process before it restores the terminal.
+    let (mut terminate, mut hangup) = (signal(SignalKind::terminate())?, signal(SignalKind::hangup())?);
     let mut raw = Raw(ratatui::try_init()?);
-    show(cluster, feed, &mut raw.0).await
+    tokio::select! {
+        ended = show(cluster, feed, &mut raw.0) => ended,
+        _ = terminate.recv() => Ok(Exit::Interrupted),
+        _ = hangup.recv() => Ok(Exit::Interrupted),
+    }
 }
 
 /// A terminal in raw mode, until it is dropped.
@@ -56,7 +69,7 @@ async fn show(cluster: &UserCluster, mut feed: Feed, terminal: &mut DefaultTermi
     let mut screen = Screen::default();
     let mut plans = FuturesUnordered::new();
     loop {
-        terminal.draw(|frame| draw::draw(frame, &screen, Timestamp::now()))?;
+        terminal.draw(|frame| draw::draw(frame, &mut screen, Timestamp::now()))?;
         let effect = tokio::select! {
             news = feed.next() => match news? {
                 Some(News::Drifts(drifts)) => screen.take(&drifts.iter().map(DriftView::read).collect::<Vec<_>>()),

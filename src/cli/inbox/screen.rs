@@ -7,7 +7,7 @@ use ratatui::crossterm::event::KeyCode;
 use super::view::in_order;
 use crate::cli::{
     decide::{DecisionKind, DecisionResult, Verdict, is_same},
-    drift::{ClassText, DriftView, Pending},
+    drift::{ClassText, DriftView, PLAN, Pending},
     text::count,
 };
 
@@ -64,9 +64,13 @@ impl Question {
     fn new(verb: DecisionKind, drifts: Vec<DriftView>) -> Self {
         let mut plans: Vec<(Key, Option<Verdict>)> = Vec::new();
         let mut changes = BTreeSet::new();
-        for drift in drifts.iter().filter(|_| verb == DecisionKind::Revert) {
+        // The request of a plan would replace an acceptance that waits, even if the answer is no.
+        let (accepted, undecided): (Vec<_>, Vec<_>) =
+            drifts.iter().filter(|_| verb == DecisionKind::Revert).partition(|drift| is_accepted(drift));
+        for drift in undecided.into_iter().chain(accepted) {
             if plans.len() < PLANS && changes.insert((&drift.kind, &drift.field_name, drift.change_in_short())) {
-                plans.push((key_of(drift), None));
+                let why = || Verdict::Refused("the revert replaces an acceptance that waits".to_owned());
+                plans.push((key_of(drift), is_accepted(drift).then(why)));
             }
         }
         Self { verb, drifts, plans }
@@ -85,8 +89,9 @@ impl Question {
 
     /// The plans to request.
     fn effect(&self) -> Effect {
-        let is_planned = |drift: &&DriftView| self.plans.iter().any(|(key, _)| *key == key_of(drift));
-        let drifts: Vec<_> = self.drifts.iter().filter(is_planned).cloned().collect();
+        let is_unplanned =
+            |drift: &&DriftView| self.plans.iter().any(|(key, plan)| plan.is_none() && *key == key_of(drift));
+        let drifts: Vec<_> = self.drifts.iter().filter(is_unplanned).cloned().collect();
         if drifts.is_empty() { Effect::None } else { Effect::Plan(drifts) }
     }
 }
@@ -105,6 +110,27 @@ pub(super) enum Effect {
     Plan(Vec<DriftView>),
     /// Read the drifts of this field.
     ReadHistory(Box<DriftView>),
+}
+
+/// Returns true if an acceptance of the drift waits.
+fn is_accepted(drift: &DriftView) -> bool {
+    matches!(drift.pending, Some(Pending::Accept(_)))
+}
+
+/// The reason why a drift cannot be decided like that.
+fn obstacle(verb: DecisionKind, drift: &DriftView) -> Option<&'static str> {
+    let is_reverted = matches!(&drift.pending, Some(Pending::Revert(permission)) if permission != PLAN);
+    match verb {
+        DecisionKind::Accept => is_accepted(drift).then_some("already accepted; u withdraws the decision"),
+        DecisionKind::Revert | DecisionKind::Plan if is_reverted => Some("a revert waits already; u withdraws it"),
+        DecisionKind::Revert | DecisionKind::Plan => {
+            let is_impossible = drift.class.as_ref().is_some_and(|class| class.needs().is_none());
+            is_impossible.then_some("no saga can revert it: change it in the cloud, or accept it")
+        }
+        DecisionKind::Withdraw | DecisionKind::Restore => {
+            drift.pending.is_none().then_some("no decision waits, and none was withdrawn here")
+        }
+    }
 }
 
 pub(super) fn key_of(drift: &DriftView) -> Key {
@@ -213,10 +239,14 @@ impl Screen {
             DecisionKind::Withdraw => "decision withdrawn; u restores it",
             DecisionKind::Restore => "decision restored",
         };
-        self.notice = format!("{}: {done}", count(stored, "drift"));
-        if let Some(refusal) = refusals.first() {
-            self.notice = format!("{} not decided: {refusal}", count(refusals.len(), "drift"));
+        let mut notices = Vec::new();
+        if stored > 0 || refusals.is_empty() {
+            notices.push(format!("{}: {done}", count(stored, "drift")));
         }
+        if let Some(refusal) = refusals.first() {
+            notices.push(format!("{} not decided: {refusal}", count(refusals.len(), "drift")));
+        }
+        self.notice = notices.join("; ");
         let number = moved.len();
         if number == 0 { Effect::None } else { self.ask_again(verb, moved, number) }
     }
@@ -329,23 +359,18 @@ impl Screen {
 
     /// Shows a question about the chosen drifts, or the current one, if they can be decided like that.
     fn question(&mut self, verb: DecisionKind) -> Effect {
-        let is_possible = |drift: &&DriftView| match verb {
-            DecisionKind::Accept => !matches!(drift.pending, Some(Pending::Accept(_))),
-            DecisionKind::Revert | DecisionKind::Plan => {
-                drift.class.as_ref().is_none_or(|class| class.needs().is_some())
+        let (mut drifts, mut notice) = (Vec::new(), None);
+        for drift in self.subjects() {
+            if let Some(why) = obstacle(verb, drift) {
+                notice = notice.or(Some(why));
+            } else {
+                drifts.push(drift.clone());
             }
-            DecisionKind::Withdraw | DecisionKind::Restore => drift.pending.is_some(),
-        };
-        let drifts: Vec<DriftView> = self.subjects().into_iter().filter(is_possible).cloned().collect();
+        }
         if !drifts.is_empty() {
             return self.ask(verb, drifts);
         }
-        let notice = match verb {
-            DecisionKind::Accept => "already accepted; u withdraws the decision",
-            DecisionKind::Revert | DecisionKind::Plan => "no saga can revert it: change it in the cloud, or accept it",
-            DecisionKind::Withdraw | DecisionKind::Restore => "no decision waits, and none was withdrawn here",
-        };
-        notice.clone_into(&mut self.notice);
+        notice.unwrap_or("no drift is shown").clone_into(&mut self.notice);
         Effect::None
     }
 
@@ -448,6 +473,33 @@ pub(super) mod tests {
         assert_eq!(names(&planned), ["web-1-tags", "web-1-size-slug-e7320a9aaf-1"]);
         // A plan that is not needed any more is not waited for.
         assert_eq!(press(&mut screen, "n"), Effect::Plan(Vec::new()));
+    }
+
+    #[test]
+    fn a_plan_does_not_replace_a_decision_that_waits() {
+        let decided = |name: &str, key: &str| view(name, &json!({ "metadata": { "annotations": { key: "true" } } }));
+        let mut screen = Screen::default();
+        screen.take(&[decided("web-1", "arcadia.cloud/revert")]);
+        assert_eq!(press(&mut screen, "r"), Effect::None);
+        assert_eq!((screen.notice.as_str(), &screen.mode), ("a revert waits already; u withdraws it", &Mode::List));
+        screen.take(&[decided("web-1", "arcadia.cloud/accept")]);
+        assert_eq!(press(&mut screen, "r"), Effect::None, "nothing is requested");
+        let Mode::Confirm(question) = &screen.mode else { panic!("{:?}", screen.mode) };
+        assert!(question.is_ready(), "{question:?}");
+        assert!(matches!(press(&mut screen, "y"), Effect::Decide { verb: DecisionKind::Revert, .. }));
+        // The plan of another drift of the change is shown.
+        screen.take(&[decided("web-1", "arcadia.cloud/accept"), view("web-2", &json!({}))]);
+        let Effect::Plan(planned) = press(&mut screen, "cr") else { panic!("{:?}", screen.mode) };
+        assert_eq!(names(&planned), ["web-2-size-slug-e7320a9aaf-1"]);
+    }
+
+    #[test]
+    fn stored_and_failed_decisions_are_both_reported() {
+        let mut screen = screen();
+        let drifts = vec![view("web-1", &json!({})), view("web-2", &json!({}))];
+        let answers = vec![DecisionResult::Stored, DecisionResult::Refused("no response within 30 s".to_owned())];
+        screen.answered(DecisionKind::Accept, drifts, answers);
+        assert_eq!(screen.notice, "1 drift: accept requested; 1 drift not decided: no response within 30 s");
     }
 
     #[test]

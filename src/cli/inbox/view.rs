@@ -247,7 +247,7 @@ pub(super) fn wide(drifts: &[DriftView], scope: &InboxScope<'_>, now: Timestamp,
 pub(super) fn names(drifts: &[DriftView], scope: &InboxScope<'_>) -> String {
     let line = |drift: &&DriftView| {
         if scope.all {
-            format!("{}/{}", drift.namespace, drift.name)
+            format!("drift.arcadia.cloud/{}/{}", drift.namespace, drift.name)
         } else {
             format!("drift.arcadia.cloud/{}", drift.name)
         }
@@ -417,7 +417,7 @@ mod tests {
             true,
             |scope| names(&inbox()[..1], scope),
             &expect![[r#"
-            default/web-1-size-slug-e7320a9aaf-1
+            drift.arcadia.cloud/default/web-1-size-slug-e7320a9aaf-1
         "#]],
         );
     }

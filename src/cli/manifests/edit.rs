@@ -7,7 +7,7 @@
 use serde_json::{Map, Value};
 use yamlpath::{Component, Document, Route};
 
-use crate::comparison::is_alike;
+use crate::{cli::files::yaml_options, comparison::is_alike};
 
 /// The place of a value: keys and positions.
 pub(super) type YamlPath = Vec<Component<'static>>;
@@ -296,9 +296,10 @@ fn is_plain(text: &str) -> bool {
     has_edges && text.chars().all(is_sign) && !is_number_like && !is_word && is_read_as_text()
 }
 
-/// A text on separate lines, with the indentation of the old one; none if that cannot express it.
+/// A text on separate lines, with the indentation, the line ends and the comment of the old one; none if that cannot
+/// express it.
 fn block_scalar(old: &str, new: &str) -> Option<String> {
-    let (_, lines) = old.split_once('\n')?;
+    let (old_header, lines) = old.split_once('\n')?;
     let first = lines.lines().find(|line| !line.trim().is_empty())?;
     let indent = first.len() - first.trim_start_matches(' ').len();
     let body = new.strip_suffix('\n').unwrap_or(new);
@@ -306,10 +307,13 @@ fn block_scalar(old: &str, new: &str) -> Option<String> {
         && !body.starts_with([' ', '\n', '\t'])
         && !body.ends_with('\n')
         && !body.chars().any(|sign| sign.is_control() && sign != '\n' && sign != '\t');
+    let line_end = if old_header.ends_with('\r') { "\r\n" } else { "\n" };
+    let comment = old_header.find('#').and_then(|start| old_header.get(start..)).map(str::trim_end);
+    let comment = comment.map(|comment| format!(" {comment}")).unwrap_or_default();
     let header = if new.ends_with('\n') { "|" } else { "|-" };
     let line = |line: &str| if line.is_empty() { String::new() } else { format!("{}{line}", " ".repeat(indent)) };
     let lines: Vec<String> = body.split('\n').map(line).collect();
-    (is_readable && indent > 0).then(|| format!("{header}\n{}", lines.join("\n")))
+    (is_readable && indent > 0).then(|| format!("{header}{comment}{line_end}{}", lines.join(line_end)))
 }
 
 /// Removes an item or a key, with its line or its comma.
@@ -394,7 +398,7 @@ fn not_found(what: &str) -> Error {
 }
 
 fn parse(text: &str) -> Result<Value, Error> {
-    serde_saphyr::from_str(text).map_err(|_| Error::Syntax("YAML"))
+    serde_saphyr::from_str_with_options(text, yaml_options(text)).map_err(|_| Error::Syntax("YAML"))
 }
 
 fn is_json(text: &str) -> bool {

@@ -9,7 +9,10 @@ use serde_json::Value;
 use super::edit::{self, Editor, Notation, YamlPath};
 use crate::{
     api::{GROUP, drift::EXISTS},
-    cli::drift::{DriftView, text},
+    cli::{
+        drift::{DriftView, text},
+        files::yaml_options,
+    },
     comparison::is_alike,
 };
 
@@ -20,8 +23,10 @@ const RECORD: &str = "ProvisionedResource";
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct StandingDrift {
     pub(super) drift: DriftView,
-    /// The accepted value, and the value that the manifest declared then.
+    /// The value to declare: the one that `status.manifestPatch` makes of the declared one. The accepted value itself
+    /// may be null, which would remove the field from what the manifest declares.
     pub(super) value: Value,
+    /// The value that the manifest declared at the decision.
     declared: Value,
     /// True if the values are complete. Values with credentials are not.
     is_whole: bool,
@@ -33,9 +38,18 @@ impl StandingDrift {
     pub(super) fn read(object: &DynamicObject) -> Option<Self> {
         let drift = Some(DriftView::read(object)).filter(DriftView::stands)?;
         let part = |pointer: &str| object.data.pointer(pointer).cloned().unwrap_or_default();
+        let declared = part("/status/acceptance/declared");
+        let value = match part("/status/manifestPatch/spec/desired").get(&drift.field_name) {
+            Some(patch) => {
+                let mut value = declared.clone();
+                json_patch::merge(&mut value, patch);
+                value
+            }
+            None => part("/status/acceptance/value"),
+        };
         Some(Self {
-            value: part("/status/acceptance/value"),
-            declared: part("/status/acceptance/declared"),
+            value,
+            declared,
             is_whole: !part("/status/manifestPatch").is_null(),
             until: text(&object.data, "/status/acceptance/until").map(str::to_owned),
             drift,
@@ -95,6 +109,16 @@ pub(super) enum SkipReason {
     Refused(PathBuf, edit::Error),
 }
 
+impl SkipReason {
+    /// Returns true if a file declares the field, and still has another value than the accepted one.
+    fn is_conflict(&self) -> bool {
+        match self {
+            Self::Undeclared | Self::Credential => false,
+            Self::Changed(_) | Self::Refused(..) => true,
+        }
+    }
+}
+
 /// A record in a file, and its place.
 struct LocatedRecord<'f> {
     /// The range of its document in the file.
@@ -141,6 +165,16 @@ impl ManifestEdits {
         }
         plan
     }
+
+    /// Returns true if the manifests are current. After a write, acceptances may be left that no file declares: their
+    /// manifests may be in another repository.
+    pub(super) fn is_done(&self, is_written: bool) -> bool {
+        let has_changed = !self.edits.is_empty();
+        if is_written && has_changed {
+            return !self.left.iter().any(|(_, why)| why.is_conflict());
+        }
+        self.left.is_empty() && !has_changed
+    }
 }
 
 /// Writes one accepted value. Returns true if a text changed.
@@ -157,22 +191,29 @@ fn write(acceptance: &StandingDrift, files: &[File], texts: &mut [String]) -> Re
         let mut edited_text = None;
         let documents = documents(file, text);
         let declared: Vec<_> = records(&documents).into_iter().filter(|record| record.is_of(drift)).collect();
-        for record in declared.iter().rev() {
-            let Some(value) = record.value(field) else { continue };
-            is_declared = true;
-            if is_alike(&value, &acceptance.value) {
-                continue;
+        // The last document comes first: an edit moves only the text after it.
+        for records in declared.chunk_by(|one, other| one.range == other.range).rev() {
+            let Some(range) = records.first().map(|record| record.range.clone()) else { continue };
+            let mut document = text.get(range.clone()).unwrap_or_default().to_owned();
+            let mut has_changed = false;
+            for record in records {
+                let Some(value) = record.value(field) else { continue };
+                is_declared = true;
+                if is_alike(&value, &acceptance.value) {
+                    continue;
+                }
+                if !is_alike(&value, &acceptance.declared) {
+                    return Err(SkipReason::Changed(file.path.clone()));
+                }
+                let is_json = file.path.extension().is_some_and(|ending| ending == "json");
+                let notation = if is_json { Notation::Json } else { Notation::Yaml };
+                let edited = Editor { text: &document, notation, map: &record.place }.set(field, &acceptance.value);
+                document = edited.map_err(|error| SkipReason::Refused(file.path.clone(), error))?;
+                has_changed = true;
             }
-            if !is_alike(&value, &acceptance.declared) {
-                return Err(SkipReason::Changed(file.path.clone()));
+            if has_changed {
+                edited_text.get_or_insert_with(|| text.clone()).replace_range(range, &document);
             }
-            let is_json = file.path.extension().is_some_and(|ending| ending == "json");
-            let notation = if is_json { Notation::Json } else { Notation::Yaml };
-            let document = text.get(record.range.clone()).unwrap_or_default().to_owned();
-            let edited = Editor { text: &document, notation, map: &record.place }.set(field, &acceptance.value);
-            let edited = edited.map_err(|error| SkipReason::Refused(file.path.clone(), error))?;
-            // The last record comes first: an edit moves only the text after it.
-            edited_text.get_or_insert_with(|| text.clone()).replace_range(record.range.clone(), &edited);
         }
         edits.extend(edited_text.map(|edited| (text, edited)));
     }
@@ -191,8 +232,13 @@ fn documents(file: &File, text: &str) -> Vec<(Range<usize>, Value)> {
     if !mentions(&file.text) || is_template(&file.text) {
         return Vec::new();
     }
-    let read = |range: Range<usize>| Some((range.clone(), serde_saphyr::from_str(text.get(range)?).ok()?));
+    let read = |range: Range<usize>| Some((range.clone(), parse(text.get(range)?)?));
     ranges(text).into_iter().filter_map(read).collect()
+}
+
+/// A document; none if it is not YAML.
+fn parse(document: &str) -> Option<Value> {
+    serde_saphyr::from_str_with_options(document, yaml_options(document)).ok()
 }
 
 /// The documents of a stream. A line that starts with three dashes starts a new one.
@@ -248,9 +294,9 @@ fn out_of_reach(file: &File) -> Option<&'static str> {
     }
     let mut documents: Vec<Value> = Vec::new();
     for range in ranges(&file.text) {
-        match serde_saphyr::from_str(file.text.get(range)?) {
-            Ok(document) => documents.push(document),
-            Err(_) => return Some("it is not YAML"),
+        match parse(file.text.get(range)?) {
+            Some(document) => documents.push(document),
+            None => return Some("it is not YAML"),
         }
     }
     let is_patch = |document: &Value| is_record(document) && document.pointer("/spec/resource").is_none();
@@ -339,6 +385,49 @@ spec:
         assert_eq!((first.edits.len(), first.edits[0].after.as_str()), (1, wanted.as_str()));
         let second = plan(&both, &[("a.yaml", &wanted)]);
         assert_eq!((second.edits.len(), second.written.len(), second.left.len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn an_absent_value_is_written_as_the_patch_writes_it() {
+        let unassigned = json!({ "metadata": { "name": "ip-droplet" }, "spec": { "field": "size_slug" },
+            "status": { "acceptance": { "value": null },
+                "manifestPatch": { "spec": { "desired": { "size_slug": "" } } } } });
+        let written = plan(&[standing("web-1", &unassigned)], &[("a.yaml", MANIFEST)]);
+        assert_eq!(written.edits[0].after, MANIFEST.replace("s-2vcpu-4gb #", "\"\" #"));
+        // A patch of a map names only the keys that differ.
+        let spec = json!({ "spec": { "field": "spec" }, "status": {
+            "acceptance": { "value": { "a": null, "b": 2 }, "declared": { "a": "x", "b": 1 } },
+            "manifestPatch": { "spec": { "desired": { "spec": { "a": "", "b": 2 } } } } } });
+        assert_eq!(standing("web-1", &spec).value, json!({ "a": "", "b": 2 }));
+    }
+
+    #[test]
+    fn two_records_in_one_document_are_both_changed() {
+        let item = |name: &str| {
+            format!(
+                "- apiVersion: arcadia.cloud/v1alpha1\n  kind: ProvisionedResource\n  metadata: {{name: {name}}}\n  \
+                 spec: {{resource: {{kind: Droplet, id: '3164444'}}, desired: {{size_slug: s-2vcpu-4gb}}}}\n"
+            )
+        };
+        let list = format!("apiVersion: v1\nkind: List\nitems:\n{}{}---\nlast: 1\n", item("web-1"), item("web-2"));
+        let short = json!({ "status": { "acceptance": { "value": "s-1" },
+            "manifestPatch": { "spec": { "desired": { "size_slug": "s-1" } } } } });
+        let plan = plan(&[standing("web-1", &short)], &[("a.yaml", &list)]);
+        assert_eq!((plan.edits.len(), plan.left.len()), (1, 0), "{:?}", plan.left);
+        assert_eq!(plan.edits[0].after, list.replace("s-2vcpu-4gb", "s-1"));
+    }
+
+    #[test]
+    fn an_acceptance_that_other_files_declare_does_not_fail_a_write() {
+        let elsewhere = standing("db-1", &json!({ "spec": { "resource": { "id": "5" } } }));
+        let both = [standing("web-1", &json!({})), elsewhere.clone()];
+        let first = plan(&both, &[("a.yaml", MANIFEST)]);
+        assert!(first.is_done(true) && !first.is_done(false));
+        // Nothing was written, or a file has a third value.
+        assert!(!plan(&[elsewhere], &[("a.yaml", MANIFEST)]).is_done(true));
+        let third = MANIFEST.replace("s-2vcpu-4gb", "s-8vcpu-16gb").replace("3164444", "5");
+        assert!(!plan(&both, &[("a.yaml", MANIFEST), ("b.yaml", &third)]).is_done(true));
+        assert!(plan(&[], &[("a.yaml", MANIFEST)]).is_done(true));
     }
 
     #[test]

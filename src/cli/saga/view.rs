@@ -26,6 +26,7 @@ const APPROVAL: &str = "Approval";
 pub(super) struct SagaRow {
     pub(super) namespace: String,
     pub(super) name: String,
+    pub(super) resource_version: Option<String>,
     pub(super) phase: String,
     /// The current step.
     pub(super) step: Option<String>,
@@ -97,6 +98,7 @@ impl SagaRow {
         Self {
             namespace: saga.namespace().unwrap_or_default(),
             name: saga.name_any(),
+            resource_version: saga.resource_version(),
             phase: phase.to_owned(),
             step: text(data, "/status/step").map(str::to_owned),
             message: message.map(one_line).unwrap_or_default(),
@@ -113,6 +115,12 @@ impl SagaRow {
             steps,
             resolutions: list("/status/resolutions").iter().map(resolution).collect(),
         }
+    }
+
+    /// The state that a resolution is about, in words: the phase, the step and the cause.
+    pub(super) fn state(&self) -> String {
+        let step = self.step.as_ref().map(|step| format!(" at step {step}")).unwrap_or_default();
+        format!("{}{step} ({})", self.phase, self.message)
     }
 
     /// The step to approve: the given one, or the waiting one.
@@ -183,6 +191,15 @@ fn resolution(resolution: &Value) -> String {
     let why = text(resolution, "/why").map(|why| format!(": {}", one_line(why))).unwrap_or_default();
     let step = Some(part("/step")).filter(|step| !step.is_empty()).map(|step| format!(" of step {step}"));
     format!("{}{} by {} at {}{why}", part("/what"), step.unwrap_or_default(), part("/by"), part("/at"))
+}
+
+/// The refusal of a resolution of a saga in another state than the user saw.
+pub(super) fn moved(seen: &SagaRow, now: &SagaRow, flag: &str) -> String {
+    let (name, before, now) = (&seen.name, seen.state(), now.state());
+    format!(
+        "saga.arcadia.cloud/{name} not resolved: it changed after it was read, from {before} to {now}; read it again \
+         with: kubectl arcadia saga tree {name}{flag}"
+    )
 }
 
 /// The journal as a tree, and the possible actions.
@@ -356,6 +373,18 @@ mod tests {
             resolved: retry by jane at 1970-01-12T13:46:40Z
         "#]],
         );
+    }
+
+    #[test]
+    fn a_resolution_is_refused_once_the_saga_is_stuck_elsewhere() {
+        let seen = stored(include_str!("../../../tests/stored/sagas/stuck-several-candidates.yaml"));
+        let seen = SagaRow { message: "77, 78".to_owned(), ..seen };
+        let touched = SagaRow { resource_version: Some("8".to_owned()), ..seen.clone() };
+        assert_eq!(touched.state(), seen.state());
+        let now = SagaRow { step: Some("label".to_owned()), message: "no quota".to_owned(), ..seen.clone() };
+        let refusal = moved(&seen, &now, " -n a");
+        assert!(refusal.contains("Stuck at step snapshot (77, 78) to Stuck at step label (no quota);"), "{refusal}");
+        assert!(refusal.ends_with(": kubectl arcadia saga tree stuck-several-candidates -n a"), "{refusal}");
     }
 
     #[test]

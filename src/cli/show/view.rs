@@ -14,7 +14,7 @@ use crate::{
         drift::{ClassText, DriftView, Pending, condition, text},
         history, output,
         placement::Placement,
-        text::{Paint, Table, age, count, lines},
+        text::{Paint, Table, age, count, lines, one_line},
     },
     comparison::show,
     digitalocean::revert::Allow,
@@ -44,7 +44,7 @@ pub(super) fn drift(page: &DriftPage, now: Timestamp, paint: Paint) -> String {
     facts.row(["Desired".to_owned(), show::short_text(&drift.expected, VALUE)]);
     facts.row(["Live".to_owned(), show::short_text(&drift.actual, VALUE)]);
     if let Some(now) = &page.now {
-        facts.row(["In the cloud".to_owned(), in_full(now)]);
+        facts.row(["In the cloud".to_owned(), in_full(now, drift)]);
     }
     for (number, difference) in drift.differing_parts().iter().enumerate() {
         facts.row([if number == 0 { "Differences" } else { "" }, difference]);
@@ -124,8 +124,9 @@ fn readable(line: &str) -> String {
 }
 
 /// The current value of a field in the cloud.
-fn in_full(now: &NowInCloud) -> String {
+fn in_full(now: &NowInCloud, drift: &DriftView) -> String {
     match now {
+        NowInCloud::InSync if drift.stands() => "the accepted value".to_owned(),
         NowInCloud::InSync => "the desired value".to_owned(),
         NowInCloud::Differs(value) => show::short_text(value, VALUE),
         NowInCloud::Unknown(why) => format!("unknown: {why}"),
@@ -180,7 +181,7 @@ pub(super) fn record(page: &RecordPage, now: Timestamp, paint: Paint) -> String 
     facts.row(["Version".to_owned(), record.metadata.generation.unwrap_or_default().to_string()]);
     for (name, pointer) in [("Provisioned by", "/spec/provisionedBy"), ("Saga", "/spec/sagaRef/name")] {
         if let Some(value) = text(data, pointer) {
-            facts.row([name, value]);
+            facts.row([name.to_owned(), one_line(value)]);
         }
     }
     for kind in [conditions::READY, conditions::IN_SYNC, conditions::MANIFEST_CURRENT] {
@@ -190,7 +191,8 @@ pub(super) fn record(page: &RecordPage, now: Timestamp, paint: Paint) -> String 
                 "False" => paint.bad(&found.status),
                 _ => paint.warn(&found.status),
             };
-            let message = if found.message.is_empty() { String::new() } else { format!(": {}", found.message) };
+            let message =
+                if found.message.is_empty() { String::new() } else { format!(": {}", one_line(&found.message)) };
             facts.row([kind.to_owned(), format!("{status} {}{message}", found.reason)]);
         }
     }
@@ -268,6 +270,75 @@ fn in_cloud(page: &RecordPage) -> Option<String> {
     }
 }
 
+/// Whether the cloud has the resource now; none if it was not read. An accepted absence is in sync.
+fn exists_now(page: &RecordPage) -> Option<bool> {
+    let data = &page.record.data;
+    match page.now.as_ref()?.get(EXISTS)? {
+        NowInCloud::InSync => {
+            let accepted = acceptances(data).remove(EXISTS).and_then(|acceptance| text(acceptance, "/accepted"));
+            let declared = || data.pointer("/spec/desired")?.get(EXISTS)?.as_bool();
+            Some(accepted.map_or_else(|| declared().unwrap_or(true), |accepted| accepted != "false"))
+        }
+        NowInCloud::Differs(exists) => Some(exists == "true"),
+        NowInCloud::Unknown(_) => None,
+    }
+}
+
+/// The state of a recorded field.
+#[derive(Clone, Copy)]
+enum RowState<'p> {
+    /// A drift is open.
+    Open(&'p DriftView),
+    /// An acceptance stands.
+    Accepted(&'p Value),
+    Ignored,
+    InSync,
+    /// The record is not in sync, and no drift of the field is open.
+    NotOpen,
+    /// The cloud has another value now than the desired one.
+    Differs,
+    /// The cloud has another value now than the accepted one.
+    NotAccepted,
+    /// The resource does not exist.
+    Missing,
+    /// The cloud could not be read.
+    Unknown,
+}
+
+impl RowState<'_> {
+    /// The state with the value in the cloud.
+    fn with(self, now: Option<&NowInCloud>, exists: Option<bool>) -> Self {
+        match (now, self) {
+            (None, _) if exists == Some(false) => Self::Missing,
+            (None, state)
+            | (Some(NowInCloud::InSync), state @ (Self::Open(_) | Self::Accepted(_)))
+            | (Some(NowInCloud::Differs(_)), state @ Self::Open(_)) => state,
+            (Some(NowInCloud::InSync), _) => Self::InSync,
+            (Some(NowInCloud::Differs(_)), Self::Accepted(_)) => Self::NotAccepted,
+            (Some(NowInCloud::Differs(_)), _) => Self::Differs,
+            (Some(NowInCloud::Unknown(_)), _) => Self::Unknown,
+        }
+    }
+
+    fn text(self, paint: Paint) -> String {
+        match self {
+            Self::Open(drift) => paint.warn(&format!("drift {}", drift.name)),
+            Self::Accepted(acceptance) => {
+                let until = text(acceptance, "/until").map(|until| format!(" until {until}")).unwrap_or_default();
+                let drift = text(acceptance, "/drift").map(|drift| format!(", drift {drift}")).unwrap_or_default();
+                format!("accepted{until}{drift}")
+            }
+            Self::Ignored => "ignored".to_owned(),
+            Self::InSync => paint.good("in sync"),
+            Self::NotOpen => "no drift open".to_owned(),
+            Self::Differs => paint.warn("differs, no drift yet"),
+            Self::NotAccepted => paint.warn("differs from the accepted value"),
+            Self::Missing => "does not exist".to_owned(),
+            Self::Unknown => "unknown".to_owned(),
+        }
+    }
+}
+
 /// Each recorded field with its recorded, accepted and live value.
 fn fields(page: &RecordPage, drifts: &[DriftView], paint: Paint) -> String {
     let data = &page.record.data;
@@ -282,7 +353,7 @@ fn fields(page: &RecordPage, drifts: &[DriftView], paint: Paint) -> String {
         .filter_map(Value::as_str)
         .collect();
     let is_in_sync = condition(data, conditions::IN_SYNC).is_some_and(|condition| condition.status == "True");
-    let is_missing = in_cloud(page).is_some();
+    let exists = exists_now(page);
     let mut table = Table::with_headings(&["FIELD", "DECLARED", "DESIRED", "LIVE", "STATE"]);
     let desired = data.pointer("/spec/desired").and_then(Value::as_object);
     let mut declared: BTreeMap<&str, Option<&Value>> =
@@ -294,29 +365,26 @@ fn fields(page: &RecordPage, drifts: &[DriftView], paint: Paint) -> String {
         let said = value.map(|value| show::short(value, CELL)).unwrap_or_default();
         let acceptance = acceptances.get(field);
         let accepted = acceptance.and_then(|acceptance| text(acceptance, "/accepted"));
-        let effective = accepted.unwrap_or(&said).to_owned();
-        let (live, state) = match (open.get(field), acceptance) {
-            (Some(drift), _) => (drift.actual_short.clone(), paint.warn(&format!("drift {}", drift.name))),
-            (None, Some(acceptance)) => {
-                let until = text(acceptance, "/until").map(|until| format!(" until {until}")).unwrap_or_default();
-                let drift = text(acceptance, "/drift").map(|drift| format!(", drift {drift}")).unwrap_or_default();
-                (effective.clone(), format!("accepted{until}{drift}"))
-            }
-            (None, None) if ignored.contains(&field) => (String::new(), "ignored".to_owned()),
-            (None, None) if is_in_sync => (effective.clone(), paint.good("in sync")),
-            (None, None) => (String::new(), "no drift open".to_owned()),
+        // For example `exists`, which a record need not declare.
+        let undeclared = open.get(field).filter(|_| value.is_none()).map(|drift| drift.expected_short.as_str());
+        let effective = accepted.or(undeclared).unwrap_or(&said).to_owned();
+        let recorded = match (open.get(field), acceptance) {
+            (Some(drift), _) => RowState::Open(drift),
+            (None, Some(acceptance)) => RowState::Accepted(acceptance),
+            (None, None) if ignored.contains(&field) => RowState::Ignored,
+            (None, None) if is_in_sync => RowState::InSync,
+            (None, None) => RowState::NotOpen,
         };
-        let is_open = open.contains_key(field);
-        let (live, state) = match now_of(page, field) {
-            None if is_missing => (String::new(), "does not exist".to_owned()),
-            None => (live, state),
-            Some(NowInCloud::InSync) if is_open => (effective.clone(), state),
-            Some(NowInCloud::InSync) => (effective.clone(), paint.good("in sync")),
-            Some(NowInCloud::Differs(value)) if is_open => (show::short_text(value, CELL), state),
-            Some(NowInCloud::Differs(value)) => (show::short_text(value, CELL), paint.warn("differs, no drift yet")),
-            Some(NowInCloud::Unknown(_)) => ("unknown".to_owned(), "unknown".to_owned()),
+        let now = now_of(page, field);
+        let state = recorded.with(now, exists);
+        let live = match (now, state) {
+            (Some(NowInCloud::Differs(value)), _) => show::short_text(value, CELL),
+            (Some(NowInCloud::Unknown(_)), _) => "unknown".to_owned(),
+            (Some(NowInCloud::InSync), _) | (None, RowState::Accepted(_) | RowState::InSync) => effective.clone(),
+            (None, RowState::Open(drift)) => drift.actual_short.clone(),
+            (None, _) => String::new(),
         };
-        table.row([show::short_text(field, CELL), said, effective, live, state]);
+        table.row([show::short_text(field, CELL), said, effective, live, state.text(paint)]);
     }
     table.render()
 }
@@ -329,7 +397,7 @@ fn sagas(sagas: &[SagaLine], now: Timestamp) -> String {
     for saga in sagas {
         table.row([
             saga.name.clone(),
-            saga.kind.clone(),
+            one_line(&saga.kind),
             saga.phase.clone(),
             format!("{} ago", age(saga.created, now)),
         ]);
@@ -551,6 +619,66 @@ mod tests {
         assert!(now(NowInCloud::InSync).contains("In the cloud   the desired value\n"));
         assert!(now(NowInCloud::Differs("s-8vcpu-16gb".into())).contains("In the cloud   s-8vcpu-16gb\n"));
         assert!(now(NowInCloud::Unknown("no scope".into())).contains("In the cloud   unknown: no scope\n"));
+        let stands = json!({ "status": { "phase": "Accepted",
+            "conditions": [{ "type": "Standing", "status": "True", "reason": "Accepted", "message": "" }] } });
+        let accepted = DriftPage { now: Some(NowInCloud::InSync), ..page(&stands) };
+        let shown = drift(&accepted, self::now(), Paint::NONE);
+        assert!(shown.contains("In the cloud   the accepted value\n"), "{shown}");
+    }
+
+    /// The row of a field, with its state in the cloud.
+    fn row(field: &str, acceptances: &Value, drifts: Vec<DynamicObject>, now: &[(&str, NowInCloud)]) -> String {
+        let now = now.iter().map(|(field, now)| ((*field).to_owned(), now.clone())).collect();
+        let record = object(acceptances);
+        let page = RecordPage { record, drifts, events: vec![], sagas: vec![], now: Some(now), flag: String::new() };
+        let drifts: Vec<_> = page.drifts.iter().map(DriftView::read).collect();
+        let table = fields(&page, &drifts, Paint::NONE);
+        let found = table.lines().find(|line| line.starts_with(field)).unwrap();
+        found.split_whitespace().skip(1).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn the_value_in_the_cloud_is_compared_with_the_accepted_one() {
+        let acceptances = json!([{ "field": "size_slug", "drift": "d", "accepted": "s-8", "declared": "s-2vcpu-4gb" }]);
+        let row = |now: NowInCloud| row("size_slug", &acceptances, vec![], &[("size_slug", now)]);
+        assert_eq!(row(NowInCloud::InSync), "s-2vcpu-4gb s-8 s-8 accepted, drift d");
+        let back = NowInCloud::Differs("s-2vcpu-4gb".into());
+        assert_eq!(row(back), "s-2vcpu-4gb s-8 s-2vcpu-4gb differs from the accepted value");
+        assert_eq!(row(NowInCloud::Unknown("no scope".into())), "s-2vcpu-4gb s-8 unknown unknown");
+    }
+
+    #[test]
+    fn the_existence_of_the_resource_has_a_row_if_a_drift_is_about_it() {
+        let gone = json!({ "metadata": { "name": "web-1-exists" },
+            "spec": { "field": "exists", "expectedShort": "true", "actualShort": "false" } });
+        let row = |field: &str, drifts: bool, exists: NowInCloud, acceptances: &Value| {
+            let drifts = if drifts { vec![drift_object("web-1", &gone)] } else { vec![] };
+            row(field, acceptances, drifts, &[("exists", exists)])
+        };
+        let is_gone = || NowInCloud::Differs("false".into());
+        assert_eq!(row("exists", true, is_gone(), &json!([])), "true false drift web-1-exists");
+        assert_eq!(row("exists", true, NowInCloud::InSync, &json!([])), "true true drift web-1-exists");
+        assert_eq!(row("region", true, is_gone(), &json!([])), "nyc3 nyc3 does not exist");
+        assert_eq!(row("region", false, NowInCloud::InSync, &json!([])), "nyc3 nyc3 no drift open");
+        // An accepted absence.
+        let accepted = json!([{ "field": "exists", "drift": "d", "accepted": "false", "declared": "true" }]);
+        assert_eq!(row("region", false, NowInCloud::InSync, &accepted), "nyc3 nyc3 does not exist");
+    }
+
+    #[test]
+    fn a_record_of_another_user_does_not_command_the_terminal() {
+        let mut record_of = object(&json!([]));
+        *record_of.data.pointer_mut("/spec/provisionedBy").unwrap() = json!("jane\u{1b}[2J");
+        let page = RecordPage {
+            record: record_of,
+            drifts: vec![],
+            events: vec![],
+            sagas: vec![],
+            now: None,
+            flag: String::new(),
+        };
+        let shown = record(&page, now(), Paint::NONE);
+        assert!(shown.contains(r#"Provisioned by   "jane\u001b[2J""#) && !shown.contains('\u{1b}'), "{shown}");
     }
 
     #[test]

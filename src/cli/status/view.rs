@@ -1,9 +1,6 @@
 //! The state of the installation as checks, each with the command that corrects it. Pure.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt::Write as _,
-};
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use serde_json::{Value, json};
 
@@ -114,8 +111,7 @@ pub(super) fn json(checks: &[Check]) -> Value {
 }
 
 pub(super) fn checks(found: &StatusFindings) -> Vec<Check> {
-    let mut checks =
-        vec![Check::new("API server", State::Ok, &found.server_version), definitions(found.definitions.as_ref())];
+    let mut checks = vec![Check::new("API server", State::Ok, &found.server_version), definitions(found)];
     checks.extend(leaders(found));
     checks.extend(deployments(found));
     checks.extend(found.reports.iter().flat_map(|report| reported(report, found)));
@@ -129,18 +125,18 @@ pub(super) fn checks(found: &StatusFindings) -> Vec<Check> {
     checks
 }
 
-fn definitions(served: Option<&BTreeSet<String>>) -> Check {
+fn definitions(found: &StatusFindings) -> Check {
     const SUBJECT: &str = "Definitions";
-    const APPLY: &str = "arcadia-operator crds | kubectl apply --server-side -f -";
-    let Some(served) = served else {
-        return Check::new(SUBJECT, State::Problem, "the cluster does not serve arcadia.cloud/v1alpha1").next(APPLY);
+    let apply = format!("arcadia-operator crds | kubectl apply --server-side -f -{}", found.admin_flags);
+    let Some(served) = &found.definitions else {
+        return Check::new(SUBJECT, State::Problem, "the cluster does not serve arcadia.cloud/v1alpha1").next(apply);
     };
     let wanted = [Noun::Record, Noun::Drift, Noun::Saga].map(Noun::plural);
     let missing: Vec<_> = wanted.iter().filter(|plural| !served.contains(*plural)).map(String::as_str).collect();
     if missing.is_empty() {
         return Check::new(SUBJECT, State::Ok, format!("{} are served", wanted.join(", ")));
     }
-    Check::new(SUBJECT, State::Problem, format!("the cluster does not serve {}", missing.join(", "))).next(APPLY)
+    Check::new(SUBJECT, State::Problem, format!("the cluster does not serve {}", missing.join(", "))).next(apply)
 }
 
 fn leaders(found: &StatusFindings) -> Vec<Check> {
@@ -149,7 +145,7 @@ fn leaders(found: &StatusFindings) -> Vec<Check> {
         Err(message) => vec![Check::unreadable(SUBJECT, message)],
         Ok(leases) if leases.is_empty() => vec![
             Check::new(SUBJECT, State::Problem, "there is no Lease: no operator has run with leader election")
-                .next(format!("kubectl get deployments -A -l {OPERATOR_LABEL}")),
+                .next(format!("kubectl get deployments -A -l {OPERATOR_LABEL}{}", found.place_flags)),
         ],
         Ok(leases) => leases.iter().map(|lease| leader(lease, found)).collect(),
     }

@@ -52,8 +52,15 @@ impl Unrecorded {
     }
 }
 
-/// The table. `again` is the command that records all of them, if it is not `import`.
-pub(super) fn table(unrecorded: &[Unrecorded], in_baseline: usize, again: Option<&str>, now: Timestamp) -> String {
+/// The commands that record the resources.
+pub(super) struct NextCommands {
+    /// The flags that select the same account and cluster, with a leading space.
+    pub(super) flags: String,
+    /// The command that records all of them.
+    pub(super) all: String,
+}
+
+pub(super) fn table(unrecorded: &[Unrecorded], in_baseline: usize, next: &NextCommands, now: Timestamp) -> String {
     let baseline = if in_baseline == 0 { String::new() } else { format!(" {in_baseline} more are in the baseline.") };
     let Some(first) = unrecorded.first() else {
         return format!("Every resource is recorded.{baseline}\n");
@@ -73,14 +80,13 @@ pub(super) fn table(unrecorded: &[Unrecorded], in_baseline: usize, again: Option
         ]);
     }
     let counts: Vec<String> = counts.iter().map(|(kind, number)| format!("{number} {kind}")).collect();
-    let all = || format!("kubectl arcadia import --kind {} --apply", first.key.kind);
+    let NextCommands { flags, all } = next;
     format!(
-        "{}\n{} not recorded: {}.{baseline} Next:\n  kubectl arcadia import {}\n  {}\n",
+        "{}\n{} not recorded: {}.{baseline} Next:\n  kubectl arcadia import {}{flags}\n  {all}\n",
         table.render(),
         count(unrecorded.len(), "resource"),
         counts.join(", "),
         first.address(),
-        again.map_or_else(all, str::to_owned),
     )
 }
 
@@ -113,23 +119,24 @@ mod tests {
             [found("Droplet", "3164444", &droplet), found("Domain", "example.com", &json!({ "name": "example.com" }))]
                 .map(|found| Unrecorded::of(&found));
         let now = "2026-05-10T12:00:00Z".parse().unwrap();
+        let next = NextCommands {
+            flags: " --context prod".to_owned(),
+            all: "kubectl arcadia unrecorded --context prod --import --apply".to_owned(),
+        };
         expect![[r#"
             KIND      ID            NAME          REGION   TAGS       AGE   MONTHLY
             Droplet   3164444       web-1         nyc3     web,prod   9d    $24.00
             Domain    example.com   example.com
 
             2 resources not recorded: 1 Domain, 1 Droplet. 3 more are in the baseline. Next:
-              kubectl arcadia import Droplet/3164444
-              kubectl arcadia import --kind Droplet --apply
+              kubectl arcadia import Droplet/3164444 --context prod
+              kubectl arcadia unrecorded --context prod --import --apply
         "#]]
-        .assert_eq(&table(&all, 3, None, now));
-        let again = "kubectl arcadia unrecorded --baseline known.txt --import --apply";
-        let table_again = table(&all, 3, Some(again), now);
-        assert!(table_again.ends_with(&format!("  {again}\n")) && !table_again.contains("--kind"), "{table_again}");
+        .assert_eq(&table(&all, 3, &next, now));
         expect![[r#"
             Every resource is recorded. 3 more are in the baseline.
         "#]]
-        .assert_eq(&table(&[], 3, None, now));
+        .assert_eq(&table(&[], 3, &next, now));
         expect![[r#"
             Droplet/3164444
             Domain/example.com

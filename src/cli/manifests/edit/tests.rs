@@ -120,6 +120,18 @@ fn only_the_value_is_another_one_in_every_layout() {
             json!("three"),
             "spec:\n  desired:\n    note: |-\n      three\n    name: a\n",
         ),
+        (
+            "spec:\n  desired:\n    note: | # why\n      one\n    name: a\n",
+            "note",
+            json!("two\n"),
+            "spec:\n  desired:\n    note: | # why\n      two\n    name: a\n",
+        ),
+        (
+            "spec:\r\n  desired:\r\n    note: |\r\n      one\r\n    name: a\r\n",
+            "note",
+            json!("two\nthree\n"),
+            "spec:\r\n  desired:\r\n    note: |\r\n      two\r\n      three\r\n    name: a\r\n",
+        ),
         ("spec:\n  desired:\n    note: one\n      two\n", "note", json!("3"), "spec:\n  desired:\n    note: \"3\"\n"),
     ] {
         let edited = set(before, key, &value);
