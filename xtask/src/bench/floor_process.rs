@@ -26,8 +26,6 @@ use crate::Error;
 const PER_PAGE: u64 = 200;
 /// The number of records per page of a list.
 const CHUNK: u32 = 500;
-/// The operator confirms up to this many changes by reading each resource; more than that, by the next list.
-const MOST_CONFIRMED: usize = 200;
 
 /// Runs jobs until the input ends.
 pub(super) async fn run(floor: &Floor) -> Result<(), Error> {
@@ -171,7 +169,6 @@ impl Worker {
             .zip(self.targets.iter().take(count))
             .map(|(number, target)| (objects::droplet(number), objects::drift(target, episode)))
             .collect();
-        let confirms = count <= MOST_CONFIRMED;
         let (http, url) = (self.http.clone(), self.url.clone());
         let told = if with_events { count } else { 0 };
         let told = self.targets.iter().take(told);
@@ -186,9 +183,7 @@ impl Worker {
         parallel::each(parallel::WORKERS, bodies, move |(droplet, body)| {
             let (drifts, http, url) = (drifts.clone(), http.clone(), url.clone());
             async move {
-                if confirms {
-                    read_droplet(&http, &format!("{url}/{droplet}")).await?;
-                }
+                read_droplet(&http, &format!("{url}/{droplet}")).await?;
                 objects::create(&drifts, body).await
             }
         })
