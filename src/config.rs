@@ -136,6 +136,9 @@ pub enum ConfigError {
         /// The given value.
         given: Duration,
     },
+    /// A list of namespaces ends with a comma, or contains two in a row.
+    #[error("--namespace (ARCADIA_NAMESPACE) contains an empty name; remove the extra comma")]
+    EmptyNamespace,
     /// Every verdict would be Unknown.
     #[error(
         "--inventory-max-age {max_age:?} must be longer than the time between two syncs ({period:?}, by \
@@ -158,6 +161,21 @@ impl RunArgs {
         let period = self.sync_schedule.period(Timestamp::now());
         let max_age = self.inventory_max_age.unwrap_or(period * 3);
         if max_age <= period { Err(ConfigError::MaxAge { max_age, period }) } else { Ok(max_age) }
+    }
+
+    /// The namespaces to watch; none for all. An empty variable is the same as an unset one.
+    ///
+    /// # Errors
+    /// When one of several names is empty.
+    pub fn watched_namespaces(&self) -> Result<Vec<String>, ConfigError> {
+        let names: Vec<_> = self.namespaces.iter().map(String::as_str).map(str::trim).collect();
+        if names == [""] {
+            return Ok(Vec::new());
+        }
+        if names.contains(&"") {
+            return Err(ConfigError::EmptyNamespace);
+        }
+        Ok(names.into_iter().map(str::to_owned).collect())
     }
 
     /// The configuration of the DigitalOcean client.
@@ -190,5 +208,23 @@ impl RunArgs {
             .find(|text| !text.trim().is_empty())
             .ok_or(ConfigError::NoToken)?;
         Ok(Token::new(&text)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_namespace_is_unset_alone_and_a_mistake_among_others() {
+        let namespaces = |value: &str| {
+            let cli = Cli::try_parse_from(["arcadia-operator", "--namespace", value]).unwrap();
+            cli.run.watched_namespaces().map_err(|error| error.to_string())
+        };
+        assert_eq!(namespaces(""), Ok(Vec::new()));
+        assert_eq!(namespaces("a, b"), Ok(vec!["a".to_owned(), "b".to_owned()]));
+        for value in ["a,", ",", "a,,b"] {
+            assert!(namespaces(value).unwrap_err().contains("empty name"), "{value}");
+        }
     }
 }

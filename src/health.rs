@@ -71,7 +71,7 @@ fn checks(health: &Health) -> Vec<HealthCheck> {
     let lease = context.process.leadership.trouble().map(|trouble| format!("reading the lease: {trouble}"));
     // A standby makes no calls to the cloud: they are reserved for the leader.
     let missing: Vec<_> = if context.process.leadership.is_leader() {
-        let recorded = context.index().kinds();
+        let recorded = context.first_kinds();
         not_listed(&recorded, &context.inventory.snapshots()).into_iter().map(Kind::name).collect()
     } else {
         Vec::new()

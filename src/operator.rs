@@ -17,6 +17,7 @@ use tracing::{info, warn};
 
 use self::{preflight::CheckedCluster, vital::Vital};
 use crate::{
+    api::annotations,
     config::RunArgs,
     digitalocean::{self, Inventory},
     drift::{
@@ -25,7 +26,8 @@ use crate::{
         gauges::Gauges,
     },
     health::Health,
-    kube_ext::leader::{self, Candidate, Leadership},
+    kube_ext::leader::{self, Candidate, Leadership, LeaseNote},
+    liveness::Pulse,
     process::Process,
     saga::{self, steps},
     telemetry::{
@@ -51,6 +53,7 @@ const PUBLISH: Duration = Duration::from_secs(5);
 pub async fn run(args: RunArgs) -> Result<(), Error> {
     // Both clients use TLS; the provider is installed once per process.
     let _ = rustls::crypto::ring::default_provider().install_default();
+    let args = RunArgs { namespaces: args.watched_namespaces()?, ..args };
     let settings = DriftSettings {
         namespaces: args.namespaces.clone(),
         sync: args.sync_schedule.clone(),
@@ -72,6 +75,7 @@ pub async fn run(args: RunArgs) -> Result<(), Error> {
     info!(version = env!("CARGO_PKG_VERSION"), sync = %settings.sync, max_age = ?settings.max_age, "arcadia-operator starts");
 
     let inventory = Inventory::new(cloud.clone(), digitalocean::InventorySettings::default());
+    let seen_account = inventory.seen_account();
     let process = Process::new(cluster.client.clone(), leadership.clone());
     let context = DriftContext::new(process.clone(), inventory, settings);
     let http = steps::http_client().map_err(|error| Error::Http(error.to_string()))?;
@@ -96,8 +100,10 @@ pub async fn run(args: RunArgs) -> Result<(), Error> {
         http::serve(address, endpoints, &vital.runtime).await.map_err(Error::Metrics)?;
     }
     let candidate = args.leader_elect.then(|| {
-        let candidate = Candidate::new(cluster.direct.clone(), &cluster.lease_namespace, leadership);
-        (vital.runtime.spawn(stand(candidate.clone())), candidate)
+        let note = LeaseNote::new(annotations::ACCOUNT, seen_account);
+        let candidate = Candidate::new(cluster.direct.clone(), &cluster.lease_namespace, leadership, note);
+        let pulse = process.liveness.enter("the candidate for the lease", Duration::MAX);
+        (vital.runtime.spawn(stand(candidate.clone(), pulse)), candidate)
     });
     let mut controller = tokio::spawn(join(controller::run(context.clone()), saga::controller::run(sagas)));
     let is_requested = tokio::select! {
@@ -146,8 +152,9 @@ fn metrics(
     metrics
 }
 
-/// Campaigns for the lease and holds it until it is lost, which ends the process.
-async fn stand(candidate: Candidate) {
+/// Campaigns for the lease and holds it until it is lost, which ends the process. The pulse only shows a panic: each
+/// request has a timeout.
+async fn stand(candidate: Candidate, _pulse: Pulse) {
     leader::end(&candidate.stand().await)
 }
 

@@ -26,12 +26,15 @@ terms! {
     /// Approves the Approval step STEP. The value is the approver: from Kubernetes 1.36 the API server replaces `yes` with
     /// your name; before, set it to your own name. To reject, cancel the saga.
     APPROVE_PREFIX = "arcadia.cloud/approve-" on "Saga";
-    /// Any new value lists the kind immediately.
+    /// Any new value lists the kind immediately. If no extra calls are left, the next sweep lists it.
     SYNC_REQUESTED_AT = "arcadia.cloud/sync-requested-at" on "ProvisionedResource";
     /// Set by the operator: the decision that the saga of a revert carries out, as JSON.
     REVERT_DECISION = "arcadia.cloud/revert-decision" on "Saga";
     /// Set by the operator: the UIDs of the drifts that were accepted last, so that a crash loses no decision.
     LAST_ACCEPTED = "arcadia.cloud/last-accepted" on "ProvisionedResource";
+    /// Set by the operator: the account in which recorded resources were last seen. With a token of another account, no
+    /// resource counts as deleted until you remove it and restart the operator.
+    ACCOUNT = "arcadia.cloud/account" on "Lease";
 }
 
 /// The client that wrote an annotation, from the managed fields. The user of a client chooses its name, so it replaces

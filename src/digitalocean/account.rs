@@ -6,6 +6,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
+use parking_lot::Mutex;
 use serde::Deserialize;
 
 use super::{Client, Error, Priority, call::ApiCall};
@@ -34,9 +35,15 @@ struct Team {
     uuid: Option<String>,
 }
 
+/// The id of the account in which recorded resources were last seen, shared with the place that keeps it beyond the
+/// life of this process.
+pub type SeenAccount = Arc<Mutex<Option<String>>>;
+
 /// The account of a client's token, requested once per token.
 #[derive(Default)]
 pub(super) struct Accounts {
+    /// The account in which resources of any kind were last seen, also by an earlier process.
+    pub(super) seen: SeenAccount,
     /// The version of the token, and its account; none if the token cannot read it.
     known: tokio::sync::Mutex<Option<(u64, Option<Account>)>>,
     /// True if the missing permission to read the account was logged.
@@ -44,6 +51,19 @@ pub(super) struct Accounts {
 }
 
 impl Accounts {
+    /// The account in which resources were last seen, also by an earlier process; none if that is not known.
+    pub(super) fn last_seen(&self) -> Option<Account> {
+        self.seen.lock().as_deref().map(|id| Account(id.into()))
+    }
+
+    /// Remembers the account in which resources are seen.
+    pub(super) fn remember(&self, account: &Account) {
+        let mut seen = self.seen.lock();
+        if seen.as_deref() != Some(&*account.0) {
+            *seen = Some(account.0.to_string());
+        }
+    }
+
     /// The last known account; none if it is unknown at the moment.
     pub(super) async fn known(&self, client: &Client) -> Option<Account> {
         let mut known = self.known.lock().await;

@@ -17,6 +17,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 use super::{ActionState, Client, Endpoint, Error, pages::Cursor};
+use crate::liveness::Pulse;
 
 /// The scope that these calls need.
 const SCOPE: &str = "actions:read";
@@ -64,6 +65,7 @@ struct AwaitedAction<K> {
 struct Poller<K, W> {
     client: Client,
     waits: Arc<Waits<K>>,
+    pulse: Pulse,
     wake: W,
     /// The reason why the last round failed.
     trouble: Option<&'static str>,
@@ -87,10 +89,15 @@ enum Status {
 impl<K: Clone + Eq + Hash + Send + Sync + 'static> Actions<K> {
     /// Polls in a separate task while there are waiters, with at most one call per `interval` on average, and sleeps
     /// otherwise. `wake` is called once for each waiter of an action that has ended. Needs a tokio runtime.
-    pub(crate) fn start(client: Client, interval: Duration, wake: impl Fn(K) + Send + Sync + 'static) -> Self {
+    pub(crate) fn start(
+        client: Client,
+        interval: Duration,
+        pulse: Pulse,
+        wake: impl Fn(K) + Send + Sync + 'static,
+    ) -> Self {
         let state = State { waiting: BTreeMap::new(), ended: HashMap::new(), due: None };
         let waits = Arc::new(Waits { interval, state: Mutex::new(state), begun: Notify::new() });
-        let poller = Poller { client, waits: Arc::clone(&waits), wake, trouble: None };
+        let poller = Poller { client, waits: Arc::clone(&waits), pulse, wake, trouble: None };
         Self { waits, _poller: Arc::new(AbortOnDropHandle::new(tokio::spawn(poller.run()))) }
     }
 
@@ -142,7 +149,9 @@ impl<K: Eq + Hash, W: Fn(K)> Poller<K, W> {
                     }
                 }
                 Some(due) => {
+                    self.pulse.begin();
                     let calls = self.round().await;
+                    self.pulse.rest();
                     self.waits.rest(due, calls);
                 }
             }

@@ -84,11 +84,12 @@ struct State {
     lines: HashMap<(Priority, Option<&'static str>), VecDeque<Arc<Notify>>>,
     /// Paths with separate limits.
     lanes: HashMap<&'static str, Log>,
-    paused_until: Option<Instant>,
     server: Option<Server>,
     /// The calls that the first answer counted and this process had not made, and the time of that answer: they leave
     /// the window within an hour.
     before: Option<(Instant, usize)>,
+    /// The version of the token to which all this applies.
+    token: u64,
 }
 
 /// The server's view, which includes other users of the token.
@@ -105,6 +106,8 @@ struct Server {
 struct Log {
     under_way: usize,
     ended: VecDeque<Instant>,
+    /// The end of the pause that the server requested.
+    paused_until: Option<Instant>,
 }
 
 /// The reason why a call has to wait.
@@ -113,6 +116,31 @@ enum CallDelay {
     Until(Instant),
     /// Until another call ends.
     ForAnother,
+}
+
+/// The priority of a call when the budget is low.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Priority {
+    /// Routine: does not use the reserve.
+    Sweep,
+    /// A user or a saga waits for it: may use the reserve.
+    Urgent,
+}
+
+/// One turn at a time for each priority: an urgent caller does not wait for a sweep that waits for the budget.
+#[derive(Debug, Default)]
+pub(super) struct PriorityTurns {
+    sweep: tokio::sync::Mutex<()>,
+    urgent: tokio::sync::Mutex<()>,
+}
+
+impl PriorityTurns {
+    pub(super) async fn take(&self, priority: Priority) -> tokio::sync::MutexGuard<'_, ()> {
+        match priority {
+            Priority::Sweep => self.sweep.lock().await,
+            Priority::Urgent => self.urgent.lock().await,
+        }
+    }
 }
 
 impl Budget {
@@ -160,11 +188,31 @@ impl Budget {
         state.server = Some(server);
     }
 
-    /// Pauses all calls of the token, as the server requested.
-    pub(super) fn pause(&self, time: Duration) {
+    /// Pauses the calls with this separate limit, or all calls of the token, as the server requested.
+    pub(super) fn pause(&self, time: Duration, lane: Option<Lane>) {
         let until = Instant::now() + time.min(HOUR);
         let mut state = self.state();
-        state.paused_until = Some(state.paused_until.map_or(until, |before| before.max(until)));
+        let log = match lane {
+            Some((name, _)) => state.lanes.entry(name).or_default(),
+            None => &mut state.calls,
+        };
+        log.paused_until = Some(log.paused_until.map_or(until, |before| before.max(until)));
+    }
+
+    /// Forgets the limits of an earlier token. Its calls in flight count for the new one too.
+    pub(super) fn use_token(&self, version: u64) {
+        let mut state = self.state();
+        if state.token == version {
+            return;
+        }
+        let State { calls, urgent, lanes, server, before, token, lines: _ } = &mut *state;
+        for log in [calls, urgent].into_iter().chain(lanes.values_mut()) {
+            log.ended.clear();
+            log.paused_until = None;
+        }
+        (*server, *before, *token) = (None, None, version);
+        drop(state);
+        self.changed.notify_waiters();
     }
 
     /// The remaining calls of sweeps.
@@ -177,7 +225,7 @@ impl Budget {
         if let Some(server) = state.server.filter(|server| now < server.reset) {
             hour = hour.min(server.remaining.saturating_sub(server.reserve));
         }
-        let paused = state.paused_until.and_then(|until| until.checked_duration_since(now));
+        let paused = state.calls.paused_until.and_then(|until| until.checked_duration_since(now));
         Left { minute, hour, paused: paused.filter(|paused| !paused.is_zero()) }
     }
 
@@ -283,9 +331,7 @@ impl Limits {
 impl State {
     /// Counts one more call in flight, or returns the reason to wait.
     fn take(&mut self, limits: &Limits, priority: Priority, lane: Option<Lane>, now: Instant) -> Result<(), CallDelay> {
-        if let Some(until) = self.paused_until.filter(|until| now < *until) {
-            return Err(CallDelay::Until(until));
-        }
+        self.calls.check_pause(now)?;
         self.calls.forget(now, HOUR);
         self.calls.room(now, MINUTE, limits.of_minute(priority))?;
         self.calls.room(now, HOUR, limits.of_hour(priority))?;
@@ -305,6 +351,7 @@ impl State {
         if let Some((name, limit)) = lane {
             let log = self.lanes.entry(name).or_default();
             let window = limit.window + MARGIN;
+            log.check_pause(now)?;
             log.forget(now, window);
             log.room(now, window, limit.calls)?;
             log.under_way += 1;
@@ -343,6 +390,13 @@ impl Log {
 
     fn used(&self, now: Instant, window: Duration) -> usize {
         self.under_way + self.ended.len() - self.ended.partition_point(|ended| *ended + window <= now)
+    }
+
+    fn check_pause(&self, now: Instant) -> Result<(), CallDelay> {
+        match self.paused_until.filter(|until| now < *until) {
+            Some(until) => Err(CallDelay::Until(until)),
+            None => Ok(()),
+        }
     }
 
     fn room(&self, now: Instant, window: Duration, limit: usize) -> Result<(), CallDelay> {
@@ -458,8 +512,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_pause_holds_all_calls_even_urgent_ones() {
         let budget = Budget::new(Limits::default());
-        budget.pause(Duration::from_secs(7));
-        budget.pause(Duration::from_secs(2));
+        budget.pause(Duration::from_secs(7), None);
+        budget.pause(Duration::from_secs(2), None);
         assert_eq!(budget.left().paused, Some(Duration::from_secs(7)));
         let start = Instant::now();
         drop(budget.acquire(Priority::Urgent, None).await);
@@ -478,6 +532,43 @@ mod tests {
         assert_eq!(start.elapsed(), Duration::ZERO);
         drop(budget.acquire(Priority::Sweep, lane).await);
         assert_eq!(start.elapsed().as_secs(), 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_of_a_path_with_a_limit_of_its_own_holds_only_that_path() {
+        let budget = Budget::new(Limits::default());
+        let lane = Some(("/v2/account/keys", OwnLimit { calls: 2, window: Duration::from_secs(10) }));
+        budget.pause(Duration::from_secs(30), lane);
+        let start = Instant::now();
+        drop(budget.acquire(Priority::Sweep, None).await);
+        assert_eq!((start.elapsed(), budget.left().paused), (Duration::ZERO, None));
+        drop(budget.acquire(Priority::Urgent, lane).await);
+        assert_eq!(start.elapsed().as_secs(), 30);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_new_token_has_none_of_the_limits_of_the_old_one() {
+        let budget = Budget::new(limits(10, 1000));
+        let lane = Some(("/v2/account/keys", OwnLimit { calls: 1, window: HOUR }));
+        drop(budget.acquire(Priority::Urgent, lane).await);
+        for _ in 0..8 {
+            drop(budget.acquire(Priority::Sweep, None).await);
+        }
+        budget.apply_server_limits(ServerLimits { limit: 1000, remaining: 0, reset: HOUR });
+        budget.pause(HOUR, None);
+        let start = Instant::now();
+        let waiting = tokio::spawn({
+            let budget = Arc::clone(&budget);
+            async move { drop(budget.acquire(Priority::Sweep, None).await) }
+        });
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        budget.use_token(0);
+        assert!(!waiting.is_finished(), "it is the same token");
+        budget.use_token(1);
+        waiting.await.unwrap();
+        drop(budget.acquire(Priority::Sweep, lane).await);
+        assert_eq!(start.elapsed().as_secs(), 1);
+        assert_eq!((budget.left().minute, budget.left().paused), (7, None));
     }
 
     #[tokio::test(start_paused = true)]
@@ -563,13 +654,4 @@ mod tests {
         tokio::time::advance(HOUR + MARGIN).await;
         assert_eq!(budget.for_sweeps(), 900, "what the server said is over");
     }
-}
-
-/// The priority of a call when the budget is low.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Priority {
-    /// Routine: does not use the reserve.
-    Sweep,
-    /// A user or a saga waits for it: may use the reserve.
-    Urgent,
 }

@@ -9,7 +9,7 @@ use std::{
 use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
-use super::{Client, Kind, Priority, document::str_at, lists::Rows, observed::Certificates};
+use super::{Client, Kind, Priority, budget::PriorityTurns, document::str_at, lists::Rows, observed::Certificates};
 
 /// The maximum age of a list of certificates, and the pause after a failed list.
 const AGE: Duration = Duration::from_mins(1);
@@ -60,8 +60,7 @@ pub(super) struct KnownCertificates {
 #[derive(Default)]
 pub(super) struct CertificateBook {
     state: Mutex<State>,
-    /// One list at a time.
-    turn: tokio::sync::Mutex<()>,
+    turns: PriorityTurns,
 }
 
 #[derive(Default)]
@@ -96,7 +95,7 @@ impl CertificateBook {
 
     /// Lists the certificates, unless the last list is recent. Returns the number of calls.
     pub(super) async fn refresh(&self, client: &Client, priority: Priority) -> usize {
-        let _turn = self.turn.lock().await;
+        let _turn = self.turns.take(priority).await;
         let version = client.token_version();
         let is_young = |(at, of): (Instant, u64)| of == version && at.elapsed() < AGE;
         if self.state().listed.is_some_and(is_young) {

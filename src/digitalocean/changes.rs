@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{
     ChangeMethod, Client, Endpoint, Error,
+    call::ApiCall,
     lists::{WALKS, endless},
     pages::{AfterPage, Cursor},
     texts::text,
@@ -22,15 +23,30 @@ impl Client {
     /// If no trustworthy response arrived, the response is about another resource, or the budget had no call in time.
     pub async fn fetch(&self, path: Endpoint<'_>, key: &str, query: &[(&str, &str)]) -> Result<Option<Value>, Error> {
         let call = self.urgent(path, query, None)?;
-        let Some(body) = self.read(&call).await? else { return Ok(None) };
-        let wrong = |why: String| Error::Malformed { doing: call.doing(), why };
-        let document =
-            self.json::<Value>(&call, &body)?.get_mut(key).map(Value::take).filter(|document| !document.is_null());
-        let document = document.ok_or_else(|| wrong(format!("it has no `{key}`")))?;
+        let Some(document) = self.value(&call, key).await? else { return Ok(None) };
+        if document.is_null() {
+            return Err(self.malformed(&call, &format!("it has no `{key}`")));
+        }
         let id = document.get("id").map(text);
         match (id, path.id) {
-            (Some(id), Some(wanted)) if id != wanted => Err(wrong(format!("its `{key}` is another one, {id}"))),
+            (Some(id), Some(wanted)) if id != wanted => {
+                Err(self.malformed(&call, &format!("its `{key}` is another one, {id}")))
+            }
             _ => Ok(Some(document)),
+        }
+    }
+
+    /// Reads the list under `key`, which is not paged; none if the resource does not exist. A null is an empty list.
+    ///
+    /// # Errors
+    /// If no trustworthy response arrived, or the budget had no call in time.
+    pub async fn fetch_list(&self, path: Endpoint<'_>, key: &str) -> Result<Option<Vec<Value>>, Error> {
+        let call = self.urgent(path, &[], None)?;
+        match self.value(&call, key).await? {
+            None => Ok(None),
+            Some(Value::Null) => Ok(Some(Vec::new())),
+            Some(Value::Array(items)) => Ok(Some(items)),
+            Some(_) => Err(self.malformed(&call, &format!("its `{key}` is no list"))),
         }
     }
 
@@ -61,6 +77,13 @@ impl Client {
             ChangeMethod::Delete => Err(self.malformed(&call, "the response to a deletion has a body")),
             ChangeMethod::Post | ChangeMethod::Put | ChangeMethod::Patch => self.json(&call, &answer),
         }
+    }
+
+    /// The value under `key`, which may be null; none if the resource does not exist.
+    async fn value(&self, call: &ApiCall<'_>, key: &str) -> Result<Option<Value>, Error> {
+        let Some(body) = self.read(call).await? else { return Ok(None) };
+        let value = self.json::<Value>(call, &body)?.get_mut(key).map(Value::take);
+        value.map(Some).ok_or_else(|| self.malformed(call, &format!("it has no `{key}`")))
     }
 
     /// None if rows are missing: a lookup must not miss a row that moved between two pages.

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     error::Error as _,
     fmt,
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -17,10 +18,10 @@ use parking_lot::Mutex;
 use reqwest::{Response, Url, header::AUTHORIZATION};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{
-    ChangeMethod, Endpoint, Error,
+    ChangeMethod, Endpoint, Error, Kind,
     budget::{Budget, CallPermit, Priority},
     call::ApiCall,
     config::{Config, Retries, on_loopback},
@@ -31,6 +32,8 @@ use crate::comparison::secret::hide_echoes;
 
 /// The pause of all calls after a 429 without a time.
 const UNTOLD_WAIT: Duration = Duration::from_secs(10);
+/// The interval at which a call that waits for the budget checks whether the token was replaced.
+const TOKEN_CHECK: Duration = Duration::from_secs(10);
 /// The maximum size of the response to a change, which contains one resource at most.
 pub(super) const CHANGE_BODY_BYTES: usize = 8 << 20;
 /// The number of bytes of a refusal that are read for its message.
@@ -133,6 +136,18 @@ impl Client {
         self.shared.budget.for_sweeps()
     }
 
+    /// The number of calls so far that read a kind: its lists, its resources, and their parts.
+    pub(super) fn reads_of(&self, kind: Kind) -> u64 {
+        let row = kind.row();
+        let is_of_kind = |route: &str| {
+            let mut parts = row.reads.iter().map(|part| &part.get.path);
+            route == row.list.path || route == row.get.path || parts.any(|path| route == path)
+        };
+        let calls = self.shared.calls.lock();
+        let reads = calls.iter().filter(|((method, route, _), _)| *method == "GET" && is_of_kind(route));
+        reads.map(|(_, count)| count).sum()
+    }
+
     /// The usage so far.
     #[must_use]
     pub fn usage(&self) -> Usage {
@@ -201,7 +216,7 @@ impl Client {
             // A call that already waited for the budget is not retried.
             .when(|error| error.retryable() && !matches!(error, Error::NoBudget { .. }))
             .adjust(|error, pause| match error {
-                // The budget pauses all calls of the token.
+                // The budget pauses the calls.
                 Error::RateLimited { .. } => pause.map(|_| Duration::ZERO),
                 _ => pause.map(|pause| pause.mul_f64(rand::random())),
             })
@@ -217,6 +232,7 @@ impl Client {
             return Err(Error::TooLate { doing: call.doing() });
         }
         let mut status = 0;
+        let version = self.token_version();
         let outcome = async {
             let authorization = shared.config.token.header()?;
             let mut request =
@@ -229,7 +245,9 @@ impl Client {
             }
             let response = request.send().await.map_err(|error| self.broken(call, &error, tries))?;
             status = response.status().as_u16();
-            if let (None, Some(limits)) = (lane, server_limits(response.headers())) {
+            // The limits of an earlier token do not apply to the current one.
+            let is_current = self.token_version() == version;
+            if let (None, true, Some(limits)) = (lane, is_current, server_limits(response.headers())) {
                 shared.budget.apply_server_limits(limits);
             }
             if (200..300).contains(&status) {
@@ -243,7 +261,13 @@ impl Client {
             if status == 404 {
                 return self.not_there(call, response, tries).await.map(|()| None);
             }
-            Err(self.refused(call, response, tries).await)
+            let error = self.refused(call, response, tries).await;
+            if let Error::RateLimited { wait, .. } = &error
+                && is_current
+            {
+                shared.budget.pause(*wait, lane);
+            }
+            Err(error)
         }
         .await;
         drop(permit);
@@ -254,12 +278,24 @@ impl Client {
 
     /// Waits for the budget, up to the call's limit.
     async fn permit(&self, call: &ApiCall<'_>, lane: Option<Lane>) -> Result<CallPermit, Error> {
-        let permit = self.shared.budget.acquire(call.priority, lane);
+        let permit = self.acquire(call.priority, lane);
         // A saga has more to do than to wait for one read.
         let of_saga = || self.guard.as_ref().map(|_| Instant::now() + self.shared.config.patience);
         let Some(give_up) = call.give_up.or_else(of_saga) else { return Ok(permit.await) };
         let none_came = |_| Error::NoBudget { doing: call.doing(), waited: self.shared.config.patience };
         timeout_at(give_up, permit).await.map_err(none_came)
+    }
+
+    /// Waits for the budget of the current token, which may be replaced meanwhile.
+    async fn acquire(&self, priority: Priority, lane: Option<Lane>) -> CallPermit {
+        let budget = &self.shared.budget;
+        let mut permit = pin!(budget.acquire(priority, lane));
+        loop {
+            budget.use_token(self.token_version());
+            if let Ok(acquired) = timeout(TOKEN_CHECK, permit.as_mut()).await {
+                return acquired;
+            }
+        }
     }
 
     async fn body(
@@ -297,7 +333,7 @@ impl Client {
         }
     }
 
-    /// The error for a refusal; a 429 pauses all calls of the token.
+    /// The error for a refusal.
     async fn refused(&self, call: &ApiCall<'_>, response: Response, tries: u32) -> Error {
         #[derive(Default, Deserialize)]
         struct ErrorBody {
@@ -311,7 +347,6 @@ impl Client {
             300..400 => return Error::Redirected { doing, status },
             429 => {
                 let wait = wait(headers).unwrap_or(UNTOLD_WAIT).max(self.shared.config.retries.base);
-                self.shared.budget.pause(wait);
                 return Error::RateLimited { doing, wait };
             }
             _ => {}

@@ -94,7 +94,7 @@ pub enum Error {
     RateLimited {
         /// The call.
         doing: String,
-        /// The pause of all calls of the token.
+        /// The pause of all calls of the token, or of those with the same separate limit.
         wait: Duration,
     },
     /// 5xx.

@@ -51,6 +51,20 @@ pub(crate) fn full_name(name: &str, domain: &str) -> String {
     }
 }
 
+/// The record types whose data is a host name.
+const TYPES: &[&str] = &["CNAME", "MX", "NS", "SRV"];
+
+/// Returns true if the data of records of this type is a host name.
+pub(crate) fn is_host_type(record_type: &str) -> bool {
+    TYPES.iter().any(|it| it.eq_ignore_ascii_case(record_type))
+}
+
+/// A full name as the API returns it, with a final dot if it could be read as relative to the domain.
+#[cfg(feature = "cli")]
+pub(super) fn without_doubt(host: String, domain: &str) -> String {
+    if host == "@" || is_full(&host.to_lowercase(), domain) { host } else { format!("{host}.") }
+}
+
 /// The value of a CAA record that authorizes an issuer: its host name ignores letter case and a final dot, and white
 /// space around it. Parameters, such as account URIs, are exact.
 pub(super) fn issuer(value: &str) -> String {

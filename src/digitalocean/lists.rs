@@ -1,4 +1,4 @@
-//! Reads whole lists. If a list shifts while its pages are read, it is read again.
+//! Reads whole lists. If a short list shifts while its pages are read, it is read again; of a long one, the latest pages are.
 
 use std::{
     collections::{HashSet, hash_map::RandomState},
@@ -20,6 +20,9 @@ const PER_PAGE: &str = "200";
 
 /// The number of attempts after which a list counts as shifting.
 pub(super) const WALKS: u32 = 4;
+
+/// The number of pages up to which a list that shifts is read again from its start.
+const SHORT: u32 = 4;
 
 /// The maximum number of pages: a guard against a server that always has one more.
 const MOST_PAGES: usize = 10_000;
@@ -107,11 +110,16 @@ impl Client {
     }
 
     /// Reads the pages of one list once. None if rows shifted between pages.
+    ///
+    /// An account with 100,000 resources changes while its list is read, so a long list continues from the page before. Rows
+    /// that are there twice are passed once. Rows that were deleted after their page stay until the next list, and a row that
+    /// is missing is requested directly before it counts as gone.
     async fn walk(&self, walk: &Walk<'_>, rows: &mut (impl Rows + Send)) -> Result<Option<Cursor>, Error> {
         // Hashes instead of ids: 8 bytes each, and a collision costs at most one more walk.
         let hasher = RandomState::new();
         let mut seen: HashSet<u64> = HashSet::new();
         let mut cursor = Cursor::default();
+        let (mut furthest, mut rewinds, mut gained) = (0, 0, 0);
         for _ in 0..MOST_PAGES {
             let (number, number_text) = cursor.query();
             let mut parameters: Vec<(&str, &str)> = walk.query.split_once('=').into_iter().collect();
@@ -124,8 +132,11 @@ impl Client {
             let mut doubled = false;
             let text = self.text(&call, &body)?;
             let page = pages::read(text, walk.key, walk.shape, Some(walk.id_field), |id, document| {
-                doubled |= !seen.insert(hasher.hash_one(id));
-                rows.row(id, document);
+                if seen.insert(hasher.hash_one(id)) {
+                    rows.row(id, document);
+                } else {
+                    doubled = true;
+                }
                 Ok(())
             });
             let page = page.map_err(|why| self.malformed(&call, &why))?;
@@ -133,13 +144,25 @@ impl Client {
                 let total = page.total.and_then(|total| usize::try_from(total).ok()).unwrap_or_default();
                 seen.reserve(total.min(MOST_EXPECTED).saturating_sub(seen.len()));
             }
+            // Rows of pages that are read again are there twice.
+            let has_shifted = doubled && number > furthest;
+            furthest = furthest.max(number);
             match cursor.take(&page) {
-                AfterPage::Shifted => return Ok(None),
-                _ if doubled || cursor.exceeds() => return Ok(None),
+                after if has_shifted || after == AfterPage::Shifted => {
+                    rewinds += 1;
+                    if number <= SHORT || rewinds > number {
+                        return Ok(None);
+                    }
+                    gained += cursor.rewind(&page);
+                }
+                _ if cursor.exceeds() => return Ok(None),
                 AfterPage::Next if walk.is_paged => {
                     page.check_next(number).map_err(|why| self.malformed(&call, &why))?;
                 }
-                AfterPage::Next | AfterPage::End => return Ok(Some(cursor)),
+                AfterPage::Next | AfterPage::End | AfterPage::Shifted => {
+                    // The next list shows rows that were created in front.
+                    return Ok((seen.len() + gained >= cursor.rows).then_some(cursor));
+                }
             }
         }
         Err(endless(walk.path))

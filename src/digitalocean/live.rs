@@ -143,6 +143,24 @@ impl Live {
         named
     }
 
+    /// A value of a field with a final dot after a host name that could also be read as relative to the domain: the API
+    /// returns full names without the dot.
+    #[cfg(feature = "cli")]
+    pub(crate) fn with_full_host_names(&self, field: &str, value: Value) -> Value {
+        use super::{equivalence::Equivalence, host_names};
+
+        let is_data = |(pattern, how): (&Pattern, &Equivalence)| {
+            *how == Equivalence::RecordData && pattern.matches(&self.path(field))
+        };
+        let is_host = host_names::is_host_type(self.document.str_at("type"));
+        match (value, self.key.parts().0) {
+            (Value::String(host), Some(domain)) if is_host && self.key.kind.row().equivalences.iter().any(is_data) => {
+                host_names::without_doubt(host, domain).into()
+            }
+            (value, _) => value,
+        }
+    }
+
     /// The resource.
     #[must_use]
     pub fn key(&self) -> &ResourceKey {

@@ -57,6 +57,7 @@ mod texts;
 mod token;
 mod valid;
 
+pub use account::SeenAccount;
 pub use client::{Client, Usage};
 pub use config::Config;
 pub use error::{Error, ErrorCategory};
@@ -70,7 +71,7 @@ pub(crate) use actions::Actions;
 pub(crate) use beside::Beside;
 pub(crate) use budget::Priority;
 pub(crate) use equivalence::SAGA_TAG;
-pub(crate) use host_names::{full_name, record_name};
+pub(crate) use host_names::{full_name, is_host_type, record_name};
 pub(crate) use inventory::{Changes, Observation, SyncError, UnknownReason, Wanted};
 pub(crate) use kinds::FieldSet;
 pub(crate) use live::{FieldComparison, Live};

@@ -37,6 +37,8 @@ pub(super) struct Cursor {
     pub(super) rows: usize,
     /// The total of the first page.
     pub(super) total: Option<u64>,
+    /// The number of rows of each page.
+    sizes: Vec<usize>,
 }
 
 /// The next read after a page.
@@ -46,7 +48,7 @@ pub(super) enum AfterPage {
     Next,
     /// None: it was the last one.
     End,
-    /// The list again from its start: it changed between two pages.
+    /// Earlier pages again: the list changed between two pages.
     Shifted,
 }
 
@@ -64,6 +66,7 @@ impl Cursor {
         }
         self.pages = self.pages.saturating_add(1);
         self.rows += page.rows;
+        self.sizes.push(page.rows);
         if page.total != self.total {
             AfterPage::Shifted
         } else if page.has_more(self.rows) {
@@ -71,6 +74,21 @@ impl Cursor {
         } else {
             AfterPage::End
         }
+    }
+
+    /// Goes back to an earlier page of a list that changed: rows that moved up from the latest page are there now. Returns
+    /// the number of rows that the list gained.
+    pub(super) fn rewind(&mut self, page: &Page) -> usize {
+        let [before, after] = [self.total, page.total].map(|total| total.and_then(|total| usize::try_from(total).ok()));
+        let (before, after) = (before.unwrap_or_default(), after.unwrap_or_default());
+        let per_page = self.sizes.first().copied().unwrap_or_default().max(1);
+        let back = 2 + before.abs_diff(after) / per_page;
+        for rows in self.sizes.drain(self.sizes.len().saturating_sub(back)..) {
+            self.pages = self.pages.saturating_sub(1);
+            self.rows = self.rows.saturating_sub(rows);
+        }
+        self.total = page.total;
+        after.saturating_sub(before)
     }
 
     /// Returns true if there are more rows than the list announces.

@@ -61,7 +61,7 @@ fn value(kind: Kind, live: &Live, field: &str) -> Result<Option<Value>, String> 
     if is_blank(&kept) && !is_blank(&found) {
         return Err("it holds nothing but credentials".to_owned());
     }
-    let kept = live.with_certificate_names(field, &kept);
+    let kept = live.with_full_host_names(field, live.with_certificate_names(field, &kept));
     match live.compare(field, &kept) {
         FieldComparison::Done(compared) if compared.differences.is_empty() && compared.doubts.is_empty() => {
             Ok(Some(kept))
@@ -141,6 +141,22 @@ mod tests {
         let pinned = pinned("Droplet", &droplet);
         assert_eq!(json!(pinned.desired), wanted);
         assert_eq!(pinned.left_out, []);
+    }
+
+    #[test]
+    fn a_host_that_could_be_relative_to_the_domain_gets_a_final_dot() {
+        for (kind, data, recorded) in [
+            ("CNAME", "db.internal", "db.internal."),
+            ("CNAME", "www.example.org", "www.example.org"),
+            ("CNAME", "www.example.com", "www.example.com"),
+            ("MX", "@", "@"),
+            ("TXT", "db.internal", "db.internal"),
+        ] {
+            let document = json!({ "id": 5, "type": kind, "name": "db", "data": data, "ttl": 1800 });
+            let of = Kind::named("DomainRecord").unwrap();
+            let live = Live::parse(&ResourceKey::new(of, "example.com/5"), &document.to_string()).unwrap();
+            assert_eq!(Pinned::of(of, &live, ["data"]).desired["data"], recorded, "{kind} {data}");
+        }
     }
 
     #[test]

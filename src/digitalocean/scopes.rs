@@ -2,9 +2,10 @@
 
 use std::{collections::HashMap, time::Duration};
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::{Client, Priority};
+use super::{Client, Priority, budget::PriorityTurns};
 
 /// The maximum age of a known scope.
 const AGE: Duration = Duration::from_hours(1);
@@ -13,8 +14,12 @@ const RETRY: Duration = Duration::from_mins(1);
 
 /// The scopes that were needed so far.
 #[derive(Default)]
-pub(super) struct Scopes(tokio::sync::Mutex<HashMap<&'static str, KnownScope>>);
+pub(super) struct Scopes {
+    known: Mutex<HashMap<&'static str, KnownScope>>,
+    turns: PriorityTurns,
+}
 
+#[derive(Clone, Copy)]
 struct KnownScope {
     /// The version of the token.
     version: u64,
@@ -25,9 +30,10 @@ struct KnownScope {
 impl Scopes {
     /// Returns true if the token is known to have the scope.
     pub(super) async fn has(&self, client: &Client, scope: &'static str, priority: Priority) -> bool {
-        let mut known = self.0.lock().await;
-        let (version, now) = (client.token_version(), Instant::now());
-        if let Some(known) = known.get(scope).filter(|known| known.version == version && now < known.until) {
+        let _turn = self.turns.take(priority).await;
+        let version = client.token_version();
+        let known = self.known.lock().get(scope).copied().filter(|known| known.version == version);
+        if let Some(known) = known.filter(|known| Instant::now() < known.until) {
             return known.has_it;
         }
         let (age, has_it) = match client.has_scope(scope, priority).await {
@@ -35,10 +41,10 @@ impl Scopes {
             Err(error) => {
                 tracing::debug!(call = "one row of a list", scope, %error, "cannot check whether the token has the scope");
                 // Without a response, the last one counts.
-                (RETRY, known.get(scope).is_some_and(|known| known.version == version && known.has_it))
+                (RETRY, known.is_some_and(|known| known.has_it))
             }
         };
-        known.insert(scope, KnownScope { version, until: now + age, has_it });
+        self.known.lock().insert(scope, KnownScope { version, until: Instant::now() + age, has_it });
         has_it
     }
 }
@@ -48,7 +54,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::digitalocean::fake::{Fake, FakeResponse};
+    use crate::digitalocean::{
+        budget::Limits,
+        fake::{Fake, FakeResponse},
+    };
 
     #[tokio::test]
     async fn a_scope_is_checked_once() {
@@ -67,5 +76,20 @@ mod tests {
             }
         }
         assert_eq!(server.asked().len(), 3);
+    }
+
+    #[tokio::test]
+    async fn an_urgent_check_does_not_wait_for_that_of_a_sweep() {
+        let server = Fake::start(|_| FakeResponse::json(200, &json!({"droplets": [], "load_balancers": []}))).await;
+        let mut config = server.config();
+        config.limits = Limits { per_minute: 2, per_hour: 100, minute_reserve: 1, hour_reserve: 0 };
+        let (client, scopes) = (Client::new(config).unwrap(), Scopes::default());
+        scopes.has(&client, "droplet:read", Priority::Sweep).await;
+        tokio::select! {
+            biased;
+            _ = scopes.has(&client, "load_balancer:read", Priority::Sweep) => panic!("no call is left to sweeps"),
+            _ = scopes.has(&client, "load_balancer:read", Priority::Urgent) => {}
+        }
+        assert_eq!(server.asked().len(), 2);
     }
 }

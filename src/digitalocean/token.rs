@@ -25,8 +25,16 @@ struct TokenText {
     secret: SecretString,
     /// The modification time of the file when it was read.
     modified: Option<SystemTime>,
+    /// The modification time of the file whose contents were refused last.
+    refused: Option<SystemTime>,
     /// The number of times that it was read.
     version: u64,
+}
+
+impl TokenText {
+    fn new(secret: SecretString, modified: Option<SystemTime>) -> Self {
+        Self { secret, modified, refused: None, version: 0 }
+    }
 }
 
 impl Token {
@@ -36,7 +44,7 @@ impl Token {
     /// If the text is empty, or cannot be part of a header. The message does not repeat the text.
     pub fn new(text: &str) -> Result<Self, Error> {
         let secret = checked(text)?;
-        Ok(Self { text: Arc::new(Mutex::new(TokenText { secret, modified: None, version: 0 })), file: None })
+        Ok(Self { text: Arc::new(Mutex::new(TokenText::new(secret, None))), file: None })
     }
 
     /// Reads the token from a file, now and whenever the file changes, as a mounted Secret does when it is renewed.
@@ -48,7 +56,7 @@ impl Token {
         let modified = modified(path).map_err(|error| unusable(&error))?;
         let text = fs::read_to_string(path).map_err(|error| unusable(&error))?;
         let secret = checked(&text).map_err(|error| unusable(&error))?;
-        let text = Arc::new(Mutex::new(TokenText { secret, modified: Some(modified), version: 0 }));
+        let text = Arc::new(Mutex::new(TokenText::new(secret, Some(modified))));
         Ok(Self { text, file: Some(path.to_owned()) })
     }
 
@@ -86,11 +94,16 @@ impl Token {
             Ok(secret) => {
                 let mut text = self.text();
                 let version = text.version.wrapping_add(1);
-                *text = TokenText { secret, modified: Some(modified), version };
+                *text = TokenText { version, ..TokenText::new(secret, Some(modified)) };
                 drop(text);
                 tracing::info!(file = %path.display(), "read the DigitalOcean token again");
             }
-            Err(error) => tracing::warn!(file = %path.display(), error, "kept the DigitalOcean token as it was"),
+            Err(error) => {
+                // Read again for each call, since a file may be written in parts, but logged once.
+                if self.text().refused.replace(modified) != Some(modified) {
+                    tracing::warn!(file = %path.display(), error, "kept the DigitalOcean token as it was");
+                }
+            }
         }
     }
 
@@ -153,8 +166,11 @@ mod tests {
         assert_eq!((token.version(), says(), token.version()), (1, "Bearer second".into(), 1));
         // Renewed in two steps, or missing for a moment.
         write("", 3);
-        assert_eq!(says(), "Bearer second");
+        assert_eq!((says(), token.version()), ("Bearer second".into(), 1));
+        assert_eq!(token.text().refused, Some(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(3)));
         fs::remove_file(&path).unwrap();
+        assert_eq!(says(), "Bearer second");
+        write("", 4);
         assert_eq!(says(), "Bearer second");
         write("third", 4);
         assert_eq!(says(), "Bearer third");

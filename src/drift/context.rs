@@ -1,6 +1,10 @@
 //! The shared parts of the controller of records and drifts.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use parking_lot::{Mutex, MutexGuard};
@@ -69,6 +73,8 @@ pub struct DriftContext {
     pub(super) records: FirstLists,
     pub(super) drifts: FirstLists,
     pub(super) sagas: FirstLists,
+    /// The kinds that were recorded when this process began to lead.
+    first_kinds: OnceLock<BTreeSet<Kind>>,
     /// By UID of the record: a new record of the same name may request a sync with the same text.
     handled_syncs: Mutex<HashMap<Arc<str>, Box<str>>>,
 }
@@ -94,6 +100,7 @@ impl DriftContext {
             fetches,
             rush: Rush::default(),
             index: Mutex::default(),
+            first_kinds: OnceLock::new(),
             handled_syncs: Mutex::default(),
         })
     }
@@ -143,6 +150,22 @@ impl DriftContext {
     #[must_use]
     pub fn is_loaded(&self) -> bool {
         self.records.are_complete() && self.drifts.are_complete() && self.sagas.are_complete()
+    }
+
+    /// The recorded kinds without which this process is not ready: users who record another kind later must not make it
+    /// unready.
+    #[must_use]
+    pub fn first_kinds(&self) -> BTreeSet<Kind> {
+        let recorded = self.index().kinds();
+        match self.first_kinds.get() {
+            Some(first) => recorded.intersection(first).copied().collect(),
+            None => recorded,
+        }
+    }
+
+    /// Fixes the kinds that readiness depends on.
+    pub(super) fn lead(&self, kinds: &BTreeSet<Kind>) {
+        self.first_kinds.get_or_init(|| kinds.clone());
     }
 
     /// The sweeps of each recorded kind.
@@ -225,4 +248,40 @@ pub(crate) fn idle(process: Process) -> (Arc<DriftContext>, crate::digitalocean:
     };
     let inventory = Inventory::new(cloud.clone(), digitalocean::InventorySettings::default());
     (DriftContext::new(process, inventory, settings), cloud)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{Request, Response};
+    use kube::{Client, client::Body, runtime::watcher::Event};
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        api::ProvisionedResource,
+        kube_ext::{cache::Cache, leader::Leadership},
+    };
+
+    #[tokio::test]
+    async fn a_kind_that_is_recorded_later_is_not_among_the_first_ones() {
+        let nobody =
+            tower::service_fn(|_: Request<Body>| std::future::pending::<Result<Response<Body>, kube::Error>>());
+        let (context, _) = idle(Process::new(Client::new(nobody, "default"), Leadership::unelected()));
+        let record = |name: &str, kind: &str, id: &str| {
+            let record: ProvisionedResource = serde_json::from_value(json!({
+                "apiVersion": "arcadia.cloud/v1alpha1",
+                "kind": "ProvisionedResource",
+                "metadata": { "name": name, "namespace": "default", "uid": name, "resourceVersion": "1" },
+                "spec": { "resource": { "kind": kind, "id": id }, "desired": {} },
+            }))
+            .unwrap();
+            context.index().take(&None, &Event::Apply(record));
+            context.first_kinds().into_iter().map(Kind::name).collect::<Vec<_>>()
+        };
+        assert_eq!(record("web", "Droplet", "1"), ["Droplet"]);
+        assert_eq!(record("zone", "Domain", "example.com"), ["Domain", "Droplet"]);
+        context.lead(&context.first_kinds());
+        assert_eq!(record("data", "Volume", "506f78a4-e098-11e5-ad9f-000f53306ae1"), ["Domain", "Droplet"]);
+        assert_eq!(context.index().kinds().len(), 3);
+    }
 }

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     api::{Drift, ProvisionedResource, Saga, conditions::ConditionReason, events},
-    digitalocean::Beside,
+    digitalocean::{Beside, ResourceKey},
     failpoint,
     kube_ext::{
         cache::Cache,
@@ -68,6 +68,7 @@ pub(crate) async fn run(context: Arc<DriftContext>) {
         let index = context.index();
         (index.kinds(), index.without_status().take(WORKERS).count())
     };
+    context.lead(&kinds);
     // While the first lists are read. Most of the other records need no write.
     context.process.connect(new);
     for kind in kinds {
@@ -75,16 +76,18 @@ pub(crate) async fn run(context: Arc<DriftContext>) {
     }
     let orphans = context.index().names_of_orphans();
     context.queue.extend(orphans);
-    let releases = tokio::spawn(release_statuses(context.clone()));
+    tokio::spawn(release_statuses(context.clone()));
     process::workers("a worker for records", WORKERS, || work(context.clone())).await;
-    releases.abort();
 }
 
-/// Queues the records whose statuses waited for the end of a rush.
+/// Queues the records whose statuses waited for the end of a rush, until shutdown.
 async fn release_statuses(context: Arc<DriftContext>) {
+    let pulse = context.process.liveness.enter("the release of statuses", LONGEST_ROUND);
     loop {
-        let records = context.rush.released().await;
-        context.queue.extend(records);
+        tokio::select! {
+            () = context.process.stop.cancelled() => return pulse.leave(),
+            records = context.rush.released() => context.queue.extend(records),
+        }
     }
 }
 
@@ -420,17 +423,30 @@ async fn watch_records(context: Arc<DriftContext>) {
     let take = |scope: &WatchScope, event: &Event<ProvisionedResource>| {
         let affected = context.index().take(scope, event);
         if let Event::Delete(record) = event {
-            let key = ObjectKey::of(record);
-            context.fetches.forget(&key);
-            context.fetches.confirmed(&key);
-            context.forget(&record.spec.resource.key());
-            context.forget_sync(record.metadata.uid.as_deref().unwrap_or_default());
+            forget_record(&record.metadata, Some(&record.spec.resource.key()), &context);
         }
+        context.enqueue(affected);
+    };
+    let lose = |metadata: &ObjectMeta| {
+        let resource = context.index().record(&ObjectKey::named(metadata)).map(|record| record.resource.clone());
+        let affected = Cache::<ProvisionedResource>::delete_undecoded(&mut *context.index(), metadata);
+        forget_record(metadata, resource.as_ref(), &context);
         context.enqueue(affected);
     };
     let is_known = |object: &ObjectMeta| context.index().has_record(object);
     let rest = || context.is_in_rush().then_some(ECHOES_REST);
-    watch::follow(&context.process.client, &context.records, pulse, is_known, rest, take).await;
+    watch::follow(&context.process.client, &context.records, pulse, is_known, rest, take, lose).await;
+}
+
+/// Drops what is kept of a deleted record besides the index.
+fn forget_record(metadata: &ObjectMeta, resource: Option<&ResourceKey>, context: &DriftContext) {
+    let key = ObjectKey::named(metadata);
+    context.fetches.forget(&key);
+    context.fetches.confirmed(&key);
+    if let Some(resource) = resource {
+        context.forget(resource);
+    }
+    context.forget_sync(metadata.uid.as_deref().unwrap_or_default());
 }
 
 async fn watch_reverts(context: Arc<DriftContext>) {
@@ -439,8 +455,12 @@ async fn watch_reverts(context: Arc<DriftContext>) {
         let affected = context.reverts().take(scope, event);
         context.enqueue(affected);
     };
+    let lose = |metadata: &ObjectMeta| {
+        let affected = context.reverts().delete_undecoded(metadata);
+        context.enqueue(affected);
+    };
     let is_known = |object: &ObjectMeta| context.reverts().has(object);
-    watch::follow(&context.process.client, &context.sagas, pulse, is_known, || None, take).await;
+    watch::follow(&context.process.client, &context.sagas, pulse, is_known, || None, take, lose).await;
 }
 
 async fn watch_drifts(context: Arc<DriftContext>) {
@@ -449,6 +469,10 @@ async fn watch_drifts(context: Arc<DriftContext>) {
         let affected = context.index().take(scope, event);
         context.enqueue(affected);
     };
+    let lose = |metadata: &ObjectMeta| {
+        let affected = Cache::<Drift>::delete_undecoded(&mut *context.index(), metadata);
+        context.enqueue(affected);
+    };
     let is_known = |object: &ObjectMeta| context.index().has_drift(object);
-    watch::follow(&context.process.client, &context.drifts, pulse, is_known, || None, take).await;
+    watch::follow(&context.process.client, &context.drifts, pulse, is_known, || None, take, lose).await;
 }

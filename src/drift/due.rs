@@ -73,7 +73,9 @@ pub(super) fn next_sync(past: &Past, sync: &Schedule, now: Now) -> Instant {
     match (past.began, past.failed) {
         (None, _) => now.instant,
         (Some(began), None) => due(sync, began, now).max(began + past.pause),
-        (Some(_), Some((ended, failures))) => due(sync, ended, now).min(ended + RETRY.after(failures)),
+        (Some(began), Some((ended, failures))) => {
+            due(sync, ended, now).min(ended + RETRY.after(failures)).max(began + past.pause)
+        }
     }
 }
 
@@ -178,6 +180,14 @@ mod tests {
                 "",
                 20,
                 (hour.at(20) + SECOND * 15, Due::Sync),
+            ),
+            (
+                "a failed sweep is retried at the pace of the kind",
+                Past { pause: MINUTE * 7, ..failed(1, 1) },
+                "5m",
+                "",
+                3,
+                (hour.at(7), Due::Sync),
             ),
             (
                 "many changes are confirmed before the next sweep",

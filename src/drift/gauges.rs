@@ -109,7 +109,8 @@ impl Gauges {
                 unrecorded.get_or_create(&label).set(signed(number));
             }
         }
-        registry.register_with_unit("inventory_age", "Age of the last complete list", Unit::Seconds, ages);
+        let help = "Age of the last sweep that read the list of the kind, or at least one of its lists";
+        registry.register_with_unit("inventory_age", help, Unit::Seconds, ages);
         let help = "Age at which the inventory is too old for a comparison";
         registry.register_with_unit("inventory_max_age", help, Unit::Seconds, seconds(self.max_age));
         registry.register("inventory_resources", "Recorded resources in the inventory", resources);

@@ -2,7 +2,7 @@
 //! kind, so that kinds sync concurrently and never twice at the same time.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     future::pending,
     sync::Arc,
     time::Duration,
@@ -12,7 +12,7 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::{
     sync::mpsc::UnboundedReceiver,
-    time::{Instant, sleep_until, timeout_at},
+    time::{Instant, sleep, sleep_until, timeout_at},
 };
 use tracing::{debug, info, warn};
 
@@ -35,8 +35,10 @@ use crate::{
 const LULL: Duration = Duration::from_millis(200);
 /// ... but not longer than this.
 const GATHER: Duration = Duration::from_secs(3);
-/// The maximum duration of one sweep: far longer than an exhausted token waits for new calls.
+/// The maximum time of a sweep without a call: far longer than an exhausted token waits for new calls.
 const LONGEST_SWEEP: Duration = Duration::from_hours(3);
+/// The interval of checking whether a sweep made calls.
+const PROGRESS_CHECK: Duration = Duration::from_mins(1);
 
 /// The time from the comparison of many changes to the list that confirms them. An earlier list may lag in the same way.
 const CONFIRM_AFTER: Duration = Duration::from_secs(10);
@@ -72,6 +74,8 @@ struct Sweep {
     /// Changed, and waiting for the detection schedule.
     changed: HashSet<Arc<str>>,
     first_reads: FirstReads,
+    /// Records that requested a sync for which the allowance did not suffice. They wait for the next sweep.
+    postponed: BTreeSet<ObjectKey>,
     /// The parts of the account with which the classes of reverts were shown.
     facts: Option<Arc<AccountFacts>>,
 }
@@ -84,6 +88,8 @@ enum Done {
     Swept {
         began: Instant,
         outcome: Box<Result<Changes, SyncError>>,
+        /// The number of calls.
+        calls: u64,
         /// The records that requested it.
         requesters: Vec<ObjectKey>,
         /// Their requested syncs: the UID of the record and the request.
@@ -104,7 +110,15 @@ impl Sweep {
             pause: Duration::ZERO,
             confirms: None,
         };
-        Self { context, kind, past, changed: HashSet::new(), first_reads: FirstReads::default(), facts: None }
+        Self {
+            context,
+            kind,
+            past,
+            changed: HashSet::new(),
+            first_reads: FirstReads::default(),
+            postponed: BTreeSet::new(),
+            facts: None,
+        }
     }
 
     async fn run(mut self, mut requests: UnboundedReceiver<ObjectKey>) {
@@ -112,6 +126,7 @@ impl Sweep {
         let mut paced = self.context.sweeps.paced();
         let burst = self.context.sweeps.burst(self.kind);
         let mut work: Option<SweepFuture> = None;
+        let mut seen_reads = 0;
         loop {
             let settings = &self.context.settings;
             let now = Now { instant: Instant::now(), time: Timestamp::now() };
@@ -151,6 +166,14 @@ impl Sweep {
                 }
                 // The sender lives as long as the process.
                 _ = paced.changed() => None,
+                () = sleep(PROGRESS_CHECK), if !is_idle => {
+                    // A sweep of many pages waits for the budget again and again.
+                    let reads = self.context.inventory.reads_of(self.kind);
+                    if std::mem::replace(&mut seen_reads, reads) != reads {
+                        pulse.begin();
+                    }
+                    None
+                }
             };
             if started.is_some() {
                 pulse.begin();
@@ -168,6 +191,7 @@ impl Sweep {
         self.context.sweeps.take_list_request(self.kind);
         self.first_reads.listed = Some(began);
         requesters.append(&mut self.first_reads.waiting);
+        requesters.extend(std::mem::take(&mut self.postponed));
         let (context, kind) = (self.context.clone(), self.kind);
         let (syncs, wanted) = {
             let index = context.index();
@@ -188,8 +212,10 @@ impl Sweep {
             return None;
         }
         Some(Box::pin(async move {
+            let before = context.inventory.reads_of(kind);
             let outcome = Box::new(context.inventory.sync(kind, wanted).await);
-            Done::Swept { began, outcome, requesters, syncs }
+            let calls = context.inventory.reads_of(kind).saturating_sub(before);
+            Done::Swept { began, outcome, calls, requesters, syncs }
         }))
     }
 
@@ -223,25 +249,37 @@ impl Sweep {
         self.sweep(waiting(requests))
     }
 
-    /// Reads the resources of these records.
-    fn answer(&mut self, keys: Vec<ObjectKey>) -> Option<SweepFuture> {
+    /// Reads the resources of these records. A requested sync lists the kind, if the calls suffice. Otherwise it waits
+    /// for the next sweep.
+    fn answer(&mut self, mut keys: Vec<ObjectKey>) -> Option<SweepFuture> {
         let mut resources: HashMap<ResourceKey, FieldSet> = HashMap::new();
-        let mut is_requested = false;
+        // Whether each is reconciled after the read of its resource: once, so that a read that fails is not repeated.
+        let mut requested: BTreeMap<ObjectKey, bool> = BTreeMap::new();
         {
             let index = self.context.index();
-            for record in keys.iter().filter_map(|key| index.record(key)) {
-                is_requested |=
-                    record.unanswered_sync().is_some_and(|request| !self.context.is_sync_handled(&record.uid, request));
-                if !self.context.inventory.take_from_list(&record.resource, record.fields)
-                    && (!self.is_known(&record.resource) || self.context.inventory.is_incomplete(&record.resource))
-                {
+            for (key, record) in keys.iter().filter_map(|key| Some((key, index.record(key)?))) {
+                let is_read = !self.context.inventory.take_from_list(&record.resource, record.fields)
+                    && (!self.is_known(&record.resource) || self.context.inventory.is_incomplete(&record.resource));
+                let request = record.unanswered_sync();
+                if request.is_some_and(|request| !self.context.is_sync_handled(&record.uid, request)) {
+                    requested.insert(key.clone(), is_read && !self.postponed.contains(key));
+                }
+                if is_read {
                     let fields = resources.entry(record.resource.clone()).or_default();
                     *fields = fields.union(record.fields);
                 }
             }
         }
-        if self.past.began.is_none() || is_requested {
+        if self.past.began.is_none()
+            || !requested.is_empty() && self.context.inventory.may_confirm_by_list(self.kind, usize::MAX)
+        {
             return self.sweep(keys);
+        }
+        if !requested.is_empty() {
+            debug!(kind = %self.kind, records = requested.len(), "the requested list waits for the next sweep");
+            // The next sweep queues them. A reconcile before it would only repeat the request.
+            keys.retain(|key| requested.get(key).is_none_or(|is_reconciled| *is_reconciled));
+            self.postponed.extend(requested.into_keys());
         }
         if resources.is_empty() {
             self.context.queue.extend(keys);
@@ -275,7 +313,7 @@ impl Sweep {
     fn take(&mut self, done: Done) {
         match done {
             Done::Answered(keys) => self.context.queue.extend(keys),
-            Done::Swept { began, outcome, requesters, syncs } => {
+            Done::Swept { began, outcome, calls, requesters, syncs } => {
                 let category = match &*outcome {
                     Ok(found) => found.unread.as_ref().map_or("ok", |error| error.category().into()),
                     Err(error) => error.category().into(),
@@ -283,7 +321,7 @@ impl Sweep {
                 self.context.metrics.synced(self.kind, began.elapsed(), category);
                 match *outcome {
                     Ok(found) => self.succeed(found, began.elapsed()),
-                    Err(error) => self.fail(&error),
+                    Err(error) => self.fail(&error, calls, began.elapsed()),
                 }
                 for (uid, request) in syncs {
                     self.context.handled_sync(uid, request);
@@ -365,10 +403,12 @@ impl Sweep {
         }
     }
 
-    fn fail(&mut self, error: &SyncError) {
+    fn fail(&mut self, error: &SyncError, calls: u64, took: Duration) {
         let failures = self.past.failed.map_or(0, |(_, failures)| failures).saturating_add(1);
         self.past.failed = Some((Instant::now(), failures));
         warn!(kind = %self.kind, %error, failures, "sweeping failed; no verdict changes");
+        self.context.sweeps.failed(self.kind, usize::try_from(calls).unwrap_or(usize::MAX), took);
+        self.adapt();
         let failure = SweepFailure::Failed { category: error.category(), text: error.to_string() };
         let before = self.context.sweeps.set_failure(self.kind, Some(failure.clone()));
         // Records quote the error. Its exact text may differ each time, for example in the id of a request.

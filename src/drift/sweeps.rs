@@ -237,6 +237,15 @@ impl Sweeps {
         }
     }
 
+    /// Takes over what a failed sweep of the kind cost. It may have ended early: the next one costs at least as much as
+    /// the last complete one.
+    pub(super) fn failed(&self, kind: Kind, calls: usize, took: Duration) {
+        if let Some(task) = self.state().kinds.get_mut(&kind) {
+            task.last.calls = task.last.calls.max(calls);
+            task.last.took = task.last.took.max(took);
+        }
+    }
+
     /// Nothing is recorded of the kind, so its sweeps cost nothing.
     pub(super) fn forget(&self, kind: Kind) {
         if let Some(task) = self.state().kinds.get_mut(&kind) {
@@ -362,6 +371,20 @@ mod tests {
         sweeps.forget(droplet);
         let news = sweeps.adapt(1000, calm);
         assert_eq!(news.iter().map(|info| info.pace.reason).collect::<Vec<_>>(), [Reason::Schedule; 2]);
+    }
+
+    #[test]
+    fn a_failed_sweep_counts_in_the_plan_and_makes_no_kind_cheaper() {
+        let (sweeps, [droplet, volume]) = sweeps();
+        let calls = || sweeps.infos().iter().map(|info| info.calls).collect::<Vec<_>>();
+        sweeps.failed(droplet, 400, Duration::from_secs(100));
+        sweeps.swept(volume, 200, Duration::from_secs(50), false);
+        sweeps.failed(volume, 3, Duration::from_secs(1));
+        assert_eq!(calls(), [400, 200]);
+        let news = sweeps.adapt(1000, calm);
+        assert_eq!(news.iter().map(|info| info.kind).collect::<Vec<_>>(), [droplet, volume]);
+        sweeps.swept(droplet, 2, Duration::from_secs(1), false);
+        assert_eq!(calls(), [2, 200], "a complete sweep shows the cost");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Resource, runtime::watcher::Event};
 use tokio::time::Instant;
 
@@ -50,6 +51,13 @@ pub trait Cache<K: Resource> {
                 self.delete(object)
             }
         }
+    }
+
+    /// Removes a deleted object that cannot be decoded.
+    fn delete_undecoded(&mut self, metadata: &ObjectMeta) -> Vec<ObjectKey> {
+        let uid = metadata.uid.as_deref().unwrap_or_default();
+        self.tombstones().bury(uid);
+        self.purge(&HashSet::from([uid.into()]))
     }
 
     /// Applies the response to a write of this process. The watch may have reported the object's deletion already, and
@@ -215,6 +223,15 @@ mod tests {
         tokio::time::advance(REMEMBERED).await;
         kept.take(&None, &Event::Delete(object("a", "3", 11)));
         assert_eq!(kept.tombstones.deleted.len(), 1, "the others are forgotten");
+    }
+
+    #[test]
+    fn a_deleted_object_that_cannot_be_decoded_is_gone() {
+        let mut kept = Kept::default();
+        list(&mut kept, &[object("a", "1", 5), object("b", "2", 6)]);
+        kept.delete_undecoded(&object("a", "1", 9).metadata);
+        kept.learn(&object("a", "1", 8));
+        assert_eq!(names(&kept), ["b"]);
     }
 
     /// The possible events on the API server and on the way from it.

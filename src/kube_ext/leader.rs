@@ -6,7 +6,7 @@
 //! others may take over, counted from before the renewal was sent. The library `k8s-controller` does not expose the
 //! remaining validity of the lease, which [`super::fence`] needs before it sends anything.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use k8s_openapi::{
@@ -17,6 +17,7 @@ use kube::{
     Api, Client,
     api::{ObjectMeta, PostParams},
 };
+use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use tokio::{
     sync::watch,
@@ -158,6 +159,48 @@ pub struct Candidate {
     leases: Api<Lease>,
     identity: String,
     leadership: Leadership,
+    note: LeaseNote,
+}
+
+/// A text in an annotation of the Lease, for the next leader. A new leader reads it, and each renewal writes it. A person
+/// who removes the annotation clears the text.
+#[derive(Clone, Debug)]
+pub struct LeaseNote {
+    annotation: &'static str,
+    text: Arc<Mutex<Option<String>>>,
+    /// The text in the Lease, as far as this process read or wrote it.
+    stored: Arc<Mutex<Option<String>>>,
+}
+
+impl LeaseNote {
+    /// The text is shared with its user.
+    #[must_use]
+    pub fn new(annotation: &'static str, text: Arc<Mutex<Option<String>>>) -> Self {
+        Self { annotation, text, stored: Arc::default() }
+    }
+
+    fn of(&self, lease: &ObjectMeta) -> Option<String> {
+        lease.annotations.as_ref()?.get(self.annotation).cloned()
+    }
+
+    /// Takes the text of an earlier leader.
+    fn read(&self, lease: &ObjectMeta) {
+        let stored = self.of(lease);
+        self.text.lock().clone_from(&stored);
+        *self.stored.lock() = stored;
+    }
+
+    /// Adds the text to a Lease that is about to be written.
+    fn write(&self, lease: &mut ObjectMeta) {
+        let (mut text, mut stored) = (self.text.lock(), self.stored.lock());
+        if self.of(lease).is_none() && stored.is_some() {
+            *text = None;
+        }
+        stored.clone_from(&text);
+        if let Some(text) = text.as_ref() {
+            lease.annotations.get_or_insert_default().insert(self.annotation.to_owned(), text.clone());
+        }
+    }
 }
 
 /// A lease of another holder, and the time since which it is unchanged.
@@ -167,12 +210,12 @@ impl Candidate {
     /// `client` must not retry. The identity is the name of the pod or machine with a random suffix, so that no process
     /// mistakes another's lease for its own.
     #[must_use]
-    pub fn new(client: Client, namespace: &str, leadership: Leadership) -> Self {
+    pub fn new(client: Client, namespace: &str, leadership: Leadership, note: LeaseNote) -> Self {
         let pod = std::env::var("POD_NAME").ok().filter(|name| !name.is_empty());
         let machine =
             || hostname::get().map_or_else(|_| OPERATOR.to_owned(), |name| name.to_string_lossy().into_owned());
         let identity = format!("{}_{:016x}", pod.unwrap_or_else(machine), rand::random::<u64>());
-        Self { leases: Api::namespaced(client, namespace), identity, leadership }
+        Self { leases: Api::namespaced(client, namespace), identity, leadership, note }
     }
 
     /// Waits for the lease, and then renews it until it is lost.
@@ -220,6 +263,7 @@ impl Candidate {
             return Ok(false);
         }
         lease.spec = Some(self.renewed(&spec));
+        self.note.read(&lease.metadata);
         won(self.leases.replace(OPERATOR, &PostParams::default(), &lease).await)
     }
 
@@ -275,6 +319,7 @@ impl Candidate {
             return Ok(Some(Lost::Taken(if holder.is_empty() { "nobody" } else { holder }.to_owned())));
         }
         lease.spec = Some(self.renewed(&spec));
+        self.note.write(&mut lease.metadata);
         self.leases.replace(OPERATOR, &PostParams::default(), &lease).await?;
         Ok(None)
     }
@@ -345,7 +390,7 @@ fn error_message(error: &kube::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
 
     use http::{Method, Request, Response, StatusCode};
     use kube::client::Body;
@@ -382,7 +427,8 @@ mod tests {
                     Ok::<_, kube::Error>(Response::builder().status(status).body(answer).unwrap())
                 }
             });
-            Candidate::new(Client::new(service, "default"), "default", Leadership::standby())
+            let note = LeaseNote::new("arcadia.cloud/account", Arc::default());
+            Candidate::new(Client::new(service, "default"), "default", Leadership::standby(), note)
         }
 
         fn answer(&self, method: &Method, body: &[u8]) -> (StatusCode, Value) {
@@ -450,6 +496,31 @@ mod tests {
         assert!(took + RENEW >= LEASE && took <= LEASE + LOOK * 2, "{took:?}");
         assert_eq!(server.spec().lease_transitions, Some(1));
         assert_eq!(first.leadership.permit(), AllowedRequests::Lost, "and that by its own clock");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_next_leader_knows_the_note_of_the_last_one_and_a_person_can_remove_it() {
+        let server = Server::default();
+        let note = || server.0.lock().unwrap().lease.clone().unwrap().metadata.annotations.unwrap_or_default();
+        let [first, second] = [server.candidate(), server.candidate()];
+        let running = stand(&first);
+        first.leadership.acquired().await;
+        assert!(note().is_empty());
+        *first.note.text.lock() = Some("team".to_owned());
+        sleep(RENEW * 2).await;
+        assert_eq!(note()["arcadia.cloud/account"], "team");
+        running.abort();
+        let _running = stand(&second);
+        second.leadership.acquired().await;
+        assert_eq!(second.note.text.lock().as_deref(), Some("team"));
+        sleep(RENEW * 2).await;
+        assert_eq!(note()["arcadia.cloud/account"], "team");
+        {
+            let mut stored = server.0.lock().unwrap();
+            stored.lease.as_mut().unwrap().metadata.annotations = None;
+        }
+        sleep(RENEW * 2).await;
+        assert_eq!((second.note.text.lock().clone(), note().len()), (None, 0));
     }
 
     #[tokio::test(start_paused = true)]

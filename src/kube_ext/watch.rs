@@ -75,9 +75,17 @@ impl FirstLists {
     }
 }
 
-/// Passes every event of these watches to `take`, one after the other, until the process ends. Changes to versions that
-/// are known are left out: the responses to the operator's own writes showed them. Between two batches of events it waits
-/// for the time that `rest` returns.
+/// A change that a watch shows.
+enum WatchChange<K> {
+    Event(Event<K>),
+    /// The object with this metadata was deleted, and cannot be decoded.
+    Gone(Box<ObjectMeta>),
+}
+
+/// Passes every event of these watches to `take`, one after the other, until the process ends. `lose` receives the
+/// metadata of each deleted object that cannot be decoded. Changes to versions that are known are left out: the
+/// responses to the operator's own writes showed them. Between two batches of events it waits for the time that `rest`
+/// returns.
 pub(crate) async fn follow<K>(
     client: &Client,
     lists: &FirstLists,
@@ -85,6 +93,7 @@ pub(crate) async fn follow<K>(
     is_known: impl Fn(&ObjectMeta) -> bool,
     rest: impl Fn() -> Option<Duration>,
     mut take: impl FnMut(&WatchScope, &Event<K>),
+    mut lose: impl FnMut(&ObjectMeta),
 ) where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Clone + Debug + Send + 'static,
 {
@@ -97,40 +106,44 @@ pub(crate) async fn follow<K>(
             sleep(pause).await;
         }
         let next = if let Some(next) = ready { next } else { events.next().await };
-        let Some((scope, event)) = next else { return };
+        let Some((scope, change)) = next else { return };
         pulse.begin();
-        take(&scope, &event);
-        if matches!(event, Event::InitDone) {
-            lists.complete(&scope);
+        match change {
+            WatchChange::Event(event) => {
+                take(&scope, &event);
+                if matches!(event, Event::InitDone) {
+                    lists.complete(&scope);
+                }
+            }
+            WatchChange::Gone(metadata) => lose(&metadata),
         }
         pulse.rest();
     }
 }
 
-/// The events of one watch per scope.
+/// The changes of one watch per scope.
 fn objects<'f, K, F>(
     client: &Client,
     scopes: &BTreeSet<WatchScope>,
     selector: Option<&'static str>,
     is_known: &'f F,
-) -> impl Stream<Item = (WatchScope, Event<K>)> + Unpin + use<'f, K, F>
+) -> impl Stream<Item = (WatchScope, WatchChange<K>)> + Unpin + use<'f, K, F>
 where
     F: Fn(&ObjectMeta) -> bool,
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Clone + Debug + Send + 'static,
 {
-    let watches =
-        scopes.iter().cloned().map(|scope| {
-            let api = match &scope {
-                None => Api::<Undecoded<K>>::all(client.clone()),
-                Some(namespace) => Api::namespaced(client.clone(), namespace),
-            };
-            let config = watcher::Config::default();
-            let config = selector.map_or(config.clone(), |label| config.labels(label));
-            let events = streamed_or_in_pages(api, config);
-            Box::pin(events.filter_map(move |event| {
-                std::future::ready(readable(event, is_known).map(|event| (scope.clone(), event)))
-            }))
-        });
+    let watches = scopes.iter().cloned().map(|scope| {
+        let api = match &scope {
+            None => Api::<Undecoded<K>>::all(client.clone()),
+            Some(namespace) => Api::namespaced(client.clone(), namespace),
+        };
+        let config = watcher::Config::default();
+        let config = selector.map_or(config.clone(), |label| config.labels(label));
+        let events = streamed_or_in_pages(api, config);
+        Box::pin(events.filter_map(move |event| {
+            std::future::ready(readable(event, is_known).map(|change| (scope.clone(), change)))
+        }))
+    });
     futures::stream::select_all(watches)
 }
 
@@ -188,8 +201,12 @@ fn recent(uri: &Uri) -> Option<Uri> {
     Uri::from_parts(parts).ok()
 }
 
-/// Drops versions that are known, and objects that cannot be decoded; a broken object must not block the others.
-fn readable<K>(event: watcher::Result<Event<Undecoded<K>>>, is_known: impl Fn(&ObjectMeta) -> bool) -> Option<Event<K>>
+/// Drops versions that are known, and objects that cannot be decoded; a broken object must not block the others. A
+/// deletion needs no decoding.
+fn readable<K>(
+    event: watcher::Result<Event<Undecoded<K>>>,
+    is_known: impl Fn(&ObjectMeta) -> bool,
+) -> Option<WatchChange<K>>
 where
     K: Resource<DynamicType = ()> + DeserializeOwned,
 {
@@ -199,15 +216,20 @@ where
             warn!(watch = %kind, %error, "the watch failed; retrying");
             return None;
         }
-        Ok(Event::Init) => return Some(Event::Init),
-        Ok(Event::InitDone) => return Some(Event::InitDone),
+        Ok(Event::Init) => return Some(WatchChange::Event(Event::Init)),
+        Ok(Event::InitDone) => return Some(WatchChange::Event(Event::InitDone)),
         Ok(Event::InitApply(object)) => (Event::InitApply, object),
         Ok(Event::Apply(object)) if is_known(object.meta()) => return None,
         Ok(Event::Apply(object)) => (Event::Apply, object),
-        Ok(Event::Delete(object)) => (Event::Delete, object),
+        Ok(Event::Delete(object)) => {
+            return Some(match object.decode() {
+                Ok(object) => WatchChange::Event(Event::Delete(object)),
+                Err(_) => WatchChange::Gone(Box::new(object.meta().clone())),
+            });
+        }
     };
     match object.decode() {
-        Ok(object) => Some(event(object)),
+        Ok(object) => Some(WatchChange::Event(event(object))),
         Err(error) => {
             let object = format!("{kind} {}", ObjectKey::of(&object));
             warn!(object, %error, "decoding the object failed; apply the definitions of this version");
@@ -271,10 +293,10 @@ mod tests {
         };
         let client = Client::new(tower::service_fn(answer), "default");
         let events = objects::<ConfigMap, _>(&client, &BTreeSet::from([None]), None, &|_| false);
-        let names = events.take(count).map(|(_, event)| match event {
-            Event::Init => "init",
-            Event::InitApply(_) => "object",
-            Event::InitDone => "done",
+        let names = events.take(count).map(|(_, change)| match change {
+            WatchChange::Event(Event::Init) => "init",
+            WatchChange::Event(Event::InitApply(_)) => "object",
+            WatchChange::Event(Event::InitDone) => "done",
             _ => "other",
         });
         let names = names.collect().await;
@@ -296,6 +318,16 @@ mod tests {
         let (requests, events) = first_events(true, 6).await;
         assert_eq!(events, ["init", "object", "done"].repeat(2));
         assert!(requests.last().unwrap().contains("limit=250"), "its begin is known before its request: {requests:?}");
+    }
+
+    #[test]
+    fn the_deletion_of_an_object_that_cannot_be_decoded_is_passed_on() {
+        let text = r#"{"metadata": {"name": "a", "uid": "1", "resourceVersion": "7"}, "data": 7}"#;
+        let broken: Undecoded<ConfigMap> = serde_json::from_str(text).unwrap();
+        let change = |event| readable(Ok(event), |_| false);
+        assert!(change(Event::Apply(broken.clone())).is_none());
+        let Some(WatchChange::Gone(gone)) = change(Event::Delete(broken)) else { panic!("it is passed on") };
+        assert_eq!((gone.name.as_deref(), gone.uid.as_deref()), (Some("a"), Some("1")));
     }
 
     #[test]

@@ -56,8 +56,8 @@ pub enum Error {
     /// The client for calls to the users' own services cannot be created.
     #[error("creating the HTTP client: {0}")]
     Http(String),
-    /// The thread of the lease cannot be started.
-    #[error("starting a thread: {0}")]
+    /// The thread of the lease cannot be started, or its work panicked.
+    #[error("running the thread of the lease: {0}")]
     Thread(std::io::Error),
     /// Signal handlers cannot be installed.
     #[error("listening for signals: {0}")]

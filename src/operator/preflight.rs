@@ -51,6 +51,8 @@ impl CheckedCluster {
         config.connect_timeout = Some(Duration::from_secs(5));
         // `fence` creates its streams and connects to the API server directly.
         config.proxy_url = None;
+        // Otherwise the time for which a pooled connection was idle counts as silence of the API server.
+        config.reset_reader_on_write = true;
         let mut direct = config.clone();
         direct.default_retry = false;
         direct.connect_timeout = Some(CHECK_TIMEOUT);
@@ -71,7 +73,10 @@ impl CheckedCluster {
         if args.leader_elect {
             let leases = Api::<Lease>::namespaced(cluster.direct.clone(), &cluster.lease_namespace);
             let doing = format!("reading Lease {}/{OPERATOR}", cluster.lease_namespace);
-            bounded(&doing, leases.get_opt(OPERATOR)).await.map_err(|source| Error::Lease { source })?;
+            // The pooled connection belongs to the runtime that opens it, and renewals reuse it.
+            let read = vital.spawn(async move { bounded(&doing, leases.get_opt(OPERATOR)).await });
+            let lease = read.await.map_err(|error| Error::Thread(error.into()))?;
+            lease.map_err(|source| Error::Lease { source })?;
         }
         Ok(cluster)
     }

@@ -12,6 +12,9 @@ use crate::{
     process::Process,
 };
 
+/// The maximum duration of one round of polling actions: far longer than all timeouts of its calls together.
+const LONGEST_POLL: Duration = Duration::from_hours(1);
+
 /// The settings of the controller.
 #[derive(Clone, Debug)]
 pub struct SagaSettings {
@@ -52,7 +55,8 @@ impl SagaContext {
     ) -> Arc<Self> {
         let queue: Arc<Queue<ObjectKey>> = Arc::default();
         let woken = queue.clone();
-        let actions = Actions::start(cloud.clone(), settings.poll, move |key| woken.add(key));
+        let pulse = process.liveness.enter("the poller of actions", LONGEST_POLL);
+        let actions = Actions::start(cloud.clone(), settings.poll, pulse, move |key| woken.add(key));
         Arc::new(Self {
             process,
             cloud,

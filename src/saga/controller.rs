@@ -42,6 +42,10 @@ async fn watch(context: Arc<SagaContext>) {
             let affected = context.index().take(scope, event);
             context.requeue(affected);
         },
+        |metadata| {
+            let affected = context.index().delete_undecoded(metadata);
+            context.requeue(affected);
+        },
     )
     .await;
 }

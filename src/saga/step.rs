@@ -194,6 +194,12 @@ impl StepContext<'_> {
         )))
     }
 
+    /// Returns true if the step made no call before the current or latest one.
+    #[must_use]
+    pub fn is_first_call(&self) -> bool {
+        self.entry.called_at == self.entry.started_at
+    }
+
     /// Returns true if the settle time of the latest call is over.
     #[must_use]
     pub fn has_settled(&self) -> bool {

@@ -212,10 +212,11 @@ impl SagaView<'_> {
         entry.called_at.as_ref().map_or(Duration::ZERO, |called| self.left(called.0, self.settle))
     }
 
-    /// The time since the step's latest call.
+    /// The time since the step's latest call. If the clock of an earlier leader was ahead, it is the time until then,
+    /// so that lookups are not repeated every second.
     pub(super) fn since_call(&self, entry: &StepStatus) -> Duration {
-        let passed = entry.called_at.as_ref().map(|called| self.now.duration_since(called.0)).unwrap_or_default();
-        Duration::try_from(passed).unwrap_or_default()
+        let called = entry.called_at.as_ref();
+        called.map_or(Duration::ZERO, |called| self.now.duration_since(called.0).unsigned_abs())
     }
 
     /// Publishes a wait once: for people, with the action that they can take.

@@ -9,7 +9,10 @@ use tokio::{
 };
 
 use super::*;
-use crate::digitalocean::fake::{Fake, FakeResponse};
+use crate::{
+    digitalocean::fake::{Fake, FakeResponse},
+    liveness::Liveness,
+};
 
 const INTERVAL: Duration = Duration::from_millis(20);
 
@@ -62,6 +65,10 @@ impl Account {
     }
 }
 
+fn pulse() -> Pulse {
+    Liveness::default().enter("a poller", Duration::from_mins(1))
+}
+
 /// A server, waits for its actions, and the woken waiters.
 async fn stand(account: &Arc<Account>) -> (Fake, Actions<&'static str>, UnboundedReceiver<&'static str>) {
     stand_at(account, INTERVAL).await
@@ -74,7 +81,7 @@ async fn stand_at(
     let account = Arc::clone(account);
     let server = Fake::start(move |path| account.answer(path)).await;
     let (woken, wakes) = unbounded_channel();
-    let actions = Actions::start(server.client(), interval, move |waiter| woken.send(waiter).unwrap());
+    let actions = Actions::start(server.client(), interval, pulse(), move |waiter| woken.send(waiter).unwrap());
     (server, actions, wakes)
 }
 
@@ -274,7 +281,7 @@ async fn an_answer_that_is_not_the_apis_ends_no_wait() {
     ];
     for answer in answers {
         let server = Fake::start(answer).await;
-        let actions = Actions::start(server.client(), INTERVAL, |waiter: &str| panic!("{waiter} was woken"));
+        let actions = Actions::start(server.client(), INTERVAL, pulse(), |waiter: &str| panic!("{waiter} was woken"));
         assert_eq!(actions.state_of(1, &"a"), None);
         asked(&server, 4).await;
         assert_eq!(actions.state_of(1, &"a"), None);
@@ -320,7 +327,7 @@ async fn an_action_whose_request_fails_delays_no_other() {
     })
     .await;
     let (woken, mut wakes) = unbounded_channel();
-    let actions = Actions::start(server.client(), INTERVAL, move |waiter| woken.send(waiter).unwrap());
+    let actions = Actions::start(server.client(), INTERVAL, pulse(), move |waiter| woken.send(waiter).unwrap());
     assert_eq!(actions.state_of(1, &"a"), None);
     assert_eq!(actions.state_of(2, &"b"), None);
     assert_eq!(next(&mut wakes).await, "b");

@@ -325,6 +325,42 @@ async fn rows_that_shift_between_pages_are_read_again() {
 }
 
 #[tokio::test]
+async fn a_long_list_that_shifts_continues_from_the_page_before() {
+    // Pages of two rows. Before the seventh page is read, rows of earlier pages are deleted, or one is created in front.
+    for (deleted, created, asked) in
+        [(vec![1], None, 15), (vec![1, 2, 3], None, 15), (vec![], Some(0), 16), (vec![5], Some(0), 13)]
+    {
+        let rows = std::sync::Mutex::new((1..=24).collect::<Vec<u32>>());
+        let change = (deleted.clone(), created);
+        let server = Fake::start(move |path| {
+            let mut rows = rows.lock().unwrap();
+            if path.contains("gpus") {
+                return no_gpus();
+            }
+            let number: usize = path.split(['=', '&']).nth(1).unwrap().parse().unwrap();
+            if number == 7 && rows.len() == 24 && rows.first() == Some(&1) {
+                rows.retain(|row| !change.0.contains(row));
+                if let Some(new) = change.1 {
+                    rows.insert(0, new);
+                }
+            }
+            let shown: Vec<u32> = rows.iter().copied().skip((number - 1) * 2).take(2).collect();
+            page(&shown, u32::try_from(rows.len()).unwrap(), None)
+        })
+        .await;
+        let mut kept = Kept::default();
+        let listed = server.client().list(kind("Droplet"), None, &mut kept, Priority::Sweep).await;
+        let rows = 24 - deleted.len() + usize::from(created.is_some());
+        assert_eq!(listed.map(|listed| listed.rows).ok(), Some(rows), "{deleted:?} {created:?}");
+        let mut ids: Vec<u32> = kept.0.iter().map(|id| id.parse().unwrap()).collect();
+        ids.sort_unstable();
+        // The deleted rows were there when their pages were read; the new one is found by the next list.
+        assert_eq!(ids, (1..=24).collect::<Vec<_>>(), "{deleted:?} {created:?}");
+        assert_eq!(server.asked().len(), asked, "{deleted:?} {created:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_total_may_count_what_only_the_other_list_shows() {
     let server = Fake::start(|path| match (path.contains("gpus"), path.contains("?page=2")) {
         (true, _) => page(&[9], 1, None),

@@ -21,7 +21,7 @@ impl Inventory {
     /// Parts of the document that could not be read now are unknown. Parts that only lists show count if two lists
     /// agree, for `max_age`.
     pub async fn fetch(&self, key: &ResourceKey, max_age: Duration) -> Observation {
-        let (known, at) = self.fetch_directly(key, FieldSet::default()).await;
+        let (known, at) = self.fetch_directly(key, FieldSet::default(), Priority::Urgent).await;
         let responses_since = at.checked_sub(self.max_age(key.kind, max_age));
         self.observation(key.kind, &known, Use { responses_since, parts_since: Some(at), only_confirmed: true })
     }
@@ -57,32 +57,33 @@ impl Inventory {
     }
 
     /// Reads the resource of a record of these fields for the first time, with the additional parts that they need.
+    /// Many new records must not use up the calls that are reserved for decisions.
     pub async fn first_read(&self, key: &ResourceKey, fields: FieldSet) {
-        self.fetch_directly(key, fields).await;
+        self.fetch_directly(key, fields, Priority::Sweep).await;
     }
 
-    async fn fetch_directly(&self, key: &ResourceKey, fields: FieldSet) -> (CachedState, Instant) {
+    async fn fetch_directly(&self, key: &ResourceKey, fields: FieldSet, priority: Priority) -> (CachedState, Instant) {
         let at = Instant::now();
         let was_gone = self
             .kinds()
             .get(&key.kind)
             .and_then(|kind| kind.resources.get(&key.id))
             .is_some_and(|entry| entry.known.is_gone());
-        let mut asked = self.request(key, Priority::Urgent).await;
+        let mut asked = self.request(key, priority).await;
         if matches!(asked, Ok(None)) && !was_gone {
             tokio::time::sleep(self.0.settings.absence_delay).await;
-            asked = self.request(key, Priority::Urgent).await;
+            asked = self.request(key, priority).await;
         }
         let mut known = self.known(key, asked, at);
         if known.is_gone() && !was_gone {
-            match self.is_other_account(key.kind, Priority::Urgent).await {
+            match self.is_other_account(key.kind, priority).await {
                 Ok(false) => {}
                 Ok(true) => known = CachedState::Failed(SyncError::OtherAccount { kind: key.kind }.to_string().into()),
                 Err(error) => known = CachedState::failed(&error),
             }
         }
         if let CachedState::Present(shown) = &mut known {
-            self.complete_one(key, fields, Arc::make_mut(shown)).await;
+            self.complete_one(key, fields, priority, Arc::make_mut(shown)).await;
         }
         let has_failed = matches!(known, CachedState::Failed(_));
         let mut kinds = self.kinds();

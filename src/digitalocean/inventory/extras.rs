@@ -79,15 +79,21 @@ impl Inventory {
     }
 
     /// Completes the resource of a GET.
-    pub(super) async fn complete_one(&self, key: &ResourceKey, fields: FieldSet, shown: &mut Responses) {
+    pub(super) async fn complete_one(
+        &self,
+        key: &ResourceKey,
+        fields: FieldSet,
+        priority: Priority,
+        shown: &mut Responses,
+    ) {
         let row = key.kind.row();
         let fields = fields.union(shown.fields());
         let wants = Wants { get: false, ..shown.wants(row, fields) };
-        let answers = self.answers(key, &wants, Priority::Urgent).await;
+        let answers = self.answers(key, &wants, priority).await;
         answers.apply(row, shown);
-        let scopes = self.scopes(row, fields, Priority::Urgent).await;
+        let scopes = self.scopes(row, fields, priority).await;
         if fields.has(FieldSet::fields(row, row.certificates.iter().map(String::as_str))) {
-            self.0.certificates.refresh(&self.0.client, Priority::Urgent).await;
+            self.0.certificates.refresh(&self.0.client, priority).await;
         }
         shown.expect(fields, scopes);
         shown.compose(row, Use::default());

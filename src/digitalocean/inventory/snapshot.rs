@@ -21,7 +21,7 @@ use super::{
 };
 use crate::digitalocean::{
     Client, Error, Kind, Live, Priority, ResourceKey, ResourceOwners, SizeDisks,
-    account::{Account, Accounts},
+    account::{Account, Accounts, SeenAccount},
     certificates::{self, CertificateBook},
     kinds::FieldSet,
     revert::TagUsers,
@@ -73,7 +73,7 @@ pub(super) struct InventoryState {
 /// The knowledge about one kind.
 #[derive(Default)]
 pub(super) struct Snapshot {
-    /// The start of the last complete list.
+    /// The start of the last sync that read the list, or at least one of several.
     pub(super) listed_at: Option<Instant>,
     pub(super) resources: HashMap<Arc<str>, CachedResource>,
     pub(super) last_error: Option<SyncFailure>,
@@ -98,7 +98,7 @@ pub(super) struct Snapshot {
 pub struct SnapshotInfo {
     /// The kind.
     pub kind: Kind,
-    /// The age of the last complete list; none without one.
+    /// The time since the last sync that read the list, or at least one of several; none without one.
     pub age: Option<Duration>,
     /// The number of recorded resources.
     pub resources: usize,
@@ -126,6 +126,13 @@ impl Inventory {
             kinds: Mutex::default(),
             turns: Mutex::default(),
         }))
+    }
+
+    /// The account in which recorded resources were last seen, to be kept beyond the life of this process. Set it before
+    /// the first sync: a token of another account then does not make all resources count as deleted.
+    #[must_use]
+    pub fn seen_account(&self) -> SeenAccount {
+        Arc::clone(&self.0.accounts.seen)
     }
 
     /// The age limit of a kind: longer than `max_age` if a separate rate limit needs more time for its pages.
@@ -217,7 +224,7 @@ impl Inventory {
         self.0.tag_users.list(&self.0.client).await
     }
 
-    /// The start of the last complete list of the kind.
+    /// The start of the last sync of the kind that read its list, or at least one of several.
     #[must_use]
     pub fn listed_at(&self, kind: Kind) -> Option<Instant> {
         self.kinds().get(&kind)?.listed_at
@@ -227,6 +234,12 @@ impl Inventory {
     #[must_use]
     pub fn has_listed(&self, kind: Kind) -> bool {
         self.kinds().get(&kind).is_some_and(|snapshot| snapshot.listed_at.is_some())
+    }
+
+    /// The number of calls so far that read the kind: its lists, its resources, and their parts.
+    #[must_use]
+    pub fn reads_of(&self, kind: Kind) -> u64 {
+        self.0.client.reads_of(kind)
     }
 
     /// The number of calls that sweeps may make in an hour beside all others, by the calls of the last hour.

@@ -89,9 +89,11 @@ impl Inventory {
         }
         absent.truncate(self.0.settings.confirm_at_most);
         let found = self.confirm(absent).await;
+        // An earlier process may have seen them.
+        let is_first = self.kinds().get(&kind).is_none_or(|snapshot| snapshot.listed_at.is_none());
         let was_there = |id: &Arc<str>| {
             let before = rows.get(id).and_then(|staged| staged.before.as_ref());
-            before.is_some_and(|before| !before.known.is_gone())
+            before.map_or(is_first, |before| !before.known.is_gone())
         };
         if found.iter().any(|(id, entry)| entry.known.is_gone() && was_there(id)) {
             self.doubt_account(kind).await?;
@@ -122,7 +124,10 @@ impl Inventory {
         }
         // After a change of the token, the rows of the earlier token have no account.
         let account = account.filter(|_| self.0.client.token_version() == token);
-        snapshot.account = account.or_else(|| snapshot.account.take());
+        if let Some(account) = account {
+            self.0.accounts.remember(&account);
+            snapshot.account = Some(account);
+        }
         snapshot.unread = unread.errors;
         Ok(Changes { kind, changed, renewed, confirmed, listed: listed.rows, calls, unread: unread.error })
     }

@@ -35,7 +35,8 @@ pub enum SyncError {
     /// The token was replaced by another account's.
     #[error(
         "listing {kind}: all recorded resources are missing, and the token belongs to another account than before. Give \
-         the operator a token of their account; if they have really moved, restart it"
+         the operator a token of their account; if they have really moved, remove the annotation arcadia.cloud/account \
+         of its Lease, wait 10 s, and restart it"
     )]
     OtherAccount {
         /// The kind.

@@ -14,8 +14,9 @@ use tokio::time::Instant;
 
 use super::{allowance::Allowance, snapshot::InventoryState, *};
 use crate::digitalocean::{
-    Kind, ResourceKey,
+    Client, Kind, ResourceKey,
     account::Accounts,
+    budget::Limits,
     certificates::CertificateBook,
     fake::{Fake, FakeResponse},
     kinds::FieldSet,
@@ -46,6 +47,10 @@ struct World {
     inventory: Inventory,
 }
 
+fn settings() -> InventorySettings {
+    InventorySettings { absence_delay: Duration::from_millis(20), ..InventorySettings::default() }
+}
+
 fn kind(name: &str) -> Kind {
     Kind::named(name).unwrap()
 }
@@ -69,8 +74,7 @@ impl World {
         let cloud: Arc<Mutex<Cloud>> = Arc::default();
         let here = Arc::clone(&cloud);
         let server = Fake::start(move |path| here.lock().unwrap().answer(path)).await;
-        let settings = InventorySettings { absence_delay: Duration::from_millis(20), ..InventorySettings::default() };
-        let inventory = Inventory::new(server.client(), settings);
+        let inventory = Inventory::new(server.client(), settings());
         let world = Self { cloud, server, inventory };
         for number in numbers {
             world.set(number, "first");
@@ -149,6 +153,21 @@ impl Cloud {
         }
         let rows: Vec<_> = self.listed.values().collect();
         FakeResponse::json(200, &json!({"vpcs": rows, "links": {}, "meta": {"total": rows.len()}}))
+    }
+}
+
+#[tokio::test]
+async fn first_reads_of_new_records_leave_the_reserve_to_decisions() {
+    let mut world = World::with([1, 2]).await;
+    let mut config = world.server.config();
+    config.limits = Limits { per_minute: 2, per_hour: 100, minute_reserve: 1, hour_reserve: 0 };
+    world.inventory = Inventory::new(Client::new(config).unwrap(), settings());
+    let [one, two] = [1, 2].map(|number| key(&id(number)));
+    world.inventory.first_read(&one, FieldSet::default()).await;
+    tokio::select! {
+        biased;
+        () = world.inventory.first_read(&two, FieldSet::default()) => panic!("it used the reserve"),
+        found = world.inventory.fetch(&two, DAY) => assert!(matches!(found, Observation::Present(_)), "{found:?}"),
     }
 }
 
@@ -536,6 +555,31 @@ async fn under_a_token_of_another_account_not_even_the_only_one_is_gone() {
     assert!(error.to_string().contains("another account"), "{error}");
     let seen = world.get(1);
     assert!(matches!(seen, Observation::Unknown(UnknownReason::Failed { .. })), "{seen:?}");
+}
+
+#[tokio::test]
+async fn a_new_process_with_a_token_of_another_account_knows_nothing() {
+    let world = World::with(1..=4).await;
+    world.sync(1..=4).await.unwrap();
+    let seen = world.inventory.seen_account().lock().clone();
+    assert_eq!(seen.as_deref(), Some("first"));
+    world.move_to(Ok("second"));
+    for wanted in [1..=1, 1..=4] {
+        let inventory = Inventory::new(world.server.client(), settings());
+        inventory.seen_account().lock().clone_from(&seen);
+        for _ in 0..2 {
+            let error = inventory.sync(kind("VPC"), ids(wanted.clone())).await.unwrap_err();
+            assert!(error.is_about_all() && error.to_string().contains("another account"), "{error}");
+            let known = inventory.get(&key(&id(1)), DAY);
+            assert!(matches!(known, Observation::Unknown(_)), "{known:?}");
+        }
+        let known = inventory.fetch(&key(&id(1)), DAY).await;
+        assert!(matches!(known, Observation::Unknown(_)), "{known:?}");
+        // A person confirms the other account, and restarts the operator.
+        let inventory = Inventory::new(world.server.client(), settings());
+        inventory.sync(kind("VPC"), ids(wanted)).await.unwrap();
+        assert_eq!(inventory.get(&key(&id(1)), DAY), Observation::Gone);
+    }
 }
 
 #[tokio::test]

@@ -301,18 +301,21 @@ pub(crate) struct CallTemplate {
 pub(crate) enum Spelling {
     /// Alerts contain both lists, even empty ones; entities are texts.
     AlertPolicy,
-    /// The cloud's own tags are omitted.
-    ClusterTags,
+    /// The cloud's own tags are omitted; a day is in lower case, and an hour has two digits.
+    Cluster,
     /// A version is the slug of an offered upgrade.
     ClusterVersion,
-    /// All ports are `all` (`0` in the document), and ICMP has none.
-    FirewallPorts,
-    /// Times have no seconds.
-    Hour,
-    /// A region is a slug, a size has one notation, and droplets are either listed or selected by a tag.
+    /// A protocol is in lower case; all ports are `all` (`0` in the document), and ICMP has none.
+    FirewallRules,
+    /// A region is a slug, a size has one notation, and droplets are either listed or selected by a tag; protocols are in
+    /// lower case.
     LoadBalancer,
+    /// A day is in lower case, and a time has no seconds.
+    MaintenanceWindow,
     /// A purpose has no prefix `Other: `, and an environment is capitalized.
     Project,
+    /// A type and regions are in lower case.
+    UptimeCheck,
 }
 
 /// The state of a resource that is not being changed.

@@ -1,12 +1,12 @@
 //! The direction of a revert: from the live value to the recorded one.
 
-use std::cmp::Ordering;
+use std::{borrow::Cow, cmp::Ordering};
 
 use serde_json::Value;
 
 use crate::{
-    comparison::scalar::text,
-    digitalocean::{document::is_blank, kinds::ValueChange},
+    comparison::scalar::{is_blank, text},
+    digitalocean::kinds::ValueChange,
 };
 
 impl ValueChange {
@@ -28,14 +28,14 @@ pub(super) fn is_true(value: &Value) -> bool {
     text(value).is_some_and(|text| text == "true")
 }
 
-/// The items of a list, or a single item, in lower case.
+/// The items of a list, or a single item.
 fn items(value: &Value) -> Vec<String> {
     let items = match value {
         Value::Array(items) => items.as_slice(),
         one => std::slice::from_ref(one),
     };
     let items = items.iter().filter(|item| !is_blank(item));
-    items.map(|item| text(item).map_or_else(|| item.to_string(), |text| text.to_lowercase())).collect()
+    items.map(|item| text(item).map_or_else(|| item.to_string(), Cow::into_owned)).collect()
 }
 
 /// The order of two numbers, sizes or versions; none if they cannot be compared.
@@ -113,10 +113,14 @@ mod tests {
 
     #[test]
     fn lists_gain_items_or_lose_some() {
-        assert!(ValueChange::Adding.is_of(&json!(["a", "B"]), &json!(["b"])));
+        assert!(ValueChange::Adding.is_of(&json!(["a", "b"]), &json!(["b"])));
         assert!(ValueChange::Adding.is_of(&json!([7]), &json!(null)));
         assert!(!ValueChange::Adding.is_of(&json!([7]), &json!([8])));
-        assert!(ValueChange::Emptying.is_of(&json!([]), &json!([8])));
+        // The names of databases differ by letter case.
+        assert!(!ValueChange::Adding.is_of(&json!(["App"]), &json!(["app"])));
+        for nothing in [json!([]), json!(null), json!([null]), json!([""]), json!([{}])] {
+            assert!(ValueChange::Emptying.is_of(&nothing, &json!([8])), "{nothing}");
+        }
         assert!(ValueChange::Enabling.is_of(&json!("true"), &json!(false)));
         assert!(ValueChange::Disabling.is_of(&json!(null), &json!(true)));
     }

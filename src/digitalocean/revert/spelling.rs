@@ -8,6 +8,7 @@ use crate::{
         document::{is_blank, str_at},
         equivalence::{ALL_PORTS, port_range},
         kinds::Spelling,
+        texts::each_text,
     },
 };
 
@@ -21,24 +22,35 @@ impl Spelling {
     pub(super) fn spell(self, body: &mut Map<String, Value>, changed: &str) {
         match self {
             Self::AlertPolicy => alert_policy(body),
-            Self::ClusterTags => cluster_tags(body),
+            Self::Cluster => cluster(body),
             // The step looks the version up.
             Self::ClusterVersion => {}
-            Self::FirewallPorts => each_rule(body, |rule| ports(rule, "all")),
-            Self::Hour => hour(body),
+            Self::FirewallRules => each_rule(body, |rule| ports(rule, "all")),
             Self::LoadBalancer => load_balancer(body, changed),
+            Self::MaintenanceWindow => maintenance_window(body),
             Self::Project => project(body),
+            Self::UptimeCheck => {
+                lower_case(body, "type");
+                lower_case(body, "regions");
+            }
         }
     }
 
     /// The other spelling, if some servers refuse the first one.
     pub(super) fn alternative(self, body: &Map<String, Value>) -> Option<Map<String, Value>> {
-        if self != Self::FirewallPorts {
+        if self != Self::FirewallRules {
             return None;
         }
         let mut other = body.clone();
         each_rule(&mut other, |rule| ports(rule, ALL_PORTS));
         (other != *body).then_some(other)
+    }
+}
+
+/// Converts the text, or the texts of a list, to lower case: the comparison ignores letter case, and the API does not.
+fn lower_case(body: &mut Map<String, Value>, key: &str) {
+    if let Some(value) = body.get_mut(key) {
+        each_text(value, &|text| text.to_lowercase());
     }
 }
 
@@ -56,10 +68,18 @@ fn alert_policy(body: &mut Map<String, Value>) {
     }
 }
 
-fn cluster_tags(body: &mut Map<String, Value>) {
+fn cluster(body: &mut Map<String, Value>) {
     if let Some(Value::Array(tags)) = body.get_mut("tags") {
         // The cloud keeps its own tags, and refuses them in a write.
         tags.retain(|tag| !tag.as_str().is_some_and(|tag| tag == "k8s" || tag.starts_with("k8s:")));
+    }
+    if let Some(Value::Object(policy)) = body.get_mut("maintenance_policy") {
+        lower_case(policy, "day");
+        if let Some(Value::String(start)) = policy.get_mut("start_time")
+            && start.find(':') == Some(1)
+        {
+            start.insert(0, '0');
+        }
     }
 }
 
@@ -71,7 +91,8 @@ fn each_rule(body: &mut Map<String, Value>, spell: impl Fn(&mut Map<String, Valu
 }
 
 fn ports(rule: &mut Map<String, Value>, all: &str) {
-    if rule.get("protocol").and_then(Value::as_str).is_some_and(|protocol| protocol.eq_ignore_ascii_case("icmp")) {
+    lower_case(rule, "protocol");
+    if rule.get("protocol").and_then(Value::as_str).is_some_and(|protocol| protocol == "icmp") {
         rule.remove("ports");
         return;
     }
@@ -80,7 +101,8 @@ fn ports(rule: &mut Map<String, Value>, all: &str) {
     rule.insert("ports".to_owned(), if ports == ALL_PORTS { json!(all) } else { json!(ports) });
 }
 
-fn hour(body: &mut Map<String, Value>) {
+fn maintenance_window(body: &mut Map<String, Value>) {
+    lower_case(body, "day");
     if let Some(Value::String(hour)) = body.get_mut("hour") {
         let parts: Vec<&str> = hour.splitn(3, ':').take(2).collect();
         *hour = parts.join(":");
@@ -102,6 +124,11 @@ fn load_balancer(body: &mut Map<String, Value>, changed: &str) {
         body.remove("size_unit");
     } else {
         size(body, changed, NAMED_SIZES.contains(&region.as_str()));
+    }
+    let rules = body.get_mut("forwarding_rules").and_then(Value::as_array_mut);
+    for rule in rules.into_iter().flatten().filter_map(Value::as_object_mut) {
+        lower_case(rule, "entry_protocol");
+        lower_case(rule, "target_protocol");
     }
     let has_tag = body.get("tag").is_some_and(|tag| !is_blank(tag));
     body.remove(if has_tag { "droplet_ids" } else { "tag" });
@@ -156,6 +183,48 @@ fn project(body: &mut Map<String, Value>) {
         let known = ["Development", "Staging", "Production"];
         if let Some(known) = known.iter().find(|known| known.eq_ignore_ascii_case(environment)) {
             *environment = (*known).to_owned();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_that_are_compared_without_letter_case_are_sent_in_lower_case() {
+        let rule = |protocol: &str| json!({ "protocol": protocol, "ports": "443" });
+        let forwarding = |entry: &str, target: &str| json!([{ "entry_protocol": entry, "target_protocol": target }]);
+        for (spelling, recorded, sent) in [
+            (
+                Spelling::FirewallRules,
+                json!({ "inbound_rules": [rule("TCP")], "outbound_rules": [{ "protocol": "ICMP", "ports": "0" }] }),
+                json!({ "inbound_rules": [rule("tcp")], "outbound_rules": [{ "protocol": "icmp" }] }),
+            ),
+            (
+                Spelling::LoadBalancer,
+                json!({ "region": "nyc3", "forwarding_rules": forwarding("HTTPS", "Http") }),
+                json!({ "region": "nyc3", "forwarding_rules": forwarding("https", "http") }),
+            ),
+            (
+                Spelling::UptimeCheck,
+                json!({ "name": "Shop", "type": "HTTPS", "regions": ["US_East"] }),
+                json!({ "name": "Shop", "type": "https", "regions": ["us_east"] }),
+            ),
+            (
+                Spelling::MaintenanceWindow,
+                json!({ "day": "Tuesday", "hour": "04:00:00" }),
+                json!({ "day": "tuesday", "hour": "04:00" }),
+            ),
+            (
+                Spelling::Cluster,
+                json!({ "maintenance_policy": { "day": "Any", "start_time": "4:00" } }),
+                json!({ "maintenance_policy": { "day": "any", "start_time": "04:00" } }),
+            ),
+        ] {
+            let Value::Object(mut body) = recorded else { panic!("{recorded}") };
+            spelling.spell(&mut body, "name");
+            assert_eq!(Value::Object(body), sent, "{spelling:?}");
         }
     }
 }

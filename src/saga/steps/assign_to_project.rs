@@ -131,9 +131,14 @@ async fn assign(context: &StepContext<'_>, parameters: &Parameters, project: &st
         Err(Error::NotFound { .. }) => return Err(Failure::Permanent(format!("there is no project {project}"))),
         Err(error) => return Err(error.into()),
     };
-    let assigned = answer.get("resources").and_then(Value::as_array).and_then(|all| all.first());
-    match assigned.and_then(|assigned| text(assigned, "status")) {
-        Some("assigned" | "already_assigned") => Ok(()),
+    // It may list the project's other resources, too, and address a reserved IP by its former kind.
+    let mut results = answer.get("resources").and_then(Value::as_array).into_iter().flatten();
+    let is_it = |result: &&Value| {
+        text(result, "urn").and_then(|urn| urn.splitn(3, ':').nth(2)).is_some_and(|id| id == &*key.id)
+    };
+    let result = results.find(is_it);
+    match result.and_then(|result| text(result, "status")) {
+        Some("ok" | "assigned" | "already_assigned") => Ok(()),
         Some("service_down") => Err(Failure::Transient(format!("assigning {key} to project {project}: service_down"))),
         Some(status) => Err(Failure::Permanent(format!("assigning {key} to project {project}: {status}"))),
         None => Err(unnamed("status of the resource")),

@@ -177,7 +177,7 @@ impl Step for CreateDomainRecord {
 /// the refusal.
 fn was_refused_at_once(context: &StepContext<'_>) -> bool {
     let is_refused = context.entry.error.as_ref().is_some_and(|error| error.kind == ErrorKind::Permanent);
-    is_refused && context.entry.called_at == context.entry.started_at
+    is_refused && context.is_first_call()
 }
 
 /// The ids of equal records that are new since the step started; none if the domain does not exist.

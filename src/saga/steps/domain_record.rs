@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::common::{ProviderId, id_text};
 use crate::{
-    digitalocean::{Endpoint, Kind, Live, ResourceKey, full_name, record_name},
+    digitalocean::{Endpoint, Kind, Live, ResourceKey, full_name, is_host_type, record_name},
     drift::finding::{self, Finding},
     saga::step::{Failure, StepContext},
 };
@@ -63,15 +63,11 @@ pub(super) fn differing<'w>(
     Ok(wanted.iter().filter(differs).map(|(field, _)| field).collect())
 }
 
-/// The record types whose data is a host name or, for CAA, an authority. The API accepts it with a final dot only, returns it without, and
-/// requires it in every change (<https://github.com/digitalocean/doctl/issues/919>).
-const TO_HOSTS: &[&str] = &["CAA", "CNAME", "MX", "NS", "SRV"];
-
 /// The given fields of a record as the API reads them: its name relative to the domain, and the full name of its host. People
 /// may write both either way.
 pub(super) fn resolved(domain: &ProviderId, mut fields: Map<String, Value>, record: &Value) -> Map<String, Value> {
     let kind = fields.get("type").or_else(|| record.get("type")).and_then(Value::as_str);
-    let is_host = kind.is_some_and(|kind| HOSTS.iter().any(|it| it.eq_ignore_ascii_case(kind)));
+    let is_host = kind.is_some_and(is_host_type);
     if let Some(Value::String(data)) = fields.get_mut("data").filter(|_| is_host) {
         *data = full_name(data, domain.as_str());
     }
@@ -81,19 +77,24 @@ pub(super) fn resolved(domain: &ProviderId, mut fields: Map<String, Value>, reco
     fields
 }
 
-/// The record types whose data is a host name.
-const HOSTS: &[&str] = &["CNAME", "MX", "NS", "SRV"];
-
-/// Some fields of a record as the API accepts them: with the type, and with the host name if the type has one.
+/// Some fields of a record as the API accepts them: with the type, and with the host name if the type has one or, for CAA, the
+/// authority. The API accepts it with a final dot only, returns it without, and requires it in every change
+/// (<https://github.com/digitalocean/doctl/issues/919>).
 pub(super) fn spelled(mut fields: Map<String, Value>, record: &Value) -> Map<String, Value> {
     let of = |field: &str| fields.get(field).or_else(|| record.get(field)).cloned().unwrap_or_default();
     let (kind, data, tag) = (of("type"), of("data"), of("tag"));
-    let is_to_host = kind.as_str().is_some_and(|kind| TO_HOSTS.iter().any(|it| it.eq_ignore_ascii_case(kind)));
+    let is_to_host = kind.as_str().is_some_and(|kind| is_host_type(kind) || kind.eq_ignore_ascii_case("CAA"));
     fields.insert("type".to_owned(), kind);
     if let (true, Some(host)) = (is_to_host, data.as_str()) {
-        // `iodef` is a URL or mail address.
-        let is_whole = host.ends_with('.') || host == "@" || tag == "iodef";
-        let host = if is_whole { host.to_owned() } else { format!("{host}.") };
+        // `iodef` is a URL or mail address. Parameters of an issuer follow a semicolon.
+        let name = host.split(';').next().unwrap_or_default();
+        let is_whole = name.trim().is_empty() || name.trim_end().ends_with('.') || name == "@" || tag == "iodef";
+        let host = if is_whole {
+            host.to_owned()
+        } else {
+            let (name, rest) = host.split_at(name.trim_end().len());
+            format!("{name}.{rest}")
+        };
         fields.insert("data".to_owned(), host.into());
     }
     fields
@@ -141,6 +142,16 @@ mod tests {
                 json!({ "tag": "issue", "data": "letsencrypt.org" }),
                 iodef,
                 json!({ "tag": "issue", "type": "CAA", "data": "letsencrypt.org." }),
+            ),
+            (
+                json!({ "ttl": 60 }),
+                json!({ "type": "CAA", "data": "letsencrypt.org; accounturi=https://acme.example/A", "tag": "issue" }),
+                json!({ "ttl": 60, "type": "CAA", "data": "letsencrypt.org.; accounturi=https://acme.example/A" }),
+            ),
+            (
+                json!({ "ttl": 60 }),
+                json!({ "type": "CAA", "data": ";", "tag": "issue" }),
+                json!({ "ttl": 60, "type": "CAA", "data": ";" }),
             ),
             (json!({ "type": "SRV", "data": "a.b" }), Value::Null, json!({ "type": "SRV", "data": "a.b." })),
         ] {

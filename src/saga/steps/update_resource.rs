@@ -185,6 +185,10 @@ async fn put_back(
     }
     appears(context, given, plan, desired).await;
     check_repeated(given, before, rest)?;
+    // The cloud may have accepted the same change before, without an effect.
+    if !plan.has_members() && !context.is_first_call() {
+        return Err(without_effect(given));
+    }
     Ok(Some(Progress::NotYet { again: SOON, why: format!("waiting until {} shows the change", given.key()) }))
 }
 
@@ -223,19 +227,23 @@ async fn put_away(
             if plan.is_done_at_once() {
                 return Ok(Some(Undo::Done));
             }
-            appears(context, given, plan, was).await;
+            let is_visible = appears(context, given, plan, was).await;
             check_repeated(given, before, rest)?;
+            if !is_visible {
+                return Err(without_effect(given));
+            }
             Some(Undo::not_yet(SOON))
         }
     })
 }
 
-/// Waits until a change that the cloud has accepted shows in the resource, for a short time. The first responses
-/// may show neither the new value nor a change in progress, and the change would be made a second time.
-async fn appears(context: &StepContext<'_>, given: &RevertParameters, plan: FieldWrite, value: &Value) {
+/// Waits until a change that the cloud has accepted shows in the resource, for a short time, and returns true if it does.
+/// The first responses may show neither the new value nor a change in progress, and the change would be made a second
+/// time.
+async fn appears(context: &StepContext<'_>, given: &RevertParameters, plan: FieldWrite, value: &Value) -> bool {
     // Members are added and removed one after the other, and each call shows its own.
     if plan.has_members() {
-        return;
+        return true;
     }
     let sent = Instant::now();
     loop {
@@ -246,7 +254,7 @@ async fn appears(context: &StepContext<'_>, given: &RevertParameters, plan: Fiel
         });
         let left = context.settle.min(LONGEST_LOOK).saturating_sub(sent.elapsed());
         if is_visible || left.is_zero() {
-            return;
+            return is_visible;
         }
         sleep(LOOK.min(left)).await;
     }
@@ -262,6 +270,11 @@ fn check_repeated(given: &RevertParameters, before: &Before, rest: RestState) ->
 
 fn repeated(given: &RevertParameters, why: &str) -> Failure {
     Failure::Doubt(format!("changing {}: {why}; the change was repeated", given.key()))
+}
+
+/// The attempts of a change that has no effect are limited.
+fn without_effect(given: &RevertParameters) -> Failure {
+    Failure::Doubt(format!("changing {}: the change was sent again, because the resource did not show it", given.key()))
 }
 
 fn no_call(given: &RevertParameters) -> Failure {

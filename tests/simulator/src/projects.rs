@@ -103,7 +103,11 @@ pub(crate) fn assign(cloud: &mut Cloud, project: &str, call: &Call) -> Result<Re
     for urn in &urns {
         check_movable(cloud, urn)?;
     }
-    let resources: Vec<Value> = urns.into_iter().map(|urn| move_one(cloud, project, urn, &call.origin)).collect();
+    let others = all(cloud, project, &call.origin);
+    let others = others.into_iter().filter(|other| !urns.iter().any(|urn| other["urn"] == **urn));
+    // The API documents all resources of the project in the response.
+    let mut resources: Vec<Value> = others.collect();
+    resources.extend(urns.iter().map(|urn| move_one(cloud, project, urn, &call.origin)));
     Ok(Reply::json(StatusCode::OK, &json!({"resources": resources})))
 }
 

@@ -61,6 +61,14 @@ fn a_new_process_looks_the_step_up_at_once_and_shows_the_wait() {
 }
 
 #[test]
+fn a_call_of_a_leader_whose_clock_was_ahead_is_not_looked_up_every_second() {
+    let mut story = started();
+    story.now -= Duration::from_mins(1);
+    let looks = looks(&mut story);
+    assert!(looks.len() <= 20, "{looks:?}");
+}
+
+#[test]
 fn what_is_found_is_taken_at_once() {
     let mut story = started();
     let StepOutcome::Publish(retry, first) =

@@ -284,6 +284,24 @@ async fn a_change_that_the_cloud_could_not_complete_is_repeated_as_another_attem
 }
 
 #[tokio::test]
+async fn a_change_without_effect_is_repeated_as_another_attempt() {
+    let world = StepWorld::start().await;
+    let case = case("LoadBalancer", "load_balancers", UUID, balancer(), "name", json!("shop"));
+    let parameters = self::parameters(&world, &case).await;
+    let ignores = || world.control.change_after_next_put("load_balancers", UUID, json!({ "name": "web" }));
+    let mut journey = Journey::new(&world, named("UpdateResource").unwrap(), &parameters);
+    journey.begin().await.unwrap();
+    ignores().await.unwrap();
+    assert!(matches!(journey.call_once().await, Ok(Progress::NotYet { .. })));
+    tokio::time::sleep(ACTION * 2).await;
+    journey.started_before(Duration::from_secs(30));
+    ignores().await.unwrap();
+    let Err(Failure::Doubt(why)) = journey.call_once().await else { panic!("it should count") };
+    assert!(why.contains("sent again, because the resource did not show it"), "{why}");
+    assert_eq!(world.changes().await, 2);
+}
+
+#[tokio::test]
 async fn an_outage_of_the_api_costs_a_started_step_no_attempt() {
     let outage = || Fault::new("/v2/*", Effect::Status { status: 503, retry_after: None, html: false });
     for (case, step) in [

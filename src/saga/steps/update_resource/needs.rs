@@ -67,9 +67,9 @@ impl Needs {
         if self.offered.is_none() {
             let route = "/v2/kubernetes/clusters/{id}/upgrades";
             let path = Endpoint { route, parent: None, id: Some(id), scope: "kubernetes:read" };
-            let offered = context.cloud.fetch(path, "available_upgrade_versions", &[]);
+            let offered = context.cloud.fetch_list(path, "available_upgrade_versions");
             let offered = context.read(offered).await?.unwrap_or_default();
-            let slugs = offered.as_array().into_iter().flatten().filter_map(|version| text(version, "slug"));
+            let slugs = offered.iter().filter_map(|version| text(version, "slug"));
             self.offered = Some(slugs.map(str::to_owned).collect());
             self.is_document_old = true;
         }
