@@ -32,7 +32,7 @@ terms! {
     REVERT_DECISION = "arcadia.cloud/revert-decision" on "Saga";
     /// Set by the operator: the UIDs of the drifts that were accepted last, so that a crash loses no decision.
     LAST_ACCEPTED = "arcadia.cloud/last-accepted" on "ProvisionedResource";
-    /// Set by the operator: the account in which recorded resources were last seen. With a token of another account, no
+    /// Set by the operator: the account in which recorded resources were first seen. With a token of another account, no
     /// resource counts as deleted until you remove it and restart the operator.
     ACCOUNT = "arcadia.cloud/account" on "Lease";
 }

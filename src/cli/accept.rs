@@ -108,7 +108,7 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &AcceptArgs) -> Result<Exit
 /// that the drift shows.
 fn other_value(drift: &DriftView, value: Option<&str>) -> Option<String> {
     let is_other = value == Some(SHOWN_VALUE) && drift.actual != SHOWN_VALUE;
-    is_other.then(|| format!("its live value is {}, not {SHOWN_VALUE}", drift.actual_short))
+    is_other.then(|| format!("its live value is {}, not {SHOWN_VALUE}; omit --value to accept it", drift.actual_short))
 }
 
 /// Changes the end of acceptances that stand.
@@ -188,7 +188,10 @@ mod tests {
             let spec = json!({ "spec": { "expected": "true", "actual": actual, "actualShort": actual } });
             other_value(&view("web-1", &spec), value)
         };
-        assert_eq!(of("false", Some("true")).as_deref(), Some("its live value is false, not true"));
+        assert_eq!(
+            of("false", Some("true")).as_deref(),
+            Some("its live value is false, not true; omit --value to accept it")
+        );
         assert_eq!(of("true", Some("true")), None);
         // The operator compares other values itself.
         assert_eq!(of("true", Some("false")), None);

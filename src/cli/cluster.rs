@@ -83,6 +83,14 @@ impl ClusterArgs {
     }
 
     /// The flags that select the cluster and the user, with a leading space.
+    /// The flags that were given to select the namespaces, the cluster and the user, with a leading space. No kubeconfig is
+    /// read.
+    pub(super) fn given_flags(&self) -> String {
+        let namespace = self.namespace.clone().map(|namespace| ("--namespace", namespace));
+        let all = if self.all_namespaces { " --all-namespaces" } else { "" };
+        as_flags(namespace.into_iter()) + all + &self.place_flags()
+    }
+
     fn place_flags(&self) -> String {
         let user = self.as_user.clone().map(|user| ("--as", user));
         let groups = self.as_groups.iter().map(|group| ("--as-group", group.clone()));
@@ -189,7 +197,7 @@ impl ObjectName {
             Some(_) => {
                 let noun = noun.word();
                 Err(Error::usage(format!(
-                    "{text:?} is no name; write NAME, NAMESPACE/NAME, {noun}/NAME or {noun}/NAMESPACE/NAME"
+                    "{text:?} is not a valid name; write NAME, NAMESPACE/NAME, {noun}/NAME or {noun}/NAMESPACE/NAME"
                 )))
             }
         }
@@ -545,8 +553,8 @@ mod tests {
             drift/x is a drift, and a record is expected here; show it with: kubectl arcadia show drift/x
             pr/x is a record, and a saga is expected here; show it with: kubectl arcadia show record/x
             pr/team/x is a record, and a drift is expected here; select the drifts of the record with: --record team/x
-            "/x" is no name; write NAME, NAMESPACE/NAME, drift/NAME or drift/NAMESPACE/NAME
-            "drift/../x" is no name; write NAME, NAMESPACE/NAME, drift/NAME or drift/NAMESPACE/NAME"#]]
+            "/x" is not a valid name; write NAME, NAMESPACE/NAME, drift/NAME or drift/NAMESPACE/NAME
+            "drift/../x" is not a valid name; write NAME, NAMESPACE/NAME, drift/NAME or drift/NAMESPACE/NAME"#]]
         .assert_eq(
             &[
                 refusal("pr/web-1", Noun::Drift),

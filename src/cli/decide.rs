@@ -142,7 +142,7 @@ impl DecisionRequest {
                     text::note(&view::not_stored(drift, &refusal, &cluster.flag_for(&drift.namespace)));
                     report.refused();
                 }
-                Err(error) => report.failed(&view::failed(drift, &error)),
+                Err(error) => report.failed(&view::failed_to_store(drift, &error)),
             }
         }
         drop(stored);
@@ -161,7 +161,7 @@ impl DecisionRequest {
                     }
                     report.print(&view::verdict(drift, &verdict, &cluster.flag_for(&drift.namespace)));
                 }
-                Err(error) => report.failed(&view::failed(drift, &error)),
+                Err(error) => report.failed(&view::failed_to_wait(drift, &error)),
             }
         }
         Ok(report.exit())
@@ -288,7 +288,7 @@ fn replaced(verb: DecisionKind, drift: &DriftView, flag: &str) -> Option<String>
     let waiting = drift.pending.as_ref().map(Pending::word).filter(|word| *word != PLAN)?;
     match verb {
         DecisionKind::Plan | DecisionKind::Restore => Some(format!(
-            "a decision to {waiting} it waits; withdraw it with: kubectl arcadia withdraw {}{flag}",
+            "a decision to {waiting} is still pending; withdraw it first with: kubectl arcadia withdraw {}{flag}",
             drift.name
         )),
         DecisionKind::Accept | DecisionKind::Revert | DecisionKind::Withdraw => None,
@@ -370,6 +370,8 @@ pub(super) enum DecisionResult {
     Moved(Box<DriftView>),
     /// It was not stored, for this reason.
     Refused(String),
+    /// Whether it was stored is unknown, for this reason.
+    Unknown(String),
 }
 
 /// Stores a decision that a person has confirmed for each of these drifts, with the permission that its class needs.
@@ -403,6 +405,7 @@ pub(super) async fn decide(
         Ok(PatchResponse::Gone) => DecisionResult::Refused("it was deleted meanwhile".to_owned()),
         Ok(PatchResponse::Refused(message)) => DecisionResult::Refused(message),
         // The decisions on the other drifts may be stored.
+        Err(error @ Error::Unusable { .. }) => DecisionResult::Unknown(error.to_string()),
         Err(error) => DecisionResult::Refused(error.to_string()),
     };
     Ok(stream::iter(stored).buffered(SIDE_BY_SIDE).map(answer).collect().await)
@@ -530,7 +533,7 @@ mod tests {
             replaced(verb, &drift, " -n a")
         };
         let why = of(DecisionKind::Plan, annotations::REVERT, "true").unwrap();
-        assert!(why.starts_with("a decision to revert it waits; "), "{why}");
+        assert!(why.starts_with("a decision to revert is still pending; "), "{why}");
         assert!(why.ends_with(": kubectl arcadia withdraw web-1-size-slug-e7320a9aaf-1 -n a"), "{why}");
         assert_eq!(of(DecisionKind::Plan, annotations::REVERT, PLAN), None, "another plan");
         assert!(of(DecisionKind::Restore, annotations::ACCEPT, "true").is_some(), "the decision of another person");

@@ -40,8 +40,8 @@ pub(super) struct ManifestsArgs {
 #[derive(Clone, Debug, Args)]
 #[group(required = true, multiple = false)]
 struct PlaceArgs {
-    /// Write the accepted values into the manifests in this file or folder; may be repeated; exit code 1 if acceptances
-    /// are left and no file was changed, or if a file that declares one was not
+    /// Write the accepted values into the manifests in this file or folder; may be repeated; exit code 1 if no file
+    /// declares any of them, or if a value that a file declares could not be written
     #[arg(long, value_name = "PATH")]
     write: Vec<PathBuf>,
 

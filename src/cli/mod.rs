@@ -44,10 +44,10 @@ use error::{Error, Exit};
 /// Exit codes, for the help.
 const EXIT_CODES: &str = "Exit codes:
   0    the command succeeded; verify, unrecorded, manifests --check and status found nothing
-  1    verify, unrecorded, manifests --check or status found something, manifests --write left
-       values out, or a decision was refused or is late
+  1    verify, unrecorded, manifests --check or status found something, manifests --write could
+       not write a value that a file declares, or a decision was refused or is late
   2    the command failed or could not read everything: invalid arguments, no connection, a missing right
-  130  interrupted by Ctrl-C
+  130  interrupted, for example by Ctrl-C
 
 Colours are used on terminals only; NO_COLOR=1 turns them off.";
 

@@ -3,7 +3,11 @@
 mod baseline;
 mod view;
 
-use std::{collections::BTreeSet, env, fs, path::PathBuf};
+use std::{
+    collections::BTreeSet,
+    env, fs,
+    path::{Path, PathBuf},
+};
 
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
@@ -12,7 +16,6 @@ use super::{
     Error, Exit,
     cloud::CloudArgs,
     cluster::{ClusterArgs, UserCluster, quoted},
-    error::place,
     files::{failed, text_at},
     import::{self, Filter, TargetArgs, Writer},
     output,
@@ -119,7 +122,9 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &UnrecordedArgs) -> Result<
         return Ok(Exit::Done);
     }
     print(&match args.output {
-        UnrecordedFormat::Table => view::table(&unrecorded, in_baseline, &args.next_commands(), Timestamp::now()),
+        UnrecordedFormat::Table => {
+            view::table(&unrecorded, in_baseline, &args.next_commands(cluster), Timestamp::now())
+        }
         UnrecordedFormat::Json => output::json(&view::json(&unrecorded))?,
         UnrecordedFormat::Yaml => output::yaml(&view::json(&unrecorded))?,
         UnrecordedFormat::Name => view::names(&unrecorded),
@@ -154,9 +159,9 @@ impl UnrecordedArgs {
     }
 
     /// The commands that record what was listed.
-    fn next_commands(&self) -> NextCommands {
+    fn next_commands(&self, cluster: &ClusterArgs) -> NextCommands {
         let words = env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
-        NextCommands { flags: self.cloud.account_flags() + place(), all: self.again(words) }
+        NextCommands { flags: self.cloud.account_flags() + &cluster.given_flags(), all: self.again(words) }
     }
 
     /// The same command with --import. Another one would also record what the flags and the baseline leave out.
@@ -164,7 +169,10 @@ impl UnrecordedArgs {
         let words: Vec<String> = without_format(words).iter().map(|word| quoted(word)).collect();
         let place = match self.paths.first() {
             Some(path) if path.is_dir() => format!("--folder {}", quoted(&path.display().to_string())),
-            Some(_) => "--folder FOLDER".to_owned(),
+            Some(file) => {
+                let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+                format!("--folder {}", quoted(&folder.unwrap_or(Path::new(".")).display().to_string()))
+            }
             None => "--apply".to_owned(),
         };
         format!("kubectl arcadia {} --import {place}", words.join(" "))
@@ -198,7 +206,7 @@ mod tests {
             ("--as jane unrecorded -n team --tag web", "--as jane unrecorded -n team --tag web --import --apply"),
             ("unrecorded -o table --kind Droplet", "unrecorded --kind Droplet --import --apply"),
             ("unrecorded -otable --baseline a.txt", "unrecorded --baseline a.txt --import --apply"),
-            ("unrecorded -f /dev/null", "unrecorded -f /dev/null --import --folder FOLDER"),
+            ("unrecorded -f /dev/null", "unrecorded -f /dev/null --import --folder /dev"),
         ] {
             let words = || line.split(' ').map(str::to_owned);
             let parsed = Plugin::try_parse_from(std::iter::once("kubectl-arcadia".to_owned()).chain(words())).unwrap();

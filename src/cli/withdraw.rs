@@ -7,6 +7,7 @@ use super::{
     cluster::{ClusterArgs, UserCluster},
     decide::{self, DecideArgs, DecisionKind, DecisionRequest},
     drift::DriftView,
+    prompt::Input,
     select::SelectArgs,
     text,
 };
@@ -32,7 +33,8 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &WithdrawArgs) -> Result<Ex
     }
     let mut exit = Exit::Done;
     // Other selections are about all drifts, and most of those have no decision.
-    for drift in others.iter().filter(|_| args.select.has_names()) {
+    let is_typed = args.select.has_names() && matches!(args.select.input(), Input::Free);
+    for drift in others.iter().filter(|_| is_typed) {
         text::note(&format!("drift.arcadia.cloud/{} not withdrawn: {}", drift.name, nothing("it", [drift])));
         exit = Exit::No;
     }

@@ -35,14 +35,14 @@ struct Team {
     uuid: Option<String>,
 }
 
-/// The id of the account in which recorded resources were last seen, shared with the place that keeps it beyond the
+/// The id of the account in which recorded resources were first seen, shared with the place that keeps it beyond the
 /// life of this process.
 pub type SeenAccount = Arc<Mutex<Option<String>>>;
 
 /// The account of a client's token, requested once per token.
 #[derive(Default)]
 pub(super) struct Accounts {
-    /// The account in which resources of any kind were last seen, also by an earlier process.
+    /// The account in which resources of any kind were first seen, also by an earlier process.
     pub(super) seen: SeenAccount,
     /// The version of the token, and its account; none if the token cannot read it.
     known: tokio::sync::Mutex<Option<(u64, Option<Account>)>>,
@@ -51,17 +51,15 @@ pub(super) struct Accounts {
 }
 
 impl Accounts {
-    /// The account in which resources were last seen, also by an earlier process; none if that is not known.
-    pub(super) fn last_seen(&self) -> Option<Account> {
+    /// The account in which resources were first seen, also by an earlier process; none if that is not known.
+    pub(super) fn first_seen(&self) -> Option<Account> {
         self.seen.lock().as_deref().map(|id| Account(id.into()))
     }
 
-    /// Remembers the account in which resources are seen.
+    /// Remembers the first account in which resources are seen. Later ones do not replace it: another account may have
+    /// a tag or a domain of the same name.
     pub(super) fn remember(&self, account: &Account) {
-        let mut seen = self.seen.lock();
-        if seen.as_deref() != Some(&*account.0) {
-            *seen = Some(account.0.to_string());
-        }
+        self.seen.lock().get_or_insert_with(|| account.0.to_string());
     }
 
     /// The last known account; none if it is unknown at the moment.

@@ -105,6 +105,10 @@ impl CertificateBook {
         let mut names = NamesOf::default();
         let outcome = client.list(kind, None, &mut names, priority).await;
         let mut state = self.state();
+        if outcome.is_err() && state.listed.is_some_and(is_young) {
+            // A list of the other priority succeeded meanwhile.
+            return 1;
+        }
         if state.listed.is_some_and(|(_, of)| of != version) {
             // It may be another account, whose certificates do not replace these.
             state.last = ListedCertificates::default();

@@ -44,7 +44,13 @@ impl Scopes {
                 (RETRY, known.is_some_and(|known| known.has_it))
             }
         };
-        self.known.lock().insert(scope, KnownScope { version, until: Instant::now() + age, has_it });
+        let mut all = self.known.lock();
+        // A check of the other priority may have had a response meanwhile.
+        let newer = all.get(scope).filter(|newer| newer.version == version && Instant::now() < newer.until);
+        if let (RETRY, Some(newer)) = (age, newer) {
+            return newer.has_it;
+        }
+        all.insert(scope, KnownScope { version, until: Instant::now() + age, has_it });
         has_it
     }
 }

@@ -93,6 +93,11 @@ impl Token {
         match read.and_then(|text| checked(&text).map_err(|error| error.to_string())) {
             Ok(secret) => {
                 let mut text = self.text();
+                if text.secret.expose_secret() == secret.expose_secret() {
+                    // The file was written again.
+                    text.modified = Some(modified);
+                    return;
+                }
                 let version = text.version.wrapping_add(1);
                 *text = TokenText { version, ..TokenText::new(secret, Some(modified)) };
                 drop(text);

@@ -22,6 +22,8 @@ pub(super) struct Past {
     pub(super) began: Option<Instant>,
     /// The end of the last failed sweep, and the number of failures since the last success.
     pub(super) failed: Option<(Instant, u32)>,
+    /// The calls of the last failed sweep, as a part of those of a complete one.
+    pub(super) cost: f64,
     /// The time of the last comparison, or of its last due time without changes.
     pub(super) detected: Instant,
     /// The time at which the first resource expires.
@@ -74,7 +76,8 @@ pub(super) fn next_sync(past: &Past, sync: &Schedule, now: Now) -> Instant {
         (None, _) => now.instant,
         (Some(began), None) => due(sync, began, now).max(began + past.pause),
         (Some(began), Some((ended, failures))) => {
-            due(sync, ended, now).min(ended + RETRY.after(failures)).max(began + past.pause)
+            // A sweep that failed early cost few calls, so it is repeated soon.
+            due(sync, ended, now).min(ended + RETRY.after(failures)).max(began + past.pause.mul_f64(past.cost))
         }
     }
 }
@@ -120,6 +123,7 @@ mod tests {
                 busy: None,
                 began: Some(self.0),
                 failed: None,
+                cost: 1.0,
                 detected: self.0,
                 expires: self.at(60),
                 pause: Duration::ZERO,
@@ -133,6 +137,7 @@ mod tests {
         let hour = Hour::begin();
         let quiet = || hour.quiet();
         let failed = |minute, failures| Past { failed: Some((hour.at(minute), failures)), ..quiet() };
+        let paced = |pause, cost| Past { cost, pause, ..failed(1, 1) };
         let changed = |began, detected| Past { began: Some(hour.at(began)), detected: hour.at(detected), ..quiet() };
         let cases = [
             ("the first sweep is due at once", Past { began: None, ..quiet() }, "5m", "", 7, (hour.at(7), Due::Sync)),
@@ -181,14 +186,8 @@ mod tests {
                 20,
                 (hour.at(20) + SECOND * 15, Due::Sync),
             ),
-            (
-                "a failed sweep is retried at the pace of the kind",
-                Past { pause: MINUTE * 7, ..failed(1, 1) },
-                "5m",
-                "",
-                3,
-                (hour.at(7), Due::Sync),
-            ),
+            ("one that failed early, soon", paced(MINUTE * 40, 0.1), "5m", "", 3, (hour.at(4), Due::Sync)),
+            ("others at the pace of the kind", paced(MINUTE * 7, 1.0), "5m", "", 3, (hour.at(7), Due::Sync)),
             (
                 "many changes are confirmed before the next sweep",
                 Past { confirms: Some(hour.at(1)), ..quiet() },

@@ -12,7 +12,7 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::{
     sync::mpsc::UnboundedReceiver,
-    time::{Instant, sleep, sleep_until, timeout_at},
+    time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at},
 };
 use tracing::{debug, info, warn};
 
@@ -105,6 +105,7 @@ impl Sweep {
             busy: None,
             began: None,
             failed: None,
+            cost: 1.0,
             detected: now,
             expires: now + context.settings.max_age.min(NEVER),
             pause: Duration::ZERO,
@@ -127,6 +128,8 @@ impl Sweep {
         let burst = self.context.sweeps.burst(self.kind);
         let mut work: Option<SweepFuture> = None;
         let mut seen_reads = 0;
+        let mut progress = interval(PROGRESS_CHECK);
+        progress.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let settings = &self.context.settings;
             let now = Now { instant: Instant::now(), time: Timestamp::now() };
@@ -166,7 +169,7 @@ impl Sweep {
                 }
                 // The sender lives as long as the process.
                 _ = paced.changed() => None,
-                () = sleep(PROGRESS_CHECK), if !is_idle => {
+                _ = progress.tick(), if !is_idle => {
                     // A sweep of many pages waits for the budget again and again.
                     let reads = self.context.inventory.reads_of(self.kind);
                     if std::mem::replace(&mut seen_reads, reads) != reads {
@@ -321,7 +324,7 @@ impl Sweep {
                 self.context.metrics.synced(self.kind, began.elapsed(), category);
                 match *outcome {
                     Ok(found) => self.succeed(found, began.elapsed()),
-                    Err(error) => self.fail(&error, calls, began.elapsed()),
+                    Err(error) => self.fail(&error, calls),
                 }
                 for (uid, request) in syncs {
                     self.context.handled_sync(uid, request);
@@ -403,11 +406,11 @@ impl Sweep {
         }
     }
 
-    fn fail(&mut self, error: &SyncError, calls: u64, took: Duration) {
+    fn fail(&mut self, error: &SyncError, calls: u64) {
         let failures = self.past.failed.map_or(0, |(_, failures)| failures).saturating_add(1);
         self.past.failed = Some((Instant::now(), failures));
         warn!(kind = %self.kind, %error, failures, "sweeping failed; no verdict changes");
-        self.context.sweeps.failed(self.kind, usize::try_from(calls).unwrap_or(usize::MAX), took);
+        self.past.cost = self.context.sweeps.failed(self.kind, usize::try_from(calls).unwrap_or(usize::MAX));
         self.adapt();
         let failure = SweepFailure::Failed { category: error.category(), text: error.to_string() };
         let before = self.context.sweeps.set_failure(self.kind, Some(failure.clone()));

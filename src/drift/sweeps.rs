@@ -239,11 +239,13 @@ impl Sweeps {
 
     /// Takes over what a failed sweep of the kind cost. It may have ended early: the next one costs at least as much as
     /// the last complete one.
-    pub(super) fn failed(&self, kind: Kind, calls: usize, took: Duration) {
-        if let Some(task) = self.state().kinds.get_mut(&kind) {
-            task.last.calls = task.last.calls.max(calls);
-            task.last.took = task.last.took.max(took);
-        }
+    /// Returns its part of the cost of a complete one.
+    pub(super) fn failed(&self, kind: Kind, calls: usize) -> f64 {
+        let mut state = self.state();
+        let Some(task) = state.kinds.get_mut(&kind) else { return 1.0 };
+        task.last.calls = task.last.calls.max(calls);
+        let [calls, all] = [calls, task.last.calls].map(|calls| u32::try_from(calls).map_or(f64::INFINITY, f64::from));
+        if calls < all { calls / all } else { 1.0 }
     }
 
     /// Nothing is recorded of the kind, so its sweeps cost nothing.
@@ -377,9 +379,9 @@ mod tests {
     fn a_failed_sweep_counts_in_the_plan_and_makes_no_kind_cheaper() {
         let (sweeps, [droplet, volume]) = sweeps();
         let calls = || sweeps.infos().iter().map(|info| info.calls).collect::<Vec<_>>();
-        sweeps.failed(droplet, 400, Duration::from_secs(100));
+        assert!((sweeps.failed(droplet, 400) - 1.0).abs() < f64::EPSILON);
         sweeps.swept(volume, 200, Duration::from_secs(50), false);
-        sweeps.failed(volume, 3, Duration::from_secs(1));
+        assert!((sweeps.failed(volume, 3) - 0.015).abs() < f64::EPSILON, "an early failure");
         assert_eq!(calls(), [400, 200]);
         let news = sweeps.adapt(1000, calm);
         assert_eq!(news.iter().map(|info| info.kind).collect::<Vec<_>>(), [droplet, volume]);

@@ -190,16 +190,16 @@ impl LeaseNote {
         *self.stored.lock() = stored;
     }
 
-    /// Adds the text to a Lease that is about to be written.
-    fn write(&self, lease: &mut ObjectMeta) {
-        let (mut text, mut stored) = (self.text.lock(), self.stored.lock());
-        if self.of(lease).is_none() && stored.is_some() {
+    /// Adds the text to a Lease that is about to be written, and returns it.
+    fn add(&self, lease: &mut ObjectMeta) -> Option<String> {
+        let mut text = self.text.lock();
+        if self.of(lease).is_none() && self.stored.lock().is_some() {
             *text = None;
         }
-        stored.clone_from(&text);
         if let Some(text) = text.as_ref() {
             lease.annotations.get_or_insert_default().insert(self.annotation.to_owned(), text.clone());
         }
+        text.clone()
     }
 }
 
@@ -319,8 +319,9 @@ impl Candidate {
             return Ok(Some(Lost::Taken(if holder.is_empty() { "nobody" } else { holder }.to_owned())));
         }
         lease.spec = Some(self.renewed(&spec));
-        self.note.write(&mut lease.metadata);
+        let noted = self.note.add(&mut lease.metadata);
         self.leases.replace(OPERATOR, &PostParams::default(), &lease).await?;
+        *self.note.stored.lock() = noted;
         Ok(None)
     }
 

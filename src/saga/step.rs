@@ -194,7 +194,7 @@ impl StepContext<'_> {
         )))
     }
 
-    /// Returns true if the step made no call before the current or latest one.
+    /// Returns true if the step had no turn before the current or latest one, so it made no call then.
     #[must_use]
     pub fn is_first_call(&self) -> bool {
         self.entry.called_at == self.entry.started_at

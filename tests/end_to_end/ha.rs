@@ -264,7 +264,8 @@ fn writes(log: &Path, with: &Credential) -> Vec<Write> {
         .collect()
 }
 
-/// The lists of whole caches since this time, in pages or streamed. Readiness checks list one object.
+/// The lists of whole caches since this time, in pages or streamed. Readiness checks list one object at the
+/// start, and then objects of one name.
 fn lists(log: &Path, with: &Credential, since: Timestamp) -> Vec<String> {
     let text = std::fs::read_to_string(log).unwrap();
     let entries = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
@@ -274,7 +275,9 @@ fn lists(log: &Path, with: &Credential, since: Timestamp) -> Vec<String> {
     });
     let uris = of_credential.filter_map(|entry| {
         let uri = entry["requestURI"].as_str().unwrap().to_owned();
-        let is_list = entry["verb"] == "list" && !uri.contains("limit=1&") && !uri.ends_with("limit=1");
+        let is_check =
+            uri.contains("limit=1&") || uri.ends_with("limit=1") || uri.contains("fieldSelector=metadata.namespace");
+        let is_list = entry["verb"] == "list" && !is_check;
         (uri.contains("arcadia.cloud") && (is_list || uri.contains("sendInitialEvents=true"))).then_some(uri)
     });
     uris.collect()

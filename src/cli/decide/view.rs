@@ -122,9 +122,20 @@ pub(super) fn not_stored(drift: &DriftView, outcome: &PatchResponse, flag: &str)
     }
 }
 
-/// The failure of a call about a decision. The decision may be stored.
-pub(super) fn failed(drift: &DriftView, error: &Error) -> String {
-    format!("drift.arcadia.cloud/{} failed: {error}", drift.name)
+/// The failure of storing a decision. Without a response, it may be stored.
+pub(super) fn failed_to_store(drift: &DriftView, error: &Error) -> String {
+    let name = &drift.name;
+    match error {
+        Error::Unusable { .. } => {
+            format!("drift.arcadia.cloud/{name}: whether the decision was stored is unknown: {error}")
+        }
+        error => format!("drift.arcadia.cloud/{name} not decided: {error}"),
+    }
+}
+
+/// The failure of reading the result of a stored decision.
+pub(super) fn failed_to_wait(drift: &DriftView, error: &Error) -> String {
+    format!("drift.arcadia.cloud/{}: the decision is stored, and its result is unknown: {error}", drift.name)
 }
 
 /// The part of a decision that is done, without the drift's name; nothing before the operator says so.

@@ -69,7 +69,9 @@ impl Question {
             drifts.iter().filter(|_| verb == DecisionKind::Revert).partition(|drift| is_accepted(drift));
         for drift in undecided.into_iter().chain(accepted) {
             if plans.len() < PLANS && changes.insert((&drift.kind, &drift.field_name, drift.change_in_short())) {
-                let why = || Verdict::Refused("the revert replaces an acceptance that waits".to_owned());
+                let why = || {
+                    Verdict::Refused("it is not shown, because this revert replaces a pending acceptance".to_owned())
+                };
                 plans.push((key_of(drift), is_accepted(drift).then(why)));
             }
         }
@@ -122,7 +124,9 @@ fn obstacle(verb: DecisionKind, drift: &DriftView) -> Option<&'static str> {
     let is_reverted = matches!(&drift.pending, Some(Pending::Revert(permission)) if permission != PLAN);
     match verb {
         DecisionKind::Accept => is_accepted(drift).then_some("already accepted; u withdraws the decision"),
-        DecisionKind::Revert | DecisionKind::Plan if is_reverted => Some("a revert waits already; u withdraws it"),
+        DecisionKind::Revert | DecisionKind::Plan if is_reverted => {
+            Some("a revert is already pending; press u to withdraw it")
+        }
         DecisionKind::Revert | DecisionKind::Plan => {
             let is_impossible = drift.class.as_ref().is_some_and(|class| class.needs().is_none());
             is_impossible.then_some("no saga can revert it: change it in the cloud, or accept it")
@@ -218,7 +222,7 @@ impl Screen {
         drifts: Vec<DriftView>,
         answers: Vec<DecisionResult>,
     ) -> Effect {
-        let (mut stored, mut moved, mut refusals) = (0, Vec::new(), Vec::new());
+        let (mut stored, mut moved, mut refusals, mut unknown) = (0, Vec::new(), Vec::new(), Vec::new());
         for (drift, answer) in drifts.into_iter().zip(answers) {
             match answer {
                 DecisionResult::Stored => {
@@ -229,8 +233,12 @@ impl Screen {
                         self.withdrawn.remove(&key_of(&drift));
                     }
                 }
-                DecisionResult::Moved(now) => moved.push(*now),
+                DecisionResult::Moved(mut now) => {
+                    now.clone_decision(&drift);
+                    moved.push(*now);
+                }
                 DecisionResult::Refused(why) => refusals.push(why),
+                DecisionResult::Unknown(why) => unknown.push(why),
             }
         }
         let done = match verb {
@@ -240,15 +248,22 @@ impl Screen {
             DecisionKind::Restore => "decision restored",
         };
         let mut notices = Vec::new();
-        if stored > 0 || refusals.is_empty() {
+        if stored > 0 || (refusals.is_empty() && unknown.is_empty()) {
             notices.push(format!("{}: {done}", count(stored, "drift")));
         }
         if let Some(refusal) = refusals.first() {
             notices.push(format!("{} not decided: {refusal}", count(refusals.len(), "drift")));
         }
-        self.notice = notices.join("; ");
+        if let Some(why) = unknown.first() {
+            notices.push(format!("{} perhaps decided: {why}", count(unknown.len(), "drift")));
+        }
         let number = moved.len();
-        if number == 0 { Effect::None } else { self.ask_again(verb, moved, number) }
+        let effect = if number == 0 { Effect::None } else { self.ask_again(verb, moved, number) };
+        if number > 0 {
+            notices.push(std::mem::take(&mut self.notice));
+        }
+        self.notice = notices.join("; ");
+        effect
     }
 
     pub(super) fn press(&mut self, key: KeyCode) -> Effect {
@@ -481,7 +496,10 @@ pub(super) mod tests {
         let mut screen = Screen::default();
         screen.take(&[decided("web-1", "arcadia.cloud/revert")]);
         assert_eq!(press(&mut screen, "r"), Effect::None);
-        assert_eq!((screen.notice.as_str(), &screen.mode), ("a revert waits already; u withdraws it", &Mode::List));
+        assert_eq!(
+            (screen.notice.as_str(), &screen.mode),
+            ("a revert is already pending; press u to withdraw it", &Mode::List)
+        );
         screen.take(&[decided("web-1", "arcadia.cloud/accept")]);
         assert_eq!(press(&mut screen, "r"), Effect::None, "nothing is requested");
         let Mode::Confirm(question) = &screen.mode else { panic!("{:?}", screen.mode) };

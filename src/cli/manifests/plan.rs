@@ -78,6 +78,8 @@ pub(super) struct ManifestEdits {
     pub(super) edits: Vec<Edit>,
     /// Acceptances whose values were written.
     pub(super) written: Vec<StandingDrift>,
+    /// The number of acceptances whose values are in the manifests already.
+    pub(super) current: usize,
     /// Acceptances that are in no manifest yet, with the reason.
     pub(super) left: Vec<(StandingDrift, SkipReason)>,
     /// Acceptances with an end, which are not meant to be written.
@@ -110,11 +112,11 @@ pub(super) enum SkipReason {
 }
 
 impl SkipReason {
-    /// Returns true if a file declares the field, and still has another value than the accepted one.
+    /// Returns true if a file may declare the field and still have another value than the accepted one.
     fn is_conflict(&self) -> bool {
         match self {
-            Self::Undeclared | Self::Credential => false,
-            Self::Changed(_) | Self::Refused(..) => true,
+            Self::Undeclared => false,
+            Self::Credential | Self::Changed(_) | Self::Refused(..) => true,
         }
     }
 }
@@ -152,7 +154,7 @@ impl ManifestEdits {
             }
             match write(&acceptance, files, &mut texts) {
                 Ok(true) => plan.written.push(acceptance),
-                Ok(false) => {}
+                Ok(false) => plan.current += 1,
                 Err(why) => plan.left.push((acceptance, why)),
             }
         }
@@ -167,13 +169,14 @@ impl ManifestEdits {
     }
 
     /// Returns true if the manifests are current. After a write, acceptances may be left that no file declares: their
-    /// manifests may be in another repository.
+    /// manifests may be in another repository. But if no file declares any of them, the path is wrong.
     pub(super) fn is_done(&self, is_written: bool) -> bool {
-        let has_changed = !self.edits.is_empty();
-        if is_written && has_changed {
-            return !self.left.iter().any(|(_, why)| why.is_conflict());
+        if !is_written {
+            return self.left.is_empty() && self.edits.is_empty();
         }
-        self.left.is_empty() && !has_changed
+        let is_conflict = self.left.iter().any(|(_, why)| why.is_conflict()) || !self.out_of_reach.is_empty();
+        let declares_some = self.current > 0 || !self.written.is_empty();
+        !is_conflict && (declares_some || self.left.is_empty())
     }
 }
 
@@ -428,6 +431,11 @@ spec:
         let third = MANIFEST.replace("s-2vcpu-4gb", "s-8vcpu-16gb").replace("3164444", "5");
         assert!(!plan(&both, &[("a.yaml", MANIFEST), ("b.yaml", &third)]).is_done(true));
         assert!(plan(&[], &[("a.yaml", MANIFEST)]).is_done(true));
+        // The same command again.
+        let again = plan(&both, &[("a.yaml", &first.edits[0].after)]);
+        assert!(again.edits.is_empty() && again.is_done(true) && !again.is_done(false));
+        let template = MANIFEST.replace("3164444", "{{ .Values.id }}");
+        assert!(!plan(&both, &[("a.yaml", MANIFEST), ("b.yaml", &template)]).is_done(true), "it may declare the field");
     }
 
     #[test]

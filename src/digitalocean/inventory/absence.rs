@@ -51,7 +51,7 @@ impl Inventory {
     /// can read its account.
     pub(super) async fn is_other_account(&self, kind: Kind, priority: Priority) -> Result<bool, Error> {
         let seen_in = self.kinds().get(&kind).and_then(|snapshot| snapshot.account.clone());
-        let Some(seen_in) = seen_in.or_else(|| self.0.accounts.last_seen()) else { return Ok(false) };
+        let Some(seen_in) = seen_in.or_else(|| self.0.accounts.first_seen()) else { return Ok(false) };
         Ok(self.0.accounts.fetch(&self.0.client, priority).await?.is_some_and(|account| account != seen_in))
     }
 

@@ -128,7 +128,7 @@ impl Inventory {
         }))
     }
 
-    /// The account in which recorded resources were last seen, to be kept beyond the life of this process. Set it before
+    /// The account in which recorded resources were first seen, to be kept beyond the life of this process. Set it before
     /// the first sync: a token of another account then does not make all resources count as deleted.
     #[must_use]
     pub fn seen_account(&self) -> SeenAccount {

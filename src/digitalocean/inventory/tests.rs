@@ -564,6 +564,10 @@ async fn a_new_process_with_a_token_of_another_account_knows_nothing() {
     let seen = world.inventory.seen_account().lock().clone();
     assert_eq!(seen.as_deref(), Some("first"));
     world.move_to(Ok("second"));
+    // As a tag of the same name in the other account.
+    world.set(9, "second");
+    world.sync(9..=9).await.unwrap();
+    assert_eq!(*world.inventory.seen_account().lock(), seen);
     for wanted in [1..=1, 1..=4] {
         let inventory = Inventory::new(world.server.client(), settings());
         inventory.seen_account().lock().clone_from(&seen);

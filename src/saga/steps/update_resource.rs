@@ -183,10 +183,10 @@ async fn put_back(
     if plan.is_done_at_once() {
         return Ok(Some(Progress::Done(NoOutput {})));
     }
-    appears(context, given, plan, desired).await;
+    let is_visible = appears(context, given, plan, desired).await;
     check_repeated(given, before, rest)?;
     // The cloud may have accepted the same change before, without an effect.
-    if !plan.has_members() && !context.is_first_call() {
+    if !is_visible && !context.is_first_call() {
         return Err(without_effect(given));
     }
     Ok(Some(Progress::NotYet { again: SOON, why: format!("waiting until {} shows the change", given.key()) }))

@@ -288,7 +288,8 @@ async fn a_change_without_effect_is_repeated_as_another_attempt() {
     let world = StepWorld::start().await;
     let case = case("LoadBalancer", "load_balancers", UUID, balancer(), "name", json!("shop"));
     let parameters = self::parameters(&world, &case).await;
-    let ignores = || world.control.change_after_next_put("load_balancers", UUID, json!({ "name": "web" }));
+    let unchanged = json!({ "name": "web", "status": "active" });
+    let ignores = || world.control.change_after_next_put("load_balancers", UUID, unchanged.clone());
     let mut journey = Journey::new(&world, named("UpdateResource").unwrap(), &parameters);
     journey.begin().await.unwrap();
     ignores().await.unwrap();
