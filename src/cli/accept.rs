@@ -125,13 +125,22 @@ async fn move_end(
             open.name
         )));
     }
-    let (drifts, ended): (Vec<_>, Vec<_>) = drifts.into_iter().partition(DriftView::stands);
+    let (mut drifts, ended): (Vec<_>, Vec<_>) = drifts.into_iter().partition(DriftView::stands);
     decide::report_resolved(cluster, &ended);
+    let mut exit = if ended.is_empty() { Exit::Done } else { Exit::No };
+    drifts.retain(|drift| {
+        if !drift.has_accept {
+            let why = "its acceptance is being withdrawn; decide the drift that opens next";
+            text::note(&format!("drift.arcadia.cloud/{} not decided: {why}", drift.name));
+            exit = Exit::No;
+        }
+        drift.has_accept
+    });
     let mut annotations = Annotations::from([(annotations::ACCEPT_UNTIL, until.annotation())]);
     if args.because.is_some() {
         annotations.insert(annotations::BECAUSE, args.because.clone());
     }
-    let (input, exit) = (args.select.input(), if ended.is_empty() { Exit::Done } else { Exit::No });
+    let input = args.select.input();
     let effect = Some(until.effect());
     DecisionRequest { verb: DecisionKind::Accept, annotations, drifts, input, effect, exit }
         .carry_out(cluster, &args.decide)

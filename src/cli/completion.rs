@@ -277,12 +277,14 @@ async fn names(cluster: &ClusterArgs, all: &[Candidates], last: &str) -> Result<
         // The word may be the name of another noun.
         let Ok(begun) = ObjectName::read(last, candidates.noun()) else { continue };
         let prefix = last.strip_suffix(&begun.name).unwrap_or_default();
-        // A name of all namespaces needs its own.
-        let has_namespace = cluster.is_all() && prefix.is_empty();
+        // A name of all namespaces needs its own. A namespace may have the name of a noun.
+        let has_namespace = cluster.is_all() && begun.namespace.is_none();
         let name = |object: DynamicObject| {
             let namespace = object.namespace().filter(|_| has_namespace).map(|namespace| namespace + "/");
-            let name = || [prefix, namespace.as_deref().unwrap_or_default(), &object.name_any()].concat();
-            candidates.includes(&object).then(name)
+            let namespace = namespace.as_deref().unwrap_or_default();
+            let is_noun = prefix.is_empty() && Noun::of(namespace.trim_end_matches('/')).is_some();
+            let noun = if is_noun { candidates.noun().plural() + "/" } else { String::new() };
+            candidates.includes(&object).then(|| [prefix, &noun, namespace, &object.name_any()].concat())
         };
         let params = ListParams::default().fields(&candidates.selector());
         names.extend(cluster.of_name(&begun).list(candidates.noun(), params, name).await?);

@@ -68,6 +68,8 @@ pub(super) struct DriftView {
     pub(super) pending: Option<Pending>,
     /// The condition `Standing`, as status and reason.
     pub(super) standing: Option<(String, String)>,
+    /// True if the drift has the annotation `accept`. An acceptance that stands without it is about to be withdrawn.
+    pub(super) has_accept: bool,
     /// The end of a standing acceptance.
     pub(super) until: Option<String>,
     /// True if a standing acceptance has the end and the reason of the annotations.
@@ -199,6 +201,7 @@ impl DriftView {
             because: text("/status/because").or_else(|| annotation(annotations::BECAUSE)).map(|why| one_line(&why)),
             pending: pending.filter(|_| phase == DriftPhase::Open.name()),
             standing: condition(data, conditions::STANDING).map(|standing| (standing.status, standing.reason)),
+            has_accept: annotation(annotations::ACCEPT).is_some(),
             until: text("/status/acceptance/until").or_else(|| annotation(annotations::ACCEPT_UNTIL)),
             is_applied: [
                 (annotations::ACCEPT_UNTIL, "/status/acceptance/untilRequested"),

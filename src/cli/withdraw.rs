@@ -28,15 +28,15 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &WithdrawArgs) -> Result<Ex
     let selected = args.select.read(&cluster, None).await?;
     let (drifts, others): (Vec<_>, Vec<_>) =
         selected.into_iter().partition(|drift| drift.pending.is_some() || drift.stands());
-    if drifts.is_empty() {
-        return Err(Error::Usage(nothing("these drifts", &others)));
-    }
     let mut exit = Exit::Done;
     // Other selections are about all drifts, and most of those have no decision.
     let is_typed = args.select.has_names() && matches!(args.select.input(), Input::Free);
     for drift in others.iter().filter(|_| is_typed) {
         text::note(&format!("drift.arcadia.cloud/{} not withdrawn: {}", drift.name, nothing("it", [drift])));
         exit = Exit::No;
+    }
+    if drifts.is_empty() && !is_typed {
+        return Err(Error::Usage(nothing("these drifts", &others)));
     }
     let annotations = decide::withdrawing();
     let input = args.select.input();

@@ -97,7 +97,10 @@ async fn a_decision_is_signed_and_can_be_withdrawn_before_it_is_carried_out() {
     let inbox = arcadia.expect(0, &[]).await;
     assert!(inbox.contains("(1 decided, not carried out yet)"), "{inbox}");
     let planned = arcadia.says(1, &["revert", drift, "--plan"]).await;
-    assert!(planned.contains("a decision to accept it waits; withdraw it with: kubectl arcadia withdraw"), "{planned}");
+    assert!(
+        planned.contains("a decision to accept is still pending; withdraw it first with: kubectl arcadia withdraw"),
+        "{planned}"
+    );
     world.shows(drift, "{.metadata.annotations.arcadia\\.cloud/accept}", "true").await;
     let names = arcadia.expect(0, &["inbox", "--field", "size_slug", "-o", "name"]).await;
     let other = names.trim();
@@ -107,7 +110,7 @@ async fn a_decision_is_signed_and_can_be_withdrawn_before_it_is_carried_out() {
     assert!(page.contains("accept=true, not carried out yet") && page.contains("kubectl arcadia withdraw"), "{page}");
     arcadia.expect(0, &["withdraw", "--record", "web-1", "--yes"]).await;
     world.shows(drift, "{.metadata.annotations}", "").await;
-    let nothing = arcadia.says(2, &["withdraw", drift, "--yes"]).await;
+    let nothing = arcadia.says(1, &["withdraw", drift, "--yes"]).await;
     assert!(nothing.contains("nothing can be withdrawn"), "{nothing}");
     world.restart_operator();
 }

@@ -24,10 +24,13 @@ pub(super) fn text(plan: &ManifestEdits, place: &str, is_written: bool, paint: P
     if plan.edits.is_empty() {
         return match plan.all {
             0 => format!("No acceptance stands in {place}: the manifests are current.\n"),
+            all if all == plan.temporary => {
+                format!("No acceptance without an end stands in {place}.{}\n", temporary(plan))
+            }
             all if plan.left.is_empty() => {
                 format!(
                     "The manifests have the values of {} in {place}.{}\n",
-                    count(all, "acceptance"),
+                    count(all - plan.temporary, "acceptance"),
                     temporary(plan)
                 )
             }
@@ -47,7 +50,7 @@ pub(super) fn text(plan: &ManifestEdits, place: &str, is_written: bool, paint: P
 fn temporary(plan: &ManifestEdits) -> String {
     match plan.temporary {
         0 => String::new(),
-        number => format!(" {} with an end left out (--temporary writes them too).", count(number, "acceptance")),
+        number => format!(" {} with an end left out; --temporary includes them.", count(number, "acceptance")),
     }
 }
 
@@ -121,7 +124,7 @@ fn not_written(acceptance: &StandingDrift, why: &SkipReason, flag: &str) -> Stri
         }
         SkipReason::Credential => "the value contains a credential: write it by hand".to_owned(),
         SkipReason::Changed(path) => format!(
-            "{} declares neither the accepted value nor the one before: apply it, or compare it with: kubectl arcadia show {}{flag}",
+            "{} declares neither the accepted value nor the one before, so the field is changed in no file: apply it, or compare it with: kubectl arcadia show {}{flag}",
             path.display(),
             drift.name
         ),
@@ -155,6 +158,7 @@ pub(super) fn json(plan: &ManifestEdits) -> Value {
         "files": plan.edits.iter().map(|edit| edit.path.display().to_string()).collect::<Vec<_>>(),
         "written": plan.written.iter().map(of).collect::<Vec<_>>(),
         "notWritten": left.collect::<Vec<_>>(),
+        "temporary": plan.temporary,
         "outOfReach": plan.out_of_reach.iter().map(|(path, why)| json!({ "file": path.display().to_string(), "reason": why })).collect::<Vec<_>>(),
     })
 }
@@ -218,7 +222,11 @@ mod tests {
         .assert_eq(&text(&nothing, "all namespaces", false, Paint::NONE));
         let temporary = ManifestEdits { all: 2, temporary: 1, ..ManifestEdits::default() };
         expect![[r#"
-            The manifests have the values of 2 acceptances in namespace default. 1 acceptance with an end left out (--temporary writes them too).
+            The manifests have the values of 1 acceptance in namespace default. 1 acceptance with an end left out; --temporary includes them.
+        "#]].assert_eq(&text(&temporary, "namespace default", false, Paint::NONE));
+        let temporary = ManifestEdits { all: 2, temporary: 2, ..ManifestEdits::default() };
+        expect![[r#"
+            No acceptance without an end stands in namespace default. 2 acceptances with an end left out; --temporary includes them.
         "#]].assert_eq(&text(&temporary, "namespace default", false, Paint::NONE));
     }
 

@@ -172,7 +172,8 @@ async fn install_definitions(control_plane: &ControlPlane) -> Result<(), Error> 
 fn start_operator(program: &Path, control_plane: &ControlPlane, simulator: &Simulator) -> Result<Process, Error> {
     let mut operator = Command::new(program);
     operator
-        .args(["run", "--sync-schedule", "2s"])
+        // Sweeps of several kinds become rarer than that, and the machine may be busy.
+        .args(["run", "--sync-schedule", "2s", "--inventory-max-age", "30s"])
         .env("KUBECONFIG", control_plane.kubeconfig())
         .env("DIGITALOCEAN_API_URL", simulator.url())
         .env("DIGITALOCEAN_TOKEN", "demo");
