@@ -123,6 +123,8 @@ async fn a_decision_is_awaited_over_a_lost_connection() {
     let arcadia = Arcadia::new().with_cluster(gate.kubeconfig());
     let mut accept = Running::start(&arcadia, &["accept", &drift, "--yes", "--wait", "--timeout", "5m"]);
     world.shows(&format!("drift/{drift}"), "{.metadata.annotations.arcadia\\.cloud/accept}", "true").await;
+    // The object shows the decision before its response has passed the gate.
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     gate.close();
     accept.says("the connection to the API server was lost: ").await;
     world.restart_operator();
