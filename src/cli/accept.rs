@@ -11,7 +11,6 @@ use super::{
     drift::DriftView,
     placement::{self, Placement},
     select::{SIDE_BY_SIDE, SelectArgs},
-    text,
 };
 use crate::api::annotations;
 
@@ -84,12 +83,7 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &AcceptArgs) -> Result<Exit
         return move_end(&cluster, args, drifts, until).await;
     }
     let (mut drifts, mut exit) = decide::open_ones(&cluster, drifts)?;
-    drifts.retain(|drift| {
-        let Some(why) = other_value(drift, args.value.as_deref()) else { return true };
-        text::note(&format!("drift.arcadia.cloud/{} not decided: {why}", drift.name));
-        exit = Exit::No;
-        false
-    });
+    decide::refuse(&mut drifts, &mut exit, |drift| other_value(drift, args.value.as_deref()));
     let mut annotations = decide::accepting(args.value.as_deref().unwrap_or(SHOWN_VALUE));
     let until = args.until.and_then(AcceptanceEnd::annotation);
     let has_end = until.is_some();
@@ -128,13 +122,9 @@ async fn move_end(
     let (mut drifts, ended): (Vec<_>, Vec<_>) = drifts.into_iter().partition(DriftView::stands);
     decide::report_resolved(cluster, &ended);
     let mut exit = if ended.is_empty() { Exit::Done } else { Exit::No };
-    drifts.retain(|drift| {
-        if !drift.has_accept {
-            let why = "its acceptance is being withdrawn; decide the drift that opens next";
-            text::note(&format!("drift.arcadia.cloud/{} not decided: {why}", drift.name));
-            exit = Exit::No;
-        }
-        drift.has_accept
+    decide::refuse(&mut drifts, &mut exit, |drift| {
+        let why = "its acceptance is being withdrawn; decide the drift that opens next";
+        (!drift.has_accept).then(|| why.to_owned())
     });
     let mut annotations = Annotations::from([(annotations::ACCEPT_UNTIL, until.annotation())]);
     if args.because.is_some() {

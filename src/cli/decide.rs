@@ -491,6 +491,16 @@ pub(super) fn open_ones(cluster: &UserCluster, drifts: Vec<DriftView>) -> Result
     Ok((open, if closed.is_empty() { Exit::Done } else { Exit::No }))
 }
 
+/// Reports the drifts with a reason not to be decided, leaves them out, and sets the exit code to 1.
+pub(super) fn refuse(drifts: &mut Vec<DriftView>, exit: &mut Exit, why: impl Fn(&DriftView) -> Option<String>) {
+    drifts.retain(|drift| {
+        let Some(why) = why(drift) else { return true };
+        text::note(&view::not_stored(drift, &PatchResponse::Refused(why), ""));
+        *exit = Exit::No;
+        false
+    });
+}
+
 /// Reports drifts that are not decided because they are resolved.
 pub(super) fn report_resolved(cluster: &UserCluster, drifts: &[DriftView]) {
     for drift in drifts {

@@ -64,7 +64,7 @@ impl Client {
         for _ in 0..WALKS {
             rows.begin();
             if let Some(walked) = self.walk(&walk, rows).await?.filter(|walked| walked.is_whole(walked.rows)) {
-                return Ok(usize::try_from(walked.pages).unwrap_or(usize::MAX));
+                return Ok(walked.pages());
             }
         }
         Err(Error::Shifting { doing: format!("GET {}", list.path), walks: WALKS })
@@ -102,7 +102,7 @@ impl Client {
             }
             let rows = walked.iter().map(|walked| walked.rows).sum();
             if walked.len() == row.walks.len() && walked.iter().all(|walked| walked.is_whole(rows)) {
-                let pages = walked.iter().map(|walked| usize::try_from(walked.pages).unwrap_or(usize::MAX)).sum();
+                let pages = walked.iter().map(Cursor::pages).sum();
                 return Ok(Listed { rows, pages });
             }
         }

@@ -31,13 +31,11 @@ pub(super) enum ListShape {
 /// The position in a list whose pages are read in turn.
 #[derive(Debug, Default)]
 pub(super) struct Cursor {
-    /// The number of pages read so far.
-    pub(super) pages: u32,
-    /// The number of their rows.
+    /// The number of rows read so far.
     pub(super) rows: usize,
     /// The total of the first page.
     pub(super) total: Option<u64>,
-    /// The number of rows of each page.
+    /// The number of rows of each page read so far.
     sizes: Vec<usize>,
 }
 
@@ -53,18 +51,22 @@ pub(super) enum AfterPage {
 }
 
 impl Cursor {
+    /// The number of pages read so far.
+    pub(super) fn pages(&self) -> usize {
+        self.sizes.len()
+    }
+
     /// The number of the next page, and the query for it.
     pub(super) fn query(&self) -> (u32, String) {
-        let number = self.pages.saturating_add(1);
+        let number = u32::try_from(self.pages()).unwrap_or(u32::MAX).saturating_add(1);
         (number, number.to_string())
     }
 
     /// Advances by one page.
     pub(super) fn take(&mut self, page: &Page) -> AfterPage {
-        if self.pages == 0 {
+        if self.sizes.is_empty() {
             self.total = page.total;
         }
-        self.pages = self.pages.saturating_add(1);
         self.rows += page.rows;
         self.sizes.push(page.rows);
         if page.total != self.total {
@@ -83,10 +85,8 @@ impl Cursor {
         let (before, after) = (before.unwrap_or_default(), after.unwrap_or_default());
         let per_page = self.sizes.first().copied().unwrap_or_default().max(1);
         let back = 2 + before.abs_diff(after) / per_page;
-        for rows in self.sizes.drain(self.sizes.len().saturating_sub(back)..) {
-            self.pages = self.pages.saturating_sub(1);
-            self.rows = self.rows.saturating_sub(rows);
-        }
+        let dropped: usize = self.sizes.drain(self.pages().saturating_sub(back)..).sum();
+        self.rows = self.rows.saturating_sub(dropped);
         self.total = page.total;
         after.saturating_sub(before)
     }

@@ -238,8 +238,7 @@ impl Sweeps {
     }
 
     /// Takes over what a failed sweep of the kind cost. It may have ended early: the next one costs at least as much as
-    /// the last complete one.
-    /// Returns its part of the cost of a complete one.
+    /// the last complete one. Returns its part of the cost of a complete one.
     pub(super) fn failed(&self, kind: Kind, calls: usize) -> f64 {
         let mut state = self.state();
         let Some(task) = state.kinds.get_mut(&kind) else { return 1.0 };

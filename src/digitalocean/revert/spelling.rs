@@ -25,7 +25,7 @@ impl Spelling {
             Self::Cluster => cluster(body),
             // The step looks the version up.
             Self::ClusterVersion => {}
-            Self::FirewallRules => each_rule(body, |rule| ports(rule, "all")),
+            Self::FirewallRules => each_rule(body, SIDES, |rule| ports(rule, "all")),
             Self::LoadBalancer => load_balancer(body, changed),
             Self::MaintenanceWindow => maintenance_window(body),
             Self::Project => project(body),
@@ -42,7 +42,7 @@ impl Spelling {
             return None;
         }
         let mut other = body.clone();
-        each_rule(&mut other, |rule| ports(rule, ALL_PORTS));
+        each_rule(&mut other, SIDES, |rule| ports(rule, ALL_PORTS));
         (other != *body).then_some(other)
     }
 }
@@ -83,9 +83,12 @@ fn cluster(body: &mut Map<String, Value>) {
     }
 }
 
-fn each_rule(body: &mut Map<String, Value>, spell: impl Fn(&mut Map<String, Value>)) {
-    for side in ["inbound_rules", "outbound_rules"] {
-        let rules = body.get_mut(side).and_then(Value::as_array_mut);
+/// The lists of a firewall's rules.
+const SIDES: &[&str] = &["inbound_rules", "outbound_rules"];
+
+fn each_rule(body: &mut Map<String, Value>, lists: &[&str], spell: impl Fn(&mut Map<String, Value>)) {
+    for list in lists {
+        let rules = body.get_mut(*list).and_then(Value::as_array_mut);
         rules.into_iter().flatten().filter_map(Value::as_object_mut).for_each(&spell);
     }
 }
@@ -125,11 +128,10 @@ fn load_balancer(body: &mut Map<String, Value>, changed: &str) {
     } else {
         size(body, changed, NAMED_SIZES.contains(&region.as_str()));
     }
-    let rules = body.get_mut("forwarding_rules").and_then(Value::as_array_mut);
-    for rule in rules.into_iter().flatten().filter_map(Value::as_object_mut) {
+    each_rule(body, &["forwarding_rules"], |rule| {
         lower_case(rule, "entry_protocol");
         lower_case(rule, "target_protocol");
-    }
+    });
     let has_tag = body.get("tag").is_some_and(|tag| !is_blank(tag));
     body.remove(if has_tag { "droplet_ids" } else { "tag" });
     if let Some(Value::Object(firewall)) = body.get_mut("firewall") {
