@@ -28,6 +28,12 @@ pub(crate) fn is_of_object(entry: &ManagedFieldsEntry) -> bool {
     entry.subresource.as_deref().unwrap_or_default().is_empty()
 }
 
+/// Returns true if an entry is about the status.
+#[must_use]
+pub(crate) fn is_of_status(entry: &ManagedFieldsEntry) -> bool {
+    entry.subresource.as_deref() == Some("status")
+}
+
 fn names(fields: Option<&Value>) -> impl Iterator<Item = (&str, &Value)> {
     let fields = fields.and_then(Value::as_object).into_iter().flatten();
     fields.filter_map(|(name, below)| Some((name.strip_prefix("f:")?, below)))

@@ -1,9 +1,9 @@
 //! The place of an accepted value: the record, or the drift if a manifest declares the field. Pure.
 
-use kube::{ResourceExt as _, api::DynamicObject};
+use kube::api::DynamicObject;
 
 use crate::{
-    api::{AcceptanceMode, ProvisionedResource, ProvisionedResourceSpec},
+    api::{AcceptanceMode, ProvisionedResourceSpec},
     cli::text::count,
     drift::ownership::{self, DeclaredFields},
 };
@@ -25,10 +25,8 @@ impl Placement {
         // The status is irrelevant, and may have contents of another version.
         let spec = record.data.get("spec").cloned().unwrap_or_default();
         let spec: ProvisionedResourceSpec = serde_json::from_value(spec).ok()?;
-        let mut known = ProvisionedResource::new(&record.name_any(), spec);
-        known.metadata = record.metadata.clone();
-        let declared = DeclaredFields::of(&known);
-        Some(match ownership::mode(known.spec.drift.accept, &declared, field, has_end) {
+        let declared = DeclaredFields::of(&record.metadata, &spec.desired);
+        Some(match ownership::mode(spec.drift.accept, &declared, field, has_end) {
             Some(AcceptanceMode::InPlace) => Self::Record,
             Some(AcceptanceMode::Standing) => Self::Drift,
             None => Self::Refused,

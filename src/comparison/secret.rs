@@ -204,7 +204,8 @@ fn is_secret_name(key: &str) -> bool {
     anywhere.iter().any(|part| name.contains(part))
         || ends.iter().any(|end| name.ends_with(end))
         || alone.contains(&name.as_str())
-        || words_of(key).iter().any(|word| words.contains(&word.as_str()))
+        // Most names contain none of them.
+        || (words.iter().any(|word| name.contains(word)) && words_of(key).iter().any(|word| words.contains(&word.as_str())))
         // The key of a variable or a taint is its name, and public keys are no secret.
         || ["key", "keys"].iter().any(|end| {
             name.strip_suffix(end).is_some_and(|rest| !rest.is_empty() && rest != "ssh" && !rest.ends_with("public"))

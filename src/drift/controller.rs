@@ -142,9 +142,13 @@ async fn reconcile_record(key: &ObjectKey, context: &Arc<DriftContext>) -> Resul
     };
     let sync_request = request_sync(key, &entry, context);
     let Some(seen) = observe(key, &entry, context) else { return Ok(Requeue::Settled) };
-    list_sizes(&entry, &seen, context).await;
     let is_confirmed = seen.is_confirmed();
-    let mut plan = decide(key, &entry, &seen, ReadSource::Inventory { is_confirmed }, context);
+    let reading = ReadSource::Inventory { is_confirmed };
+    let mut plan = decide(key, &entry, &seen, reading, context);
+    // A record in sync needs no sizes.
+    if !plan.writes.is_empty() && list_sizes(&entry, &seen, context).await {
+        plan = decide(key, &entry, &seen, reading, context);
+    }
     let mut next = Requeue::Settled;
     let (mut has_its_turn, mut has_read) = (true, false);
     let listed = context.inventory.listed_at(entry.record.resource.kind);
@@ -395,7 +399,7 @@ async fn keep_status(
         return Ok(());
     }
     let act = Executor::new(key, entry, context);
-    act.write_status(status, digest).await?;
+    act.write_status(status).await?;
     if handled.is_some() {
         context.forget_sync(&entry.record.uid);
     }

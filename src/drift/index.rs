@@ -18,7 +18,7 @@ use super::{
     shared::SharedTexts,
 };
 use crate::{
-    api::{Drift, ProvisionedResource},
+    api::{Drift, ProvisionedResource, ProvisionedResourceStatus},
     digitalocean::{Kind, ResourceKey, Wanted},
     kube_ext::{
         cache::{Cache, Tombstones},
@@ -112,6 +112,18 @@ impl RecordIndex {
         let known = owners.filter_map(|owner| self.drifts.get(owner.uid.as_str())).flat_map(|drifts| &drifts.all);
         let uid = object.uid.as_deref().unwrap_or_default();
         known.filter(|drift| drift.uid() == uid).any(|drift| !Version::of(object).is_newer(drift.resource_version()))
+    }
+
+    /// Applies the response to a write of a record's status, which has only the metadata of the object. The watch shows
+    /// the rest, if another part changed too.
+    pub(super) fn learn_status(&mut self, metadata: &ObjectMeta, status: &ProvisionedResourceStatus) {
+        if self.has_record(metadata) {
+            return;
+        }
+        let known = self.records.get(&ObjectKey::named(metadata));
+        if let Some(written) = known.and_then(|known| known.with_status(metadata, status)) {
+            self.records.insert(written);
+        }
     }
 
     /// The drifts of records of this name that are not in the cache, if they need work.
@@ -459,6 +471,32 @@ mod tests {
         index.learn(&drift("one", 3));
         index.learn(&drift("two", 5));
         assert_eq!(drifts(&index), ["two"]);
+    }
+
+    #[test]
+    fn a_written_status_is_known_at_once_unless_the_response_shows_another_change_too() {
+        let status = ProvisionedResourceStatus { open_drifts: 7, ..Default::default() };
+        let written = |version: u64| record("web-1", "record", version).metadata;
+        let of = |metadata: &ObjectMeta| {
+            let mut index = RecordIndex::default();
+            index.apply(&record("web-1", "record", 3));
+            index.learn_status(metadata, &status);
+            let known = index.record(&key("web-1")).unwrap();
+            assert_eq!(known.status.says(&status), index.has_record(&written(5)));
+            index.has_record(&written(5))
+        };
+        assert!(of(&written(5)));
+        assert!(!of(&written(3)), "it is not newer");
+        let text = |key: &str, value: &str| Some(BTreeMap::from([(key.to_owned(), value.to_owned())]));
+        for other in [
+            ObjectMeta { generation: Some(2), ..written(5) },
+            ObjectMeta { uid: Some("another".to_owned()), ..written(5) },
+            ObjectMeta { annotations: text("arcadia.cloud/sync-requested-at", "now"), ..written(5) },
+            ObjectMeta { annotations: text("x", "y"), ..written(5) },
+            ObjectMeta { labels: text("kustomize.toolkit.fluxcd.io/name", "x"), annotations: None, ..written(5) },
+        ] {
+            assert!(!of(&other), "the watch has to show it: {other:?}");
+        }
     }
 
     #[test]

@@ -128,15 +128,17 @@ fn read(resource: &ResourceKey, observation: Observation) -> LiveState {
 }
 
 /// Lists the sizes of droplets if the size of the droplet differs from the recorded one: the class of the revert depends
-/// on the disk of the recorded size.
-pub(super) async fn list_sizes(entry: &RecordEntry, live: &LiveState, context: &DriftContext) {
-    let LiveState::Present(found) = live else { return };
+/// on the disk of the recorded size. Returns true if it differs.
+pub(super) async fn list_sizes(entry: &RecordEntry, live: &LiveState, context: &DriftContext) -> bool {
+    let LiveState::Present(found) = live else { return false };
     // Most kinds have no sizes, and need not parse the record.
-    if revert::can_resize(entry.record.resource.kind) && revert::is_resize(&found.live, &entry.record.desired_fields())
-    {
+    let is_resized = revert::can_resize(entry.record.resource.kind)
+        && revert::is_resize(&found.live, &entry.record.desired_fields());
+    if is_resized {
         // If the list times out, a later evaluation may raise the class.
         let _ = tokio::time::timeout(LONGEST_LIST, context.inventory.list_sizes()).await;
     }
+    is_resized
 }
 
 /// Reads the parts of the account that a decision to revert depends on: the owners of the resource or its fields, and for

@@ -3,13 +3,12 @@
 //! An accepted value must not overwrite a declared one: the next apply would restore the declared value, and the same
 //! drift would open again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
-use kube::ResourceExt;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
 use serde_json::Value;
 
-use crate::api::{AcceptPolicy, AcceptanceMode, OPERATOR, ProvisionedResource, drift::EXISTS, managed_fields};
+use crate::api::{AcceptPolicy, AcceptanceMode, OPERATOR, drift::EXISTS, managed_fields};
 
 /// The annotation of a client-side apply by `kubectl apply` or Argo CD.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
@@ -41,18 +40,17 @@ pub enum DeclaredFields {
 }
 
 impl DeclaredFields {
-    /// Reads the declaration from a record.
+    /// Reads the declaration from the metadata of a record with these desired values.
     #[must_use]
-    pub fn of(record: &ProvisionedResource) -> Self {
-        let recorded = || record.spec.desired.keys();
-        let declared = declared(record);
+    pub fn of(metadata: &ObjectMeta, desired: &BTreeMap<String, Value>) -> Self {
+        let declared = declared(metadata, desired);
         let fields: BTreeSet<Box<str>> =
-            recorded().filter(|field| declared.contains(*field)).map(|field| field.as_str().into()).collect();
+            desired.keys().filter(|field| declared.contains(*field)).map(|field| field.as_str().into()).collect();
         match fields.len() {
             // A record without fields can be declared too: it is about the resource itself.
-            _ if record.spec.desired.is_empty() && is_declared(record) => Self::Everything,
+            _ if desired.is_empty() && is_declared(metadata) => Self::Everything,
             0 => Self::Nothing,
-            all if all == record.spec.desired.len() => Self::Everything,
+            all if all == desired.len() => Self::Everything,
             _ => Self::Fields(fields),
         }
     }
@@ -86,13 +84,13 @@ pub(crate) fn mode(
 }
 
 /// The names of the fields that a manifest declares.
-fn declared(record: &ProvisionedResource) -> BTreeSet<String> {
-    let mut declared = last_applied(record).unwrap_or_default();
-    let is_marked = is_marked(record);
-    let entries: Vec<_> = entries(record).collect();
+fn declared(metadata: &ObjectMeta, desired: &BTreeMap<String, Value>) -> BTreeSet<String> {
+    let mut declared = last_applied(metadata).unwrap_or_default();
+    let is_marked = is_marked(metadata);
+    let entries: Vec<_> = entries(metadata).collect();
     if is_marked && entries.is_empty() {
         // The managed fields were removed.
-        declared.extend(record.spec.desired.keys().cloned());
+        declared.extend(desired.keys().cloned());
     }
     for entry in entries.into_iter().filter(|entry| is_marked || is_apply(entry)) {
         let fields = managed_fields::of_spec(entry).into_iter();
@@ -102,13 +100,13 @@ fn declared(record: &ProvisionedResource) -> BTreeSet<String> {
 }
 
 /// Returns true if a manifest declares the record.
-fn is_declared(record: &ProvisionedResource) -> bool {
-    last_applied(record).is_some() || is_marked(record) || entries(record).any(is_apply)
+fn is_declared(metadata: &ObjectMeta) -> bool {
+    last_applied(metadata).is_some() || is_marked(metadata) || entries(metadata).any(is_apply)
 }
 
 /// The entries of other managers about the object itself.
-fn entries(record: &ProvisionedResource) -> impl Iterator<Item = &ManagedFieldsEntry> {
-    let entries = record.metadata.managed_fields.iter().flatten();
+fn entries(metadata: &ObjectMeta) -> impl Iterator<Item = &ManagedFieldsEntry> {
+    let entries = metadata.managed_fields.iter().flatten();
     entries.filter(|entry| managed_fields::is_of_object(entry) && entry.manager.as_deref() != Some(OPERATOR))
 }
 
@@ -116,23 +114,24 @@ fn is_apply(entry: &ManagedFieldsEntry) -> bool {
     entry.operation.as_deref() == Some("Apply")
 }
 
-fn last_applied(record: &ProvisionedResource) -> Option<BTreeSet<String>> {
-    let applied: Value = serde_json::from_str(record.annotations().get(LAST_APPLIED)?).ok()?;
+fn last_applied(metadata: &ObjectMeta) -> Option<BTreeSet<String>> {
+    let applied: Value = serde_json::from_str(metadata.annotations.as_ref()?.get(LAST_APPLIED)?).ok()?;
     let desired = applied.pointer("/spec/desired").and_then(Value::as_object);
     Some(desired.into_iter().flat_map(|desired| desired.keys().cloned()).collect())
 }
 
 /// Returns true if an engine marked the record as its own.
-fn is_marked(record: &ProvisionedResource) -> bool {
-    let labels = record.labels();
-    let is_set = |(key, value): &(&str, Option<&str>)| {
-        labels.get(*key).is_some_and(|text| value.is_none_or(|value| text == value))
-    };
+fn is_marked(metadata: &ObjectMeta) -> bool {
+    let label = |key: &str| metadata.labels.as_ref().and_then(|labels| labels.get(key));
+    let is_set =
+        |(key, value): &(&str, Option<&str>)| label(key).is_some_and(|text| value.is_none_or(|value| text == value));
+    let is_annotated =
+        |key: &&str| metadata.annotations.as_ref().is_some_and(|annotations| annotations.contains_key(*key));
     let is_argo_cd =
         |entry: &ManagedFieldsEntry| entry.manager.as_deref().is_some_and(|name| name.starts_with(ARGO_CD));
     LABELS.iter().any(is_set)
-        || ANNOTATIONS.iter().any(|key| record.annotations().contains_key(*key))
-        || (labels.contains_key(INSTANCE) && entries(record).any(is_argo_cd))
+        || ANNOTATIONS.iter().any(is_annotated)
+        || (label(INSTANCE).is_some() && entries(metadata).any(is_argo_cd))
 }
 
 #[cfg(test)]
@@ -140,6 +139,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::api::ProvisionedResource;
 
     fn record(metadata: &Value) -> ProvisionedResource {
         serde_json::from_value(json!({
@@ -158,7 +158,8 @@ mod tests {
     }
 
     fn declared(metadata: &Value) -> DeclaredFields {
-        DeclaredFields::of(&record(metadata))
+        let record = record(metadata);
+        DeclaredFields::of(&record.metadata, &record.spec.desired)
     }
 
     fn only(field: &str) -> DeclaredFields {

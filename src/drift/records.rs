@@ -9,6 +9,7 @@ use std::{
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 use serde_json::Value;
 
@@ -20,7 +21,7 @@ use super::{
 };
 use crate::{
     api::{
-        AcceptPolicy, ProvisionedResource,
+        AcceptPolicy, ProvisionedResource, ProvisionedResourceStatus,
         annotations::{LAST_ACCEPTED, SYNC_REQUESTED_AT},
     },
     digitalocean::{FieldSet, ResourceKey},
@@ -71,16 +72,23 @@ struct Rare {
     sync_requested: Option<Box<str>>,
 }
 
+impl Rare {
+    fn of(metadata: &ObjectMeta, ignore: BTreeSet<Box<str>>) -> Option<Box<Self>> {
+        let annotation = |key| metadata.annotations.as_ref().and_then(|annotations| annotations.get(key));
+        let rare = Self {
+            ignore,
+            last_accepted: annotation(LAST_ACCEPTED).map(|text| LastAccepted::read(text)).unwrap_or_default(),
+            sync_requested: annotation(SYNC_REQUESTED_AT).map(|text| text.as_str().into()),
+        };
+        (rare != Self::default()).then(|| Box::new(rare))
+    }
+}
+
 impl Record {
     /// The cached part of this object.
     pub(super) fn of(object: &ProvisionedResource, texts: &mut SharedTexts) -> Self {
-        let annotations = object.annotations();
         let key = ObjectKey::of(object);
-        let rare = Rare {
-            ignore: object.spec.drift.ignore.iter().map(|field| field.as_str().into()).collect(),
-            last_accepted: annotations.get(LAST_ACCEPTED).map(|text| LastAccepted::read(text)).unwrap_or_default(),
-            sync_requested: annotations.get(SYNC_REQUESTED_AT).map(|text| text.as_str().into()),
-        };
+        let ignore = object.spec.drift.ignore.iter().map(|field| field.as_str().into()).collect();
         Self {
             key: ObjectKey { namespace: texts.share(&key.namespace), ..key },
             uid: object.uid().unwrap_or_default().into(),
@@ -95,12 +103,32 @@ impl Record {
                 object.spec.desired.iter().map(|(field, value)| (field.as_str(), value)),
             ),
             suspended: object.spec.suspend,
-            has_annotations: !annotations.is_empty(),
+            has_annotations: !object.annotations().is_empty(),
             accept: object.spec.drift.accept,
-            declared: DeclaredFields::of(object),
+            declared: DeclaredFields::of(&object.metadata, &object.spec.desired),
             status: StatusSummary::of(object.status.as_ref()),
-            rare: (rare != Rare::default()).then(|| Box::new(rare)),
+            rare: Rare::of(&object.metadata, ignore),
         }
+    }
+
+    /// The record after a write of its status, given the metadata of the response. None if it shows another change too.
+    #[must_use]
+    pub(super) fn with_status(&self, metadata: &ObjectMeta, status: &ProvisionedResourceStatus) -> Option<Self> {
+        let is_same_object = metadata.uid.as_deref() == Some(&*self.uid);
+        // The API server counts changes of the spec and a deletion.
+        let has_same_spec = metadata.generation.unwrap_or_default() == self.generation;
+        let has_annotations = metadata.annotations.as_ref().is_some_and(|annotations| !annotations.is_empty());
+        let is_unchanged = is_same_object
+            && has_same_spec
+            && has_annotations == self.has_annotations
+            && metadata.deletion_timestamp.is_some() == self.deleting
+            && Rare::of(metadata, self.ignore().clone()) == self.rare
+            && DeclaredFields::of(metadata, &self.desired_fields()) == self.declared;
+        is_unchanged.then(|| Self {
+            resource_version: Version::of(metadata),
+            status: StatusSummary::of(Some(status)),
+            ..self.clone()
+        })
     }
 
     /// The expected value of each field.

@@ -2,21 +2,21 @@
 
 use std::{borrow::Cow, fmt::Debug};
 
+use http::header::{ACCEPT, HeaderValue};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{
-    Api, Resource,
+    Resource,
     api::{Patch, PatchParams},
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tracing::warn;
 
 use super::executor::{Executor, written};
 use crate::{
-    api::{OPERATOR, ProvisionedResource, ProvisionedResourceStatus},
-    drift::{
-        status::{explicit, reduced, stored},
-        summary::StatusDigest,
-    },
-    kube_ext::{cache::Cache, call::Error, undecoded::Undecoded},
+    api::{OPERATOR, ProvisionedResource, ProvisionedResourceStatus, managed_fields},
+    drift::status::{explicit, reduced, stored},
+    kube_ext::call::Error,
 };
 
 /// A record as an apply of its status has it.
@@ -36,59 +36,73 @@ struct StatusMeta<'a> {
     uid: &'a str,
 }
 
+/// The response to an apply. It has the metadata only: the rest is known.
+#[derive(Debug, Deserialize)]
+struct Written {
+    metadata: ObjectMeta,
+}
+
+/// The media type of an object without anything but its metadata.
+const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+
 impl Executor<'_> {
-    /// Writes the record's status, which has this digest.
+    /// Writes the record's status.
     ///
     /// # Errors
     /// When the API server refuses it.
-    pub(crate) async fn write_status(
-        &self,
-        status: ProvisionedResourceStatus,
-        digest: StatusDigest,
-    ) -> Result<(), Error> {
-        match self.apply_status(&stored(status.clone())).await {
-            Ok(written) if written.is_none_or(|written| written == digest) => return Ok(()),
+    pub(crate) async fn write_status(&self, status: ProvisionedResourceStatus) -> Result<(), Error> {
+        let short = stored(status.clone());
+        match self.apply_status(&short, &short).await {
+            Ok(true) => return Ok(()),
             // An apply keeps what it leaves out, if another client wrote it too and the definition is of an earlier
             // version, in which the status is not atomic.
-            Ok(_) | Err(Error::Refused { .. }) => {}
+            Ok(false) | Err(Error::Refused { .. }) => {}
             Err(error) => return Err(error),
         }
-        match self.apply_status(&explicit(&status)).await {
+        match self.apply_status(&explicit(&status), &status).await {
             // It may be too large: a shortened status is better than none.
             Err(Error::Refused { doing, message }) => {
                 warn!(record = %self.key, doing, why = message, "the API server refuses a status; retrying with a shorter one");
-                self.apply_status(&explicit(&reduced(status))).await.map(drop)
+                let status = reduced(status);
+                self.apply_status(&explicit(&status), &status).await.map(drop)
             }
             written => written.map(drop),
         }
     }
 
-    /// Returns the digest of the status that the record has then; none if it was deleted.
-    async fn apply_status(&self, status: &(impl Serialize + Debug + Sync)) -> Result<Option<StatusDigest>, Error> {
+    /// Writes a status in this form. Returns true if it replaced the former status as a whole.
+    async fn apply_status(
+        &self,
+        form: &(impl Serialize + Debug + Sync),
+        status: &ProvisionedResourceStatus,
+    ) -> Result<bool, Error> {
         let object = Applied {
             api_version: ProvisionedResource::api_version(&()),
             kind: ProvisionedResource::kind(&()),
             metadata: StatusMeta { name: &self.key.name, uid: self.owner },
-            status,
+            status: form,
         };
         let doing = format!("writing the status of ProvisionedResource {}", self.key);
         let params = PatchParams::apply(OPERATOR).force();
-        let (client, namespace) = (self.context.process.client.clone(), &self.key.namespace);
-        let records: Api<Undecoded<ProvisionedResource>> = Api::namespaced(client, namespace);
-        let patch = Patch::Apply(object);
         let write = async {
-            let response = records.patch_status(&self.key.name, &params, &patch).await?;
-            // The watch may have shown this version already.
-            if self.context.index().has_record(response.meta()) {
-                return Ok(None);
-            }
-            response.decode().map(Some).map_err(kube::Error::SerdeError)
+            let records = kube::core::Request::new(self.records().resource_url());
+            let request = records.patch_subresource("status", &self.key.name, &params, &Patch::Apply(object));
+            let mut request = request.map_err(kube::Error::BuildRequest)?;
+            request.headers_mut().insert(ACCEPT, HeaderValue::from_static(METADATA));
+            self.context.process.client.request::<Written>(request).await
         };
-        let news = written(&doing, write).await?;
-        let mut index = self.context.index();
-        if let Some(record) = news {
-            index.learn(&record);
-        }
-        Ok(index.record(self.key).map(|record| record.status.digest))
+        let Written { metadata } = written(&doing, write).await?;
+        self.context.index().learn_status(&metadata, status);
+        Ok(owns_whole_status(&metadata))
     }
+}
+
+/// Returns true if the whole status is the operator's.
+fn owns_whole_status(metadata: &ObjectMeta) -> bool {
+    let entries = metadata.managed_fields.iter().flatten();
+    let mut of_status = entries.filter(|entry| managed_fields::is_of_status(entry));
+    let own = of_status.next().filter(|entry| entry.manager.as_deref() == Some(OPERATOR));
+    let fields = own.and_then(|entry| entry.fields_v1.as_ref());
+    // The entry of a status that is not atomic names the fields in it.
+    fields.is_some_and(|fields| fields.0 == json!({ "f:status": {} })) && of_status.next().is_none()
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     api::{
-        Drift, ProvisionedResource, ProvisionedResourceStatus, annotations,
+        Drift, OPERATOR, ProvisionedResource, ProvisionedResourceStatus, annotations,
         conditions::{self, ConditionReason},
         labels,
     },
@@ -18,7 +18,6 @@ use crate::{
         known::LastAccepted,
         plan::{Accepted, Adoption, Closing},
         shown::{Shown, tests::drift as stored_before},
-        summary::StatusDigest,
     },
     kube_ext::{cache::Cache as _, key::ObjectKey, leader::Leadership},
     process::Process,
@@ -41,6 +40,16 @@ impl World {
     /// Creates accepted drifts of these fields, and an API server that refuses some requests with a status and a
     /// reason, and accepts all others.
     fn new(fields: &[&str], refuses: impl Fn(&Asked) -> Option<(u16, &'static str)> + Send + Sync + 'static) -> Self {
+        let own = json!({ "manager": OPERATOR, "subresource": "status", "fieldsV1": { "f:status": {} } });
+        Self::with_managed_fields(fields, json!([own]), refuses)
+    }
+
+    /// The same, with these managed fields of a record whose status was written.
+    fn with_managed_fields(
+        fields: &[&str],
+        managed_fields: Value,
+        refuses: impl Fn(&Asked) -> Option<(u16, &'static str)> + Send + Sync + 'static,
+    ) -> Self {
         let refuses = Arc::new(refuses);
         let asked = Arc::new(Mutex::new(Vec::new()));
         let asks = asked.clone();
@@ -48,6 +57,7 @@ impl World {
         let known = drifts.clone();
         let api_server = tower::service_fn(move |request: Request<Body>| {
             let (asks, known, refuses) = (asks.clone(), known.clone(), refuses.clone());
+            let managed_fields = managed_fields.clone();
             async move {
                 let (parts, body) = request.into_parts();
                 let body: Value = serde_json::from_slice(&body.collect_bytes().await.unwrap()).unwrap_or_default();
@@ -61,7 +71,7 @@ impl World {
                         });
                         (code, status)
                     }
-                    None => (200, answer(&asked, &known)),
+                    None => (200, answer(&asked, &known, &managed_fields)),
                 };
                 asks.lock().unwrap().push(asked);
                 let response = Response::builder().status(status).body(Body::from(answer.to_string().into_bytes()));
@@ -78,9 +88,14 @@ impl World {
     }
 
     async fn carry_out(&self, writes: Vec<PlannedWrite>) -> Result<WriteOutcome, Error> {
-        let key = ObjectKey { namespace: "default".into(), name: "web-1".into() };
+        let key = web_1();
         let entry = self.context.index().entry(&key).unwrap();
         Executor::new(&key, &entry, &self.context).carry_out(writes).await
+    }
+
+    async fn write_status(&self, status: ProvisionedResourceStatus) {
+        let (key, entry) = (web_1(), self.context.index().entry(&web_1()).unwrap());
+        Executor::new(&key, &entry, &self.context).write_status(status).await.unwrap();
     }
 
     /// All writes, events aside.
@@ -95,7 +110,7 @@ impl World {
     }
 }
 
-fn answer(asked: &Asked, known: &[Drift]) -> Value {
+fn answer(asked: &Asked, known: &[Drift], managed_fields: &Value) -> Value {
     if asked.call == "POST drifts" {
         let mut created = asked.body.clone();
         created["metadata"]["uid"] = json!("created");
@@ -106,9 +121,18 @@ fn answer(asked: &Asked, known: &[Drift]) -> Value {
         serde_json::to_value(drift.unwrap()).unwrap()
     } else if asked.call.contains("events") {
         asked.body.clone()
+    } else if asked.call.ends_with("/status") {
+        let mut written = json!({ "metadata": serde_json::to_value(record()).unwrap()["metadata"] });
+        written["metadata"]["resourceVersion"] = json!("2");
+        written["metadata"]["managedFields"] = managed_fields.clone();
+        written
     } else {
         serde_json::to_value(record()).unwrap()
     }
+}
+
+fn web_1() -> ObjectKey {
+    ObjectKey { namespace: "default".into(), name: "web-1".into() }
 }
 
 fn record() -> ProvisionedResource {
@@ -296,10 +320,34 @@ async fn a_status_that_the_api_server_refuses_is_written_in_short() {
         let is_long = asked.body["status"]["driftedFields"].as_array().is_some_and(|fields| !fields.is_empty());
         (asked.call.ends_with("/status") && is_long).then_some((413, "RequestEntityTooLarge"))
     });
-    let key = ObjectKey { namespace: "default".into(), name: "web-1".into() };
-    let entry = world.context.index().entry(&key).unwrap();
     let status = ProvisionedResourceStatus { drifted_fields: vec!["x".repeat(5000)], ..Default::default() };
-    let digest = StatusDigest::of(&status);
-    Executor::new(&key, &entry, &world.context).write_status(status, digest).await.unwrap();
+    world.write_status(status).await;
     assert_eq!(world.bodies("PATCH provisionedresources/web-1/status").len(), 3, "as it is, with all, and in short");
+}
+
+#[tokio::test]
+async fn a_status_that_replaces_the_former_one_is_written_once_and_known_at_once() {
+    let world = World::new(&[], |_| None);
+    let status = ProvisionedResourceStatus { open_drifts: 7, ..Default::default() };
+    world.write_status(status.clone()).await;
+    assert_eq!(world.calls(), ["PATCH provisionedresources/web-1/status"]);
+    let entry = world.context.index().entry(&web_1()).unwrap();
+    assert!(entry.record.status.says(&status) && entry.record.resource_version == "2".into());
+}
+
+#[tokio::test]
+async fn a_status_that_another_client_may_share_is_written_with_its_empty_fields() {
+    let own = |fields: &Value| json!({ "manager": OPERATOR, "subresource": "status", "fieldsV1": fields });
+    let whole = json!({ "f:status": {} });
+    let other =
+        json!({ "manager": "kubectl", "subresource": "status", "fieldsV1": { "f:status": { "f:reason": {} } } });
+    for entries in
+        [json!([own(&json!({ "f:status": { "f:conditions": {} } }))]), json!([own(&whole), other]), json!([])]
+    {
+        let world = World::with_managed_fields(&[], entries.clone(), |_| None);
+        world.write_status(ProvisionedResourceStatus::default()).await;
+        let bodies = world.bodies("PATCH provisionedresources/web-1/status");
+        let says_nothing = |body: &Value| body["status"].get("driftedFieldsShort") == Some(&json!(""));
+        assert_eq!(bodies.iter().map(says_nothing).collect::<Vec<_>>(), [false, true], "{entries}");
+    }
 }
