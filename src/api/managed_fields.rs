@@ -3,6 +3,8 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use serde_json::Value;
 
+use super::OPERATOR;
+
 /// The fields of the spec that one entry owns: `desired.size_slug` for each recorded value, and the others by their
 /// names.
 #[must_use]
@@ -28,10 +30,22 @@ pub(crate) fn is_of_object(entry: &ManagedFieldsEntry) -> bool {
     entry.subresource.as_deref().unwrap_or_default().is_empty()
 }
 
-/// Returns true if an entry is about the status.
+/// Returns true if an entry owns a part of the status. An entry about the status may own other fields instead.
 #[must_use]
-pub(crate) fn is_of_status(entry: &ManagedFieldsEntry) -> bool {
-    entry.subresource.as_deref() == Some("status")
+pub(crate) fn owns_status(entry: &ManagedFieldsEntry) -> bool {
+    entry.fields_v1.as_ref().is_some_and(|fields| fields.0.get("f:status").is_some())
+}
+
+/// Returns true if an entry is of an apply by the operator.
+#[must_use]
+pub(crate) fn is_own_apply(entry: &ManagedFieldsEntry) -> bool {
+    entry.manager.as_deref() == Some(OPERATOR) && is_apply(entry)
+}
+
+/// Returns true if an entry is of an apply.
+#[must_use]
+pub(crate) fn is_apply(entry: &ManagedFieldsEntry) -> bool {
+    entry.operation.as_deref() == Some("Apply")
 }
 
 fn names(fields: Option<&Value>) -> impl Iterator<Item = (&str, &Value)> {

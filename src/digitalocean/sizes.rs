@@ -7,6 +7,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{Client, Endpoint, Error, document::str_at, observed::SizeDisks};
+use crate::failpoint;
 
 /// The maximum age of a list. DigitalOcean adds a size now and then.
 const AGE: Duration = Duration::from_hours(1);
@@ -84,7 +85,7 @@ impl SizeBook {
         let mut state = self.state.lock();
         let is_due = state.until.is_none_or(|until| Instant::now() >= until);
         if is_due {
-            state.until = Some(Instant::now() + PAUSE);
+            state.until = Some(Instant::now() + failpoint::limit("sizes-pause", PAUSE));
         }
         is_due
     }

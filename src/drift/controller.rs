@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     api::{Drift, ProvisionedResource, Saga, conditions::ConditionReason, events},
-    digitalocean::{Beside, ResourceKey},
+    digitalocean::{Beside, ResourceKey, revert},
     failpoint,
     kube_ext::{
         cache::Cache,
@@ -145,8 +145,7 @@ async fn reconcile_record(key: &ObjectKey, context: &Arc<DriftContext>) -> Resul
     let is_confirmed = seen.is_confirmed();
     let reading = ReadSource::Inventory { is_confirmed };
     let mut plan = decide(key, &entry, &seen, reading, context);
-    // A record in sync needs no sizes.
-    if !plan.writes.is_empty() && list_sizes(&entry, &seen, context).await {
+    if may_need_sizes(&entry, &plan) && list_sizes(&entry, &seen, context).await {
         plan = decide(key, &entry, &seen, reading, context);
     }
     let mut next = Requeue::Settled;
@@ -240,6 +239,14 @@ async fn reconcile_record(key: &ObjectKey, context: &Arc<DriftContext>) -> Resul
         Some(refused) => Err(refused.error),
         None => Ok(next),
     }
+}
+
+/// Returns true if a drift that opens or is open may show a class that depends on the sizes of droplets. A record in sync
+/// shows none.
+fn may_need_sizes(entry: &RecordEntry, plan: &DriftPlan) -> bool {
+    let kind = entry.record.resource.kind;
+    let mut open = entry.drifts.iter().filter(|drift| drift.is_open());
+    !plan.writes.is_empty() || open.any(|drift| revert::is_size(kind, &drift.field))
 }
 
 /// The kind of fresh read that the live resource needs, if any.
@@ -400,7 +407,9 @@ async fn keep_status(
     }
     let act = Executor::new(key, entry, context);
     act.write_status(status).await?;
-    if handled.is_some() {
+    // Otherwise the watch has to show the written status first.
+    let is_known = |request| context.index().record(key).is_some_and(|record| record.status.has_handled(request));
+    if handled.is_some_and(is_known) {
         context.forget_sync(&entry.record.uid);
     }
     publish_stale(&act, entry, situation);

@@ -114,8 +114,8 @@ impl RecordIndex {
         known.filter(|drift| drift.uid() == uid).any(|drift| !Version::of(object).is_newer(drift.resource_version()))
     }
 
-    /// Applies the response to a write of a record's status, which has only the metadata of the object. The watch shows
-    /// the rest, if another part changed too.
+    /// Applies the response to a write of a record's status, which has only the metadata of the object. If it shows another
+    /// change too, nothing is applied: the watch shows all of it.
     pub(super) fn learn_status(&mut self, metadata: &ObjectMeta, status: &ProvisionedResourceStatus) {
         if self.has_record(metadata) {
             return;

@@ -92,7 +92,7 @@ fn declared(metadata: &ObjectMeta, desired: &BTreeMap<String, Value>) -> BTreeSe
         // The managed fields were removed.
         declared.extend(desired.keys().cloned());
     }
-    for entry in entries.into_iter().filter(|entry| is_marked || is_apply(entry)) {
+    for entry in entries.into_iter().filter(|entry| is_marked || managed_fields::is_apply(entry)) {
         let fields = managed_fields::of_spec(entry).into_iter();
         declared.extend(fields.filter_map(|name| name.strip_prefix(managed_fields::DESIRED).map(str::to_owned)));
     }
@@ -101,17 +101,13 @@ fn declared(metadata: &ObjectMeta, desired: &BTreeMap<String, Value>) -> BTreeSe
 
 /// Returns true if a manifest declares the record.
 fn is_declared(metadata: &ObjectMeta) -> bool {
-    last_applied(metadata).is_some() || is_marked(metadata) || entries(metadata).any(is_apply)
+    last_applied(metadata).is_some() || is_marked(metadata) || entries(metadata).any(managed_fields::is_apply)
 }
 
 /// The entries of other managers about the object itself.
 fn entries(metadata: &ObjectMeta) -> impl Iterator<Item = &ManagedFieldsEntry> {
     let entries = metadata.managed_fields.iter().flatten();
     entries.filter(|entry| managed_fields::is_of_object(entry) && entry.manager.as_deref() != Some(OPERATOR))
-}
-
-fn is_apply(entry: &ManagedFieldsEntry) -> bool {
-    entry.operation.as_deref() == Some("Apply")
 }
 
 fn last_applied(metadata: &ObjectMeta) -> Option<BTreeSet<String>> {

@@ -111,7 +111,8 @@ impl Record {
         }
     }
 
-    /// The record after a write of its status, given the metadata of the response. None if it shows another change too.
+    /// The record after a write of its status, given the metadata of the response. None if the response shows
+    /// another change too.
     #[must_use]
     pub(super) fn with_status(&self, metadata: &ObjectMeta, status: &ProvisionedResourceStatus) -> Option<Self> {
         let is_same_object = metadata.uid.as_deref() == Some(&*self.uid);
@@ -159,7 +160,7 @@ impl Record {
     #[must_use]
     pub fn unanswered_sync(&self) -> Option<&str> {
         let requested = self.sync_requested();
-        requested.filter(|requested| self.status.last_handled_sync.as_deref() != Some(requested))
+        requested.filter(|requested| !self.status.has_handled(requested))
     }
 }
 

@@ -88,6 +88,12 @@ impl StatusSummary {
         self.first_seen.is_some() || self.was_compared_before
     }
 
+    /// Returns true if it reports that this request for a sync is complete.
+    #[must_use]
+    pub fn has_handled(&self, request: &str) -> bool {
+        self.last_handled_sync.as_deref() == Some(request)
+    }
+
     /// Returns true if it reports that the inventory is too old.
     #[must_use]
     pub const fn is_stale(&self) -> bool {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use digitalocean_simulator::{Effect, Fault};
+use digitalocean_simulator::{Effect, Fault, RateLimits};
 use serde_json::{Value, json};
 
 use crate::world::{DROPLET, World, eventually};
@@ -418,6 +418,29 @@ async fn a_resize_to_a_smaller_disk_is_not_revertible_from_the_start() {
     world.shows(&drift, "{.spec.revert}", "NotRevertible").await;
     let note = world.value(&drift, "{.spec.revertNote}").await;
     assert!(note.contains("cannot be shrunk, and the size `s-1vcpu-1gb` has only 25"), "{note}");
+}
+
+#[tokio::test]
+async fn a_class_that_needs_the_sizes_follows_once_they_can_be_listed() {
+    let limits = RateLimits { per_minute: 100_000, per_hour: 1_000_000, ..RateLimits::default() };
+    let mut world = World::without_operator("sizes", limits).await;
+    world
+        .cloud
+        .inject(Fault::new("/v2/sizes", Effect::Status { status: 500, retry_after: None, html: false }))
+        .await
+        .unwrap();
+    world.environment = vec![("FAILPOINTS", "sizes-pause=return(1)")];
+    world.start_operator(&[]);
+    world.record("web-1", json!({"size_slug": "s-1vcpu-1gb"})).await;
+    let drift = format!("drift/{}", world.open_drift().await);
+    assert_ne!(world.value(&drift, "{.spec.revert}").await, "NotRevertible", "no size is known");
+    world.cloud.clear_faults().await.unwrap();
+    eventually("the class", || async {
+        world.sync("web-1").await;
+        let class = world.value(&drift, "{.spec.revert}").await;
+        if class == "NotRevertible" { Ok(()) } else { Err(class) }
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -108,11 +108,12 @@ impl Executor<'_> {
 
     pub(super) async fn prune(&self, name: &str) -> Result<(), Error> {
         let Some(drift) = self.known(name) else { return Ok(()) };
-        let uid = Some(drift.uid.to_string());
-        let params = DeleteParams {
-            preconditions: Some(Preconditions { uid, resource_version: None }),
-            ..DeleteParams::default()
+        // A decision that was made meanwhile is answered first.
+        let preconditions = Preconditions {
+            uid: Some(drift.uid.to_string()),
+            resource_version: Some(drift.resource_version.to_string()),
         };
+        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
         let doing = format!("deleting Drift {}/{name} beyond the history limit", self.key.namespace);
         match written(&doing, self.drifts().delete(name, &params)).await {
             Ok(_) | Err(Error::NotFound { .. }) => {}

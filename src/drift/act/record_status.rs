@@ -9,7 +9,6 @@ use kube::{
     api::{Patch, PatchParams},
 };
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use tracing::warn;
 
 use super::executor::{Executor, written};
@@ -38,11 +37,11 @@ struct StatusMeta<'a> {
 
 /// The response to an apply. It has the metadata only: the rest is known.
 #[derive(Debug, Deserialize)]
-struct Written {
+struct StatusResponse {
     metadata: ObjectMeta,
 }
 
-/// The media type of an object without anything but its metadata.
+/// The media type of only the metadata of an object.
 const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 
 impl Executor<'_> {
@@ -52,35 +51,38 @@ impl Executor<'_> {
     /// When the API server refuses it.
     pub(crate) async fn write_status(&self, status: ProvisionedResourceStatus) -> Result<(), Error> {
         let short = stored(status.clone());
-        match self.apply_status(&short, &short).await {
-            Ok(true) => return Ok(()),
+        match self.apply_status(&short).await {
+            Ok(metadata) if owns_whole_status(&metadata) => {
+                self.context.index().learn_status(&metadata, &short);
+                return Ok(());
+            }
             // An apply keeps what it leaves out, if another client wrote it too and the definition is of an earlier
             // version, in which the status is not atomic.
-            Ok(false) | Err(Error::Refused { .. }) => {}
+            Ok(_) | Err(Error::Refused { .. }) => {}
             Err(error) => return Err(error),
         }
-        match self.apply_status(&explicit(&status), &status).await {
+        let (status, written) = match self.apply_status(&explicit(&status)).await {
             // It may be too large: a shortened status is better than none.
             Err(Error::Refused { doing, message }) => {
                 warn!(record = %self.key, doing, why = message, "the API server refuses a status; retrying with a shorter one");
                 let status = reduced(status);
-                self.apply_status(&explicit(&status), &status).await.map(drop)
+                let written = self.apply_status(&explicit(&status)).await;
+                (status, written)
             }
-            written => written.map(drop),
-        }
+            written => (status, written),
+        };
+        let metadata = written?;
+        self.context.index().learn_status(&metadata, &status);
+        Ok(())
     }
 
-    /// Writes a status in this form. Returns true if it replaced the former status as a whole.
-    async fn apply_status(
-        &self,
-        form: &(impl Serialize + Debug + Sync),
-        status: &ProvisionedResourceStatus,
-    ) -> Result<bool, Error> {
+    /// Returns the metadata that the record has then.
+    async fn apply_status(&self, status: &(impl Serialize + Debug + Sync)) -> Result<ObjectMeta, Error> {
         let object = Applied {
             api_version: ProvisionedResource::api_version(&()),
             kind: ProvisionedResource::kind(&()),
             metadata: StatusMeta { name: &self.key.name, uid: self.owner },
-            status: form,
+            status,
         };
         let doing = format!("writing the status of ProvisionedResource {}", self.key);
         let params = PatchParams::apply(OPERATOR).force();
@@ -89,20 +91,15 @@ impl Executor<'_> {
             let request = records.patch_subresource("status", &self.key.name, &params, &Patch::Apply(object));
             let mut request = request.map_err(kube::Error::BuildRequest)?;
             request.headers_mut().insert(ACCEPT, HeaderValue::from_static(METADATA));
-            self.context.process.client.request::<Written>(request).await
+            self.context.process.client.request::<StatusResponse>(request).await
         };
-        let Written { metadata } = written(&doing, write).await?;
-        self.context.index().learn_status(&metadata, status);
-        Ok(owns_whole_status(&metadata))
+        written(&doing, write).await.map(|written| written.metadata)
     }
 }
 
-/// Returns true if the whole status is the operator's.
+/// Returns true if no other client wrote a part of the status.
 fn owns_whole_status(metadata: &ObjectMeta) -> bool {
     let entries = metadata.managed_fields.iter().flatten();
-    let mut of_status = entries.filter(|entry| managed_fields::is_of_status(entry));
-    let own = of_status.next().filter(|entry| entry.manager.as_deref() == Some(OPERATOR));
-    let fields = own.and_then(|entry| entry.fields_v1.as_ref());
-    // The entry of a status that is not atomic names the fields in it.
-    fields.is_some_and(|fields| fields.0 == json!({ "f:status": {} })) && of_status.next().is_none()
+    let mut owners = entries.filter(|entry| managed_fields::owns_status(entry));
+    owners.next().is_some_and(managed_fields::is_own_apply) && owners.next().is_none()
 }

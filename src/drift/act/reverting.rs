@@ -59,10 +59,17 @@ impl Executor<'_> {
             }
             created => created?,
         };
-        self.context.reverts().learn(&created);
+        self.learn_saga(&created);
         let by: &str = order.origin.into();
         info!(record = %self.key, drift = name, saga = order.name, by, "a saga reverts the drift");
         Ok(())
+    }
+
+    /// Applies a saga that the API server returned. It may show changes that the watch has not shown yet, and will not
+    /// pass on: the record is queued for them.
+    fn learn_saga(&self, saga: &Saga) {
+        let affected = self.context.reverts().learn(saga);
+        self.context.enqueue(affected);
     }
 
     /// The second write of a revert, and later ones if the saga gets stuck or continues.
@@ -97,7 +104,7 @@ impl Executor<'_> {
             Some(read) if read.phase() == SagaPhase::Pending => read,
             // The watch is late.
             Some(read) => {
-                self.context.reverts().learn(&read);
+                self.learn_saga(&read);
                 return Ok(());
             }
             None => {
@@ -111,7 +118,7 @@ impl Executor<'_> {
         });
         let params = PatchParams { field_manager: Some(OPERATOR.to_owned()), ..PatchParams::default() };
         let patched = bounded(&doing, self.sagas().patch(saga, &params, &Patch::Merge(patch))).await?;
-        self.context.reverts().learn(&patched);
+        self.learn_saga(&patched);
         info!(record = %self.key, drift = name, saga, "the revert is cancelled before its saga begins");
         Ok(())
     }
@@ -136,9 +143,8 @@ impl Executor<'_> {
     pub(super) async fn lose_revert(&mut self, name: &str, saga: &str) -> Result<(), Error> {
         let doing = format!("reading Saga {}/{saga}", self.key.namespace);
         if let Some(read) = bounded(&doing, self.sagas().get_opt(saga)).await? {
-            let mut reverts = self.context.reverts();
-            reverts.learn(&read);
-            if reverts.of(self.key).iter().any(|known| *known.name == *saga) {
+            self.learn_saga(&read);
+            if self.context.reverts().of(self.key).iter().any(|known| *known.name == *saga) {
                 return Ok(());
             }
         }

@@ -40,7 +40,9 @@ impl World {
     /// Creates accepted drifts of these fields, and an API server that refuses some requests with a status and a
     /// reason, and accepts all others.
     fn new(fields: &[&str], refuses: impl Fn(&Asked) -> Option<(u16, &'static str)> + Send + Sync + 'static) -> Self {
-        let own = json!({ "manager": OPERATOR, "subresource": "status", "fieldsV1": { "f:status": {} } });
+        let own = json!({
+            "manager": OPERATOR, "operation": "Apply", "subresource": "status", "fieldsV1": { "f:status": {} },
+        });
         Self::with_managed_fields(fields, json!([own]), refuses)
     }
 
@@ -337,17 +339,35 @@ async fn a_status_that_replaces_the_former_one_is_written_once_and_known_at_once
 
 #[tokio::test]
 async fn a_status_that_another_client_may_share_is_written_with_its_empty_fields() {
-    let own = |fields: &Value| json!({ "manager": OPERATOR, "subresource": "status", "fieldsV1": fields });
-    let whole = json!({ "f:status": {} });
-    let other =
-        json!({ "manager": "kubectl", "subresource": "status", "fieldsV1": { "f:status": { "f:reason": {} } } });
-    for entries in
-        [json!([own(&json!({ "f:status": { "f:conditions": {} } }))]), json!([own(&whole), other]), json!([])]
-    {
+    let owning = |manager: &str, fields: Value| json!({ "manager": manager, "operation": "Apply", "subresource": "status", "fieldsV1": fields });
+    let own = owning(OPERATOR, json!({ "f:status": { "f:conditions": {} } }));
+    let reason = || json!({ "f:status": { "f:reason": {} } });
+    let mut earlier = owning(OPERATOR, reason());
+    earlier["operation"] = json!("Update");
+    let elsewhere = owning("before-first-apply", json!({ "f:metadata": { "f:labels": {} } }));
+    for (entries, is_shared) in [
+        (json!([own, elsewhere]), false),
+        (json!([own, owning("kubectl", reason())]), true),
+        (json!([own, earlier]), true),
+        (json!([]), true),
+    ] {
         let world = World::with_managed_fields(&[], entries.clone(), |_| None);
         world.write_status(ProvisionedResourceStatus::default()).await;
         let bodies = world.bodies("PATCH provisionedresources/web-1/status");
         let says_nothing = |body: &Value| body["status"].get("driftedFieldsShort") == Some(&json!(""));
-        assert_eq!(bodies.iter().map(says_nothing).collect::<Vec<_>>(), [false, true], "{entries}");
+        let wanted = if is_shared { vec![false, true] } else { vec![false] };
+        assert_eq!(bodies.iter().map(says_nothing).collect::<Vec<_>>(), wanted, "{entries}");
     }
+}
+
+#[tokio::test]
+async fn a_status_that_another_client_shares_is_not_known_before_its_second_write() {
+    let world = World::with_managed_fields(&[], json!([]), |asked| {
+        let is_second = asked.body["status"].get("driftedFieldsShort").is_some();
+        (asked.call.ends_with("/status") && is_second).then_some((500, "InternalError"))
+    });
+    let status = ProvisionedResourceStatus { open_drifts: 7, ..Default::default() };
+    let entry = world.context.index().entry(&web_1()).unwrap();
+    Executor::new(&web_1(), &entry, &world.context).write_status(status.clone()).await.unwrap_err();
+    assert!(!world.context.index().record(&web_1()).unwrap().status.says(&status), "it is written again");
 }
