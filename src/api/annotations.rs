@@ -37,6 +37,12 @@ terms! {
     ACCOUNT = "arcadia.cloud/account" on "Lease";
 }
 
+/// The value of an annotation.
+#[must_use]
+pub(crate) fn value<'m>(object: &'m ObjectMeta, annotation: &str) -> Option<&'m str> {
+    object.annotations.as_ref()?.get(annotation).map(String::as_str)
+}
+
 /// The client that wrote an annotation, from the managed fields. The user of a client chooses its name, so it replaces
 /// a user name only if no admission policy requires a signature.
 #[must_use]

@@ -117,11 +117,9 @@ impl RecordIndex {
     /// Applies the response to a write of a record's status, which has only the metadata of the object. If it shows another
     /// change too, nothing is applied: the watch shows all of it.
     pub(super) fn learn_status(&mut self, metadata: &ObjectMeta, status: &ProvisionedResourceStatus) {
-        if self.has_record(metadata) {
-            return;
-        }
         let known = self.records.get(&ObjectKey::named(metadata));
-        if let Some(written) = known.and_then(|known| known.with_status(metadata, status)) {
+        let older = known.filter(|known| Version::of(metadata).is_newer(&known.resource_version));
+        if let Some(written) = older.and_then(|known| known.with_status(metadata, status)) {
             self.records.insert(written);
         }
     }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
 use serde_json::Value;
 
-use crate::api::{AcceptPolicy, AcceptanceMode, OPERATOR, drift::EXISTS, managed_fields};
+use crate::api::{AcceptPolicy, AcceptanceMode, OPERATOR, annotations, drift::EXISTS, managed_fields};
 
 /// The annotation of a client-side apply by `kubectl apply` or Argo CD.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
@@ -111,7 +111,7 @@ fn entries(metadata: &ObjectMeta) -> impl Iterator<Item = &ManagedFieldsEntry> {
 }
 
 fn last_applied(metadata: &ObjectMeta) -> Option<BTreeSet<String>> {
-    let applied: Value = serde_json::from_str(metadata.annotations.as_ref()?.get(LAST_APPLIED)?).ok()?;
+    let applied: Value = serde_json::from_str(annotations::value(metadata, LAST_APPLIED)?).ok()?;
     let desired = applied.pointer("/spec/desired").and_then(Value::as_object);
     Some(desired.into_iter().flat_map(|desired| desired.keys().cloned()).collect())
 }
@@ -121,8 +121,7 @@ fn is_marked(metadata: &ObjectMeta) -> bool {
     let label = |key: &str| metadata.labels.as_ref().and_then(|labels| labels.get(key));
     let is_set =
         |(key, value): &(&str, Option<&str>)| label(key).is_some_and(|text| value.is_none_or(|value| text == value));
-    let is_annotated =
-        |key: &&str| metadata.annotations.as_ref().is_some_and(|annotations| annotations.contains_key(*key));
+    let is_annotated = |key: &&str| annotations::value(metadata, key).is_some();
     let is_argo_cd =
         |entry: &ManagedFieldsEntry| entry.manager.as_deref().is_some_and(|name| name.starts_with(ARGO_CD));
     LABELS.iter().any(is_set)

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     api::{
         AcceptPolicy, ProvisionedResource, ProvisionedResourceStatus,
-        annotations::{LAST_ACCEPTED, SYNC_REQUESTED_AT},
+        annotations::{self, LAST_ACCEPTED, SYNC_REQUESTED_AT},
     },
     digitalocean::{FieldSet, ResourceKey},
     kube_ext::{key::ObjectKey, version::Version},
@@ -74,11 +74,10 @@ struct Rare {
 
 impl Rare {
     fn of(metadata: &ObjectMeta, ignore: BTreeSet<Box<str>>) -> Option<Box<Self>> {
-        let annotation = |key| metadata.annotations.as_ref().and_then(|annotations| annotations.get(key));
         let rare = Self {
             ignore,
-            last_accepted: annotation(LAST_ACCEPTED).map(|text| LastAccepted::read(text)).unwrap_or_default(),
-            sync_requested: annotation(SYNC_REQUESTED_AT).map(|text| text.as_str().into()),
+            last_accepted: annotations::value(metadata, LAST_ACCEPTED).map(LastAccepted::read).unwrap_or_default(),
+            sync_requested: annotations::value(metadata, SYNC_REQUESTED_AT).map(Into::into),
         };
         (rare != Self::default()).then(|| Box::new(rare))
     }

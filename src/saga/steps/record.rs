@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     api::{
-        Drift, OPERATOR, ProvisionedResource, ProvisionedResourceSpec,
+        Drift, ProvisionedResource, ProvisionedResourceSpec,
         managed_fields::{self, DESIRED},
     },
     comparison::secret,
@@ -164,7 +164,7 @@ impl FieldManagers {
         let mut owners = Self::default();
         for entry in record.metadata.managed_fields.iter().flatten() {
             if managed_fields::is_of_object(entry) {
-                let is_own = entry.manager.as_deref() == Some(OPERATOR) && entry.operation.as_deref() == Some("Apply");
+                let is_own = managed_fields::is_own_apply(entry);
                 if is_own { &mut owners.own } else { &mut owners.others }.extend(managed_fields::of_spec(entry));
             }
         }
