@@ -183,7 +183,7 @@ fn compared(inventory: &Inventory, record: &RecordManifest) -> Vec<CheckedField>
         spec.desired.iter().filter(|(field, _)| *field != EXISTS && !ignored.contains(field.as_str()))
     {
         match finding::compare(&live, field, expected) {
-            Finding::Matches { .. } | Finding::Moot => fields.push(one(field, FieldVerdict::InSync)),
+            Finding::Matches | Finding::Moot => fields.push(one(field, FieldVerdict::InSync)),
             Finding::Differs { shown, doubts, .. } => {
                 fields.push(one(field, FieldVerdict::Drift(shown)));
                 fields.extend(doubts.into_iter().map(|doubt| one(field, FieldVerdict::Unknown(doubt))));

@@ -146,7 +146,7 @@ fn existence(recorded: Option<&Value>, does_exist: bool) -> Finding {
     let should_exist = recorded.cloned().unwrap_or(Value::Bool(true));
     let is = |exists: bool| is_same(&NoRules, &[], &should_exist, &Value::Bool(exists));
     match (is(does_exist), is(!does_exist)) {
-        (true, _) => Finding::matches(should_exist, Value::Bool(does_exist)),
+        (true, _) => Finding::Matches,
         (false, true) => Finding::differs(should_exist, Value::Bool(does_exist)),
         (false, false) => Finding::Invalid(format!("{EXISTS}: it must be true or false; correct or remove it")),
     }
@@ -165,7 +165,7 @@ fn summarise(seen: Seen<'_>, findings: &Findings<'_>, accepted: &BTreeMap<String
     let mut summary = Compared { gone: matches!(seen, Seen::Gone), certificates, ..Compared::default() };
     for (field, finding) in findings {
         match finding {
-            Finding::Matches { .. } => {
+            Finding::Matches => {
                 let counts = *field != EXISTS;
                 summary.compared += usize::from(counts);
                 summary.accepted += usize::from((counts || summary.gone) && accepted.contains_key(*field));
@@ -293,12 +293,13 @@ impl Planner<'_> {
             None if is_ignored(recorded, &drift.field) => self.close(drift, Closing::Ignored),
             None => self.close(drift, Closing::NoLongerRecorded),
             Some(Finding::Moot) => self.close(drift, Closing::ResourceGone),
-            Some(Finding::Matches { expected, .. } | Finding::Differs { expected, .. })
-                if !shows(&drift.expected, expected) =>
-            {
+            Some(Finding::Differs { expected, .. }) if !shows(&drift.expected, expected) => {
                 self.close(drift, Closing::DesiredChanged);
             }
-            Some(Finding::Matches { .. }) => {
+            Some(Finding::Matches) if !shows(&drift.expected, &self.in_effect(drift, recorded)) => {
+                self.close(drift, Closing::DesiredChanged);
+            }
+            Some(Finding::Matches) => {
                 if self.is_confirmed() {
                     self.close(drift, Closing::LiveReturned);
                 }

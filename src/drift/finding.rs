@@ -20,10 +20,7 @@ const LONGEST_FIELD: usize = 4096;
 /// The result of comparing one recorded field. Credentials are fingerprints, except in `adopted`.
 #[derive(Clone, Debug)]
 pub(crate) enum Finding {
-    Matches {
-        expected: Value,
-        live: Value,
-    },
+    Matches,
     Differs {
         expected: Value,
         live: Value,
@@ -43,10 +40,6 @@ pub(crate) enum Finding {
 pub(crate) type Findings<'a> = BTreeMap<&'a str, Finding>;
 
 impl Finding {
-    pub(crate) fn matches(expected: Value, live: Value) -> Self {
-        Self::Matches { expected, live }
-    }
-
     /// A difference of the existence of the resource, recorded and live.
     pub(crate) fn differs(expected: Value, live: Value) -> Self {
         let whole = Difference {
@@ -84,13 +77,7 @@ pub(crate) fn compare(live: &Live, field: &str, expected: &Value) -> Finding {
                 let difference = Finding::Differs { expected, live, adopted, shown, doubts: doubts.collect() };
                 return if_it_can_be_shown(field, difference);
             }
-            first_and_more(doubts.collect()).map_or_else(
-                || {
-                    let expected = live.hide(field, expected);
-                    Finding::matches(expected.clone(), expected)
-                },
-                Finding::Unknown,
-            )
+            first_and_more(doubts.collect()).map_or(Finding::Matches, Finding::Unknown)
         }
     }
 }

@@ -42,7 +42,7 @@ pub enum DeclaredFields {
 impl DeclaredFields {
     /// Reads the declaration from the metadata of a record with these desired values.
     #[must_use]
-    pub fn of(metadata: &ObjectMeta, desired: &BTreeMap<String, Value>) -> Self {
+    pub fn of<V>(metadata: &ObjectMeta, desired: &BTreeMap<String, V>) -> Self {
         let declared = declared(metadata, desired);
         let fields: BTreeSet<Box<str>> =
             desired.keys().filter(|field| declared.contains(*field)).map(|field| field.as_str().into()).collect();
@@ -84,7 +84,7 @@ pub(crate) fn mode(
 }
 
 /// The names of the fields that a manifest declares.
-fn declared(metadata: &ObjectMeta, desired: &BTreeMap<String, Value>) -> BTreeSet<String> {
+fn declared<V>(metadata: &ObjectMeta, desired: &BTreeMap<String, V>) -> BTreeSet<String> {
     let mut declared = last_applied(metadata).unwrap_or_default();
     let is_marked = is_marked(metadata);
     let entries: Vec<_> = entries(metadata).collect();

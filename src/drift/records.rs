@@ -11,7 +11,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 
 use super::{
     known::{KnownDrift, LastAccepted},
@@ -123,7 +123,7 @@ impl Record {
             && has_annotations == self.has_annotations
             && metadata.deletion_timestamp.is_some() == self.deleting
             && Rare::of(metadata, self.ignore().clone()) == self.rare
-            && DeclaredFields::of(metadata, &self.desired_fields()) == self.declared;
+            && DeclaredFields::of(metadata, &self.unparsed_fields()) == self.declared;
         is_unchanged.then(|| Self {
             resource_version: Version::of(metadata),
             status: StatusSummary::of(Some(status)),
@@ -134,6 +134,11 @@ impl Record {
     /// The expected value of each field.
     #[must_use]
     pub fn desired_fields(&self) -> BTreeMap<String, Value> {
+        serde_json::from_str(&self.desired).unwrap_or_default()
+    }
+
+    /// The same fields, with their values as JSON.
+    fn unparsed_fields(&self) -> BTreeMap<String, &RawValue> {
         serde_json::from_str(&self.desired).unwrap_or_default()
     }
 

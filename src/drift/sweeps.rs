@@ -139,24 +139,34 @@ impl fmt::Display for SweepInfo {
             Some(due) => write!(f, "due in {} s", due.as_secs())?,
             None => f.write_str("in progress")?,
         }
-        write!(f, ", every {} s", self.pace.interval.as_secs())?;
-        let Self { calls, scheduled, calls_per_hour, .. } = self;
-        let scheduled = scheduled.as_secs();
+        let Self { scheduled, calls_per_hour, .. } = self;
+        let (interval, scheduled) = (seconds(self.pace.interval), seconds(*scheduled));
+        let calls = if self.calls == 1 { "1 call".to_owned() } else { format!("{} calls", self.calls) };
+        write!(f, ", every {interval} s")?;
         match self.pace.reason {
-            Reason::Schedule => write!(f, "; a sweep takes {calls} calls"),
+            Reason::Schedule => write!(f, "; a sweep takes {calls}"),
             Reason::OwnLimit => write!(f, " instead of {scheduled} s: the list has a separate rate limit"),
             Reason::TokenLimit => write!(
                 f,
-                " instead of {scheduled} s: a sweep takes {calls} calls, and all sweeps may make {calls_per_hour} in an \
+                " instead of {scheduled} s: a sweep takes {calls}, and all sweeps may make {calls_per_hour} in an \
                  hour"
             ),
             Reason::Shortage => write!(
                 f,
-                " instead of {scheduled} s, which is longer than the inventory may be old: a sweep takes {calls} calls, \
+                " instead of {scheduled} s, which is longer than the inventory may be old: a sweep takes {calls}, \
                  and all sweeps may make {calls_per_hour} in an hour; set a longer --inventory-max-age, or raise \
                  --requests-per-hour if the token allows more"
             ),
         }
+    }
+}
+
+/// The seconds of a duration, with tenths if it is short.
+fn seconds(duration: Duration) -> String {
+    if duration < Duration::from_secs(10) && duration.subsec_nanos() > 0 {
+        format!("{:.1}", duration.as_secs_f64())
+    } else {
+        duration.as_secs().to_string()
     }
 }
 

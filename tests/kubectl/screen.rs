@@ -198,7 +198,7 @@ async fn a_decision_that_waits_is_undone_on_the_screen() {
         .await;
     world.shows(&format!("drift/{drift}"), "{.metadata.annotations.arcadia\\.cloud/accept}", "true").await;
     terminal.press("uy");
-    terminal.shows("1 drift: decision withdrawn; u restores it").await;
+    terminal.shows("1 drift: withdrawal requested; u restores it").await;
     world.shows(&format!("drift/{drift}"), "{.metadata.annotations}", "").await;
     // The withdrawal is undone too.
     terminal

@@ -80,7 +80,7 @@ pub(super) fn stored(verb: DecisionKind, drift: &DriftView, is_dry: bool) -> Str
         DecisionKind::Accept => "accept requested",
         DecisionKind::Revert => "revert requested",
         DecisionKind::Plan => "plan requested",
-        DecisionKind::Withdraw => "decision withdrawn",
+        DecisionKind::Withdraw => "withdrawal requested",
         DecisionKind::Restore => "decision restored",
     };
     let dry = if is_dry { " (server dry run)" } else { "" };
@@ -157,6 +157,12 @@ pub(super) fn progress(drift: &DriftView, saga: Option<&DynamicObject>) -> Optio
         }
         _ => None,
     }
+}
+
+/// The reason of a drift, with its message if there is one.
+pub(super) fn state(drift: &DriftView) -> String {
+    let message = if drift.message.is_empty() { String::new() } else { format!(": {}", drift.message) };
+    format!("{}{message}", drift.reason)
 }
 
 pub(super) fn verdict(drift: &DriftView, verdict: &Verdict, flag: &str) -> String {

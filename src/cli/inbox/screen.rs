@@ -244,7 +244,7 @@ impl Screen {
         let done = match verb {
             DecisionKind::Accept => "accept requested",
             DecisionKind::Revert | DecisionKind::Plan => "revert requested",
-            DecisionKind::Withdraw => "decision withdrawn; u restores it",
+            DecisionKind::Withdraw => "withdrawal requested; u restores it",
             DecisionKind::Restore => "decision restored",
         };
         let mut notices = Vec::new();
@@ -566,7 +566,7 @@ pub(super) mod tests {
         // And so can the withdrawal.
         screen.answered(DecisionKind::Withdraw, drifts, vec![DecisionResult::Stored]);
         screen.take(&[view("web-1", &json!({}))]);
-        assert_eq!(screen.notice, "1 drift: decision withdrawn; u restores it");
+        assert_eq!(screen.notice, "1 drift: withdrawal requested; u restores it");
         let Effect::Decide { verb: DecisionKind::Restore, drifts } = press(&mut screen, "uy") else { panic!() };
         assert_eq!(drifts[0].pending, Some(Pending::Accept("true".to_owned())));
         screen.answered(DecisionKind::Restore, drifts, vec![DecisionResult::Stored]);

@@ -48,6 +48,11 @@ impl<'a> Group<'a> {
         self.drifts.first().copied()
     }
 
+    /// The first drift that a decision may follow.
+    fn undecided(&self) -> Option<&'a DriftView> {
+        self.drifts.iter().copied().find(|drift| awaits_decision(drift))
+    }
+
     fn class(&self) -> Option<&'a ClassText> {
         self.drifts.iter().filter_map(|drift| drift.class.as_ref()).min_by_key(|class| class.rank())
     }
@@ -99,7 +104,8 @@ pub(super) fn groups(
     width: Option<usize>,
 ) -> String {
     let groups = grouped(drifts);
-    let Some(top) = groups.first().and_then(Group::first) else { return nothing(scope) };
+    let undecided = groups.iter().find_map(Group::undecided);
+    let Some(top) = undecided.or_else(|| groups.first().and_then(Group::first)) else { return nothing(scope) };
     let in_full = table(&groups, scope, now, paint, true).render();
     let is_too_wide = width.is_some_and(|width| in_full.lines().any(|line| measure_text_width(line) > width));
     let table = if is_too_wide { table(&groups, scope, now, paint, false).narrow().render() } else { in_full };
@@ -157,6 +163,13 @@ pub(super) fn state(drift: &DriftView) -> Option<&'static str> {
     }
 }
 
+/// Returns true if no decision is made, or if the last one was refused or failed. A plan is no decision.
+fn awaits_decision(drift: &DriftView) -> bool {
+    let is_reverted =
+        matches!(ConditionReason::read(&drift.reason), Some(ConditionReason::Reverting | ConditionReason::RevertStuck));
+    drift.pending.as_ref().is_none_or(|pending| pending.word() == PLAN) && !is_reverted
+}
+
 fn located(namespace: &str, name: &str, scope: &InboxScope<'_>) -> String {
     if scope.all { format!("{namespace}/{name}") } else { name.to_owned() }
 }
@@ -171,7 +184,7 @@ fn painted(class: &ClassText, paint: Paint) -> String {
     }
 }
 
-/// The next commands for the first change.
+/// The next commands for the first change that is not decided.
 fn next(drifts: &[DriftView], groups: &[Group<'_>], top: &DriftView, scope: &InboxScope<'_>, paint: Paint) -> String {
     let namespaces: BTreeSet<&str> = drifts.iter().map(|drift| drift.namespace.as_str()).collect();
     let place = if scope.all { format!(" in {}", count(namespaces.len(), "namespace")) } else { String::new() };
@@ -182,13 +195,15 @@ fn next(drifts: &[DriftView], groups: &[Group<'_>], top: &DriftView, scope: &Inb
         (top.name.clone(), format!("--change {}{}", top.change, scope.flag))
     };
     let mut table = Table::default().indented(2);
-    let decisions = [
-        (format!("kubectl arcadia show {one}{flag}"), "show one drift in full"),
-        (format!("kubectl arcadia accept {many}"), "accept the live value"),
-    ];
-    // If a revert does harm, its plan comes first, and names the flag that allows it.
-    let revert = decide::revert_commands(&many, top.class.as_ref()).into_iter().next();
-    for (command, what) in decisions.into_iter().chain(revert) {
+    let mut commands = vec![(format!("kubectl arcadia show {one}{flag}"), "show one drift in full")];
+    if awaits_decision(top) {
+        commands.push((format!("kubectl arcadia accept {many}"), "accept the live value"));
+        // If a revert does harm, its plan comes first, and names the flag that allows it.
+        commands.extend(decide::revert_commands(&many, top.class.as_ref()).into_iter().next());
+    } else if top.pending.is_some() {
+        commands.push((format!("kubectl arcadia withdraw {many}"), "withdraw the decision"));
+    }
+    for (command, what) in commands {
         table.row([command, paint.dim(what)]);
     }
     format!(
@@ -307,6 +322,31 @@ mod tests {
               kubectl arcadia revert --change 00000001           change the cloud back
         "#]],
         );
+    }
+
+    #[test]
+    fn the_next_commands_are_about_a_drift_without_a_decision() {
+        let labelled = |change: &str| json!({ "metadata": { "labels": { "arcadia.cloud/change": change } } });
+        let decided = |change: &str| {
+            let mut more = labelled(change);
+            more["metadata"]["annotations"] = json!({ "arcadia.cloud/accept": "true" });
+            more["spec"] = json!({ "field": "exists" });
+            more
+        };
+        let gone = view("db-1", &decided("00000001"));
+        let tags = view("web-1", &labelled("0badcafe"));
+        let mut reverting = labelled("00000002");
+        reverting["status"] = json!({ "reason": "Reverting" });
+        let reverting = view("web-2", &reverting);
+        let last_command = |drifts: &[DriftView]| {
+            let scope = InboxScope { all: false, namespace: "default", flag: "", place_flags: "", is_filtered: false };
+            let text = groups(drifts, &scope, now(), Paint::NONE, None);
+            text.lines().last().and_then(|line| line.trim().split("   ").next()).unwrap_or_default().to_owned()
+        };
+        let revert = "kubectl arcadia revert --change 0badcafe";
+        assert_eq!(last_command(&[gone.clone(), tags]), revert);
+        assert_eq!(last_command(&[gone]), "kubectl arcadia withdraw --change 00000001");
+        assert_eq!(last_command(&[reverting]), "kubectl arcadia show web-2-size-slug-e7320a9aaf-1");
     }
 
     #[test]

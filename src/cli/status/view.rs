@@ -305,8 +305,8 @@ fn unreported(found: &StatusFindings) -> Option<Check> {
     let holder = leases.iter().find_map(|lease| lease.holder.as_ref())?;
     let machine = holder.rsplit_once('_').map_or(holder.as_str(), |(machine, _)| machine);
     let text = format!(
-        "the leader is no pod of the cluster, so that its lists, budget and failures cannot be read here; read \
-         /readyz?verbose at its --metrics-address on {machine}"
+        "the leader is no pod of the cluster, so that its lists, budget and failures cannot be read here; if it has \
+         a --metrics-address, read /readyz?verbose there, on {machine}"
     );
     Some(Check::new("Sweeps", State::Note, text))
 }
@@ -724,7 +724,7 @@ pub(super) mod tests {
                 (State::Note, reverting.to_owned()),
             ]
         );
-        assert!(of("Sweeps")[0].text.ends_with("at its --metrics-address on laptop"));
+        assert!(of("Sweeps")[0].text.ends_with("read /readyz?verbose there, on laptop"));
         let next = |subject: &str| of(subject)[0].next.clone().unwrap();
         assert!(next("Your rights").contains("kubectl create clusterrolebinding arcadia-viewer"), "{checks:?}");
         assert_eq!(next("Policies"), "kubectl apply --server-side -f deploy/overlays/cluster-wide/policies.yaml");

@@ -134,7 +134,7 @@ mod tests {
             let verdict = match compare(&live, field, expected) {
                 Finding::Differs { shown, .. } => FieldVerdict::Drift(shown),
                 Finding::Unknown(why) | Finding::Invalid(why) => FieldVerdict::Unknown(why),
-                Finding::Matches { .. } | Finding::Moot => FieldVerdict::InSync,
+                Finding::Matches | Finding::Moot => FieldVerdict::InSync,
             };
             CheckedField { field: field.clone(), verdict }
         });

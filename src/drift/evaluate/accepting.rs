@@ -110,21 +110,7 @@ impl Planner<'_> {
                     );
                 }
             }
-            Some(Finding::Matches { live, .. }) if self.accepted.contains_key(drift.field.as_ref()) => {
-                let is = brief(&full(live));
-                self.refuse(drift, format!("the live value is {is}, as accepted before; nothing is left to accept"));
-            }
-            // The live value is already the desired one.
-            Some(Finding::Matches { expected, live }) if shows(demanded, live) || shows(demanded, expected) => {
-                self.close_adopted(drift, recorded);
-            }
-            Some(Finding::Matches { live, .. }) => {
-                let (is, demanded) = (brief(&full(live)), beside(demanded, live));
-                self.refuse(
-                    drift,
-                    format!("the live value is {is} as desired, not {demanded}; nothing is left to accept"),
-                );
-            }
+            Some(Finding::Matches) => self.decide_without_difference(drift, demanded, recorded),
             Some(Finding::Moot) => {
                 self.refuse(
                     drift,
@@ -133,6 +119,20 @@ impl Planner<'_> {
             }
             None => self.refuse(drift, "the field is no longer compared; nothing is left to accept".to_owned()),
             Some(Finding::Unknown(why) | Finding::Invalid(why)) => self.wait(drift, why),
+        }
+    }
+
+    /// Answers the decision to accept a value, if the live value equals the desired one.
+    fn decide_without_difference(&mut self, drift: &KnownDrift, demanded: &str, recorded: &Recorded<'_>) {
+        let (expected, live) = (self.in_effect(drift, recorded), self.matching(drift, recorded));
+        let is = brief(&full(&live));
+        if self.accepted.contains_key(drift.field.as_ref()) {
+            self.refuse(drift, format!("the live value is {is}, as accepted before; nothing is left to accept"));
+        } else if shows(demanded, &live) || shows(demanded, &expected) {
+            self.close_adopted(drift, recorded);
+        } else {
+            let demanded = beside(demanded, &live);
+            self.refuse(drift, format!("the live value is {is} as desired, not {demanded}; nothing is left to accept"));
         }
     }
 
@@ -186,7 +186,7 @@ impl Planner<'_> {
         let live = self.live.filter(|_| self.accepted.contains_key(drift.field.as_ref()))?;
         match compare(live, &drift.field, declared) {
             Finding::Differs { adopted, .. } => Some(adopted),
-            Finding::Matches { .. } | Finding::Unknown(_) | Finding::Invalid(_) | Finding::Moot => None,
+            Finding::Matches | Finding::Unknown(_) | Finding::Invalid(_) | Finding::Moot => None,
         }
     }
 
@@ -200,7 +200,7 @@ impl Planner<'_> {
         for drift in drifts.iter().filter(stands).collect::<Vec<_>>() {
             let Some(standing) = drift.standing.as_ref().filter(|standing| standing.until.is_none()) else { continue };
             let field = drift.field.as_ref();
-            if !matches!(findings.get(field), Some(Finding::Matches { .. })) {
+            if !matches!(findings.get(field), Some(Finding::Matches)) {
                 continue;
             }
             let declared = standing::declared(recorded.desired, field).unwrap_or_default();

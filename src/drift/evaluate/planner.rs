@@ -9,12 +9,12 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::{
-    api::annotations,
+    api::{annotations, drift::EXISTS},
     comparison::secret,
     digitalocean::Live,
     drift::{
         known::{KnownDrift, LastAccepted},
-        observed::{NeedsFreshRead, Observed, ReadSource, Seen},
+        observed::{NeedsFreshRead, Observed, ReadSource, Recorded, Seen},
         plan::{Adoption, Closing, DriftPlan, Ending, PlannedWrite, Situation, waiting},
         shown::Shown,
     },
@@ -114,6 +114,21 @@ impl<'a> Planner<'a> {
     /// A value of a drift's field with credentials replaced by fingerprints.
     pub(super) fn hide(&self, drift: &KnownDrift, value: &Value) -> Value {
         self.live.map_or_else(|| secret::hide_unknown(value), |live| live.hide(&drift.field, value))
+    }
+
+    /// The desired value of a drift's field in effect, with credentials replaced by fingerprints.
+    pub(super) fn in_effect(&self, drift: &KnownDrift, recorded: &Recorded<'_>) -> Value {
+        let field = drift.field.as_ref();
+        let desired = self.accepted.get(field).or_else(|| recorded.desired.get(field));
+        if field == EXISTS {
+            return desired.cloned().unwrap_or(Value::Bool(true));
+        }
+        desired.map(|desired| self.hide(drift, desired)).unwrap_or_default()
+    }
+
+    /// The live value of a drift's field that equals the desired one, as it shows that.
+    pub(super) fn matching(&self, drift: &KnownDrift, recorded: &Recorded<'_>) -> Value {
+        if drift.field.as_ref() == EXISTS { self.live.is_some().into() } else { self.in_effect(drift, recorded) }
     }
 
     /// Shows the reason of a waiting decision once.

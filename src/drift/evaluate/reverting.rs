@@ -250,7 +250,7 @@ impl Planner<'_> {
         let expected = effective.desired.get(drift.field.as_ref());
         match (seen, expected) {
             (Seen::Present(live), Some(expected)) => match compare(live, &drift.field, expected) {
-                Finding::Matches { .. } => self.close(drift, Closing::Reverted),
+                Finding::Matches => self.close(drift, Closing::Reverted),
                 Finding::Differs { shown, expected, .. } if !shows(&drift.expected, &expected) => {
                     let (was, is) = (brief(&drift.expected), brief(&shown.expected));
                     let message = format!(
@@ -301,7 +301,7 @@ impl Planner<'_> {
         let is_changed = match compare(live, &drift.field, desired) {
             Finding::Differs { live: now, .. } => !shows(&drift.actual, &now),
             // A list may lag behind the read of the decision.
-            Finding::Matches { .. } | Finding::Unknown(_) | Finding::Invalid(_) | Finding::Moot => false,
+            Finding::Matches | Finding::Unknown(_) | Finding::Invalid(_) | Finding::Moot => false,
         };
         is_changed.then_some(MovedOn::Live)
     }
@@ -336,7 +336,7 @@ impl Planner<'_> {
                 }
                 (live, shown)
             }
-            Some(Finding::Matches { .. }) => {
+            Some(Finding::Matches) => {
                 return self.refuse(drift, "the live value is as desired; nothing is left to revert".to_owned());
             }
             Some(Finding::Moot) => {

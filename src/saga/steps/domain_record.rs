@@ -59,7 +59,7 @@ pub(super) fn differing<'w>(
     let id = record.get("id").map(id_text).unwrap_or_default();
     let live = Live::parse(&ResourceKey::new(kind, format!("{domain}/{id}")), &record.to_string())?;
     let differs =
-        |(field, value): &(&String, &Value)| !matches!(finding::compare(&live, field, value), Finding::Matches { .. });
+        |(field, value): &(&String, &Value)| !matches!(finding::compare(&live, field, value), Finding::Matches);
     Ok(wanted.iter().filter(differs).map(|(field, _)| field).collect())
 }
 

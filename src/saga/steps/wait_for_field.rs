@@ -127,7 +127,7 @@ impl Step for WaitForField {
             Ok(Progress::NotYet { again, why: format!("waiting until {field} of {key} is {wanted}: {why}") })
         };
         match compare(&live, field, &equals) {
-            Finding::Matches { .. } => Ok(Progress::Done(NoOutput {})),
+            Finding::Matches => Ok(Progress::Done(NoOutput {})),
             Finding::Differs { live, .. } => later(format!("it is {}", visible(&live))),
             Finding::Unknown(why) => later(why),
             Finding::Invalid(why) => Err(Failure::Permanent(format!("{key}: {why}"))),
