@@ -384,9 +384,20 @@ impl UserCluster {
         }
     }
 
+    /// The object of a name; none if it does not exist. A name alone names no object of all namespaces.
+    pub(super) async fn find_named(&self, noun: Noun, name: &ObjectName) -> Result<Option<DynamicObject>, Error> {
+        if self.all && name.namespace.is_none() {
+            let name = show::escape(&name.name);
+            return Err(Error::usage(format!(
+                "-A covers all namespaces, and {name} may be in several of them; name it as NAMESPACE/{name}, or replace \
+                 -A by -n NAMESPACE"
+            )));
+        }
+        self.find(noun, self.namespace_of(name), &name.name).await
+    }
+
     pub(super) async fn get(&self, noun: Noun, name: &ObjectName) -> Result<DynamicObject, Error> {
-        let namespace = self.namespace_of(name);
-        match self.find(noun, namespace, &name.name).await? {
+        match self.find_named(noun, name).await? {
             Some(found) => Ok(found),
             None => Err(self.not_found(&[noun], name).await),
         }

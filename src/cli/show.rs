@@ -63,7 +63,7 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &ShowArgs) -> Result<Exit, 
     let drift = match noun {
         Some(Noun::Record) => None,
         Some(noun) => Some(cluster.get(noun, &name).await?),
-        None => cluster.find(Noun::Drift, cluster.namespace_of(&name), &name.name).await?,
+        None => cluster.find_named(Noun::Drift, &name).await?,
     };
     let mut exit = Exit::Done;
     let page = if let Some(drift) = drift {

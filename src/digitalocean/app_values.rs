@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::document::is_blank;
+use super::document::is_empty_value;
 use crate::comparison::secret;
 
 /// The reason why a recorded credential cannot be verified.
@@ -13,7 +13,7 @@ pub(super) fn variable(expected: &mut Value, live: &mut Value) -> Option<String>
     let (Value::Object(expected), Value::Object(live)) = (expected, live) else { return None };
     for (key, default) in [("type", "GENERAL"), ("scope", "RUN_AND_BUILD_TIME")] {
         for variable in [&mut *expected, &mut *live] {
-            if variable.get(key).is_none_or(|value| is_blank(value) || value == "UNSET") {
+            if variable.get(key).is_none_or(|value| is_empty_value(value) || value == "UNSET") {
                 variable.insert(key.into(), default.into());
             }
         }
@@ -30,7 +30,7 @@ pub(super) fn variable(expected: &mut Value, live: &mut Value) -> Option<String>
 /// Normalizes a recorded credential and one that the API returns encrypted: each write encrypts it differently. A
 /// standing acceptance keeps the fingerprint of the ciphertext.
 fn encrypted(recorded: &mut Value, live: &Value) -> Option<String> {
-    if !secret::is_ciphertext(live) || is_blank(recorded) || recorded == live {
+    if !secret::is_ciphertext(live) || is_empty_value(recorded) || recorded == live {
         return None;
     }
     let was_encrypted =
@@ -46,10 +46,10 @@ pub(super) fn value(path: &[String], expected: &mut Value, live: &mut Value) -> 
     if is_variable {
         return None;
     }
-    if is_blank(live) && is_zero(path, expected) {
+    if is_empty_value(live) && is_zero(path, expected) {
         *expected = Value::Null;
     }
-    if is_blank(expected) && is_zero(path, live) {
+    if is_empty_value(expected) && is_zero(path, live) {
         *live = Value::Null;
     }
     if expected.is_string() { encrypted(expected, live) } else { None }

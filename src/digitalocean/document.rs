@@ -69,7 +69,7 @@ impl<'de> Deserialize<'de> for Pattern {
 }
 
 /// Null, or an empty text, list or map.
-pub(crate) fn is_blank(value: &Value) -> bool {
+pub(crate) fn is_empty_value(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::String(text) => text.is_empty(),

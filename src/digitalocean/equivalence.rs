@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::{
     IdFormat, app_values,
     beside::Beside,
-    document::{is_blank, is_position, str_at},
+    document::{is_empty_value, is_position, str_at},
     host_names::{host_names, issuer, record_name},
     live_document::LiveDocument,
     observed::Certificates,
@@ -252,7 +252,7 @@ fn features(site: Site<'_>, expected: &mut Value, live: &mut Value) {
 
 /// Returns true if the account's backup policies name the droplet.
 pub(super) fn has_backup_policy(document: &LiveDocument) -> bool {
-    document.get("backup_policy").is_some_and(|policy| !is_blank(policy))
+    document.get("backup_policy").is_some_and(|policy| !is_empty_value(policy))
 }
 
 fn image(site: Site<'_>, expected: &mut Value, live: &mut Value) -> Uncertainty {
@@ -295,9 +295,9 @@ fn address(text: &str) -> String {
 
 fn assigned(site: Site<'_>, expected: &mut Value, live: &mut Value) -> Uncertainty {
     both(expected, live, &address);
-    if is_blank(expected) {
+    if is_empty_value(expected) {
         *expected = live.clone();
-    } else if is_blank(live) && matches!(site.document.str_at("status"), "new" | "provisioning") {
+    } else if is_empty_value(live) && matches!(site.document.str_at("status"), "new" | "provisioning") {
         *live = expected.clone();
         return Some(NO_ADDRESS_YET.to_owned());
     }
@@ -334,7 +334,7 @@ pub(super) fn port_range(text: &str) -> String {
 fn version(site: Site<'_>, expected: &mut Value, live: &mut Value) {
     let semantic = site.document.get("semantic_version").map(text).unwrap_or_default();
     let recorded = text(expected);
-    if is_blank(expected) || is_blank(live) {
+    if is_empty_value(expected) || is_empty_value(live) {
         return;
     }
     if recorded == "latest"
@@ -363,9 +363,12 @@ fn cluster_version(site: Site<'_>, expected: &mut Value, live: &mut Value) {
 
 /// The numbers of `1.30.4-do.0`: major, minor, patch and DigitalOcean's own number.
 pub(super) fn numbers(version: &Value) -> Option<Vec<u32>> {
-    let numbers: Option<Vec<u32>> =
-        version.as_str()?.replace("-do", "").split('.').map(|part| part.parse().ok()).collect();
-    numbers.filter(|numbers| numbers.len() >= 3)
+    version_numbers(version.as_str()?).filter(|numbers| numbers.len() >= 3)
+}
+
+/// The numbers of a version such as `16` or `1.30.4-do.0`.
+pub(super) fn version_numbers(version: &str) -> Option<Vec<u32>> {
+    version.replace("-do", "").split('.').map(|part| part.parse().ok()).collect()
 }
 
 /// Normalizes two times of day; seconds count only if both contain them.
@@ -491,7 +494,7 @@ fn record_data(site: Site<'_>, expected: &mut Value, live: &mut Value) {
 }
 
 fn certificate(site: Site<'_>, expected: &mut Value, live: &mut Value) -> Uncertainty {
-    if expected == live || is_blank(expected) || is_blank(live) {
+    if expected == live || is_empty_value(expected) || is_empty_value(live) {
         return None;
     }
     let (recorded, running) = (text(expected), text(live));
@@ -536,10 +539,10 @@ fn certificate_names(site: Site<'_>, expected: &mut Value, live: &mut Value) -> 
     for names in [&mut *expected, &mut *live] {
         each_text(names, &|name| name.to_lowercase());
         if let Value::Array(names) = names {
-            names.retain(|name| !is_blank(name));
+            names.retain(|name| !is_empty_value(name));
         }
     }
-    if is_blank(live) && !is_blank(expected) && site.document.str_at("type") == "custom" {
+    if is_empty_value(live) && !is_empty_value(expected) && site.document.str_at("type") == "custom" {
         *live = expected.clone();
         return Some(NAMES_NOT_SHOWN.to_owned());
     }

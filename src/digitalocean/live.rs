@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{
     Error, ResourceKey,
     beside::Beside,
-    document::{self, Pattern, at, is_blank, is_position},
+    document::{self, Pattern, at, is_empty_value, is_position},
     equivalence::{Site, has_backup_policy},
     kinds::Source,
     live_document::LiveDocument,
@@ -484,7 +484,7 @@ impl Live {
             value = match value {
                 Value::Object(entries) => entries.get(segment)?,
                 Value::Array(items) if is_position(segment) => items.get(segment.parse::<usize>().ok()?)?,
-                blank if is_blank(blank) => return None,
+                blank if is_empty_value(blank) => return None,
                 _ => return path.get(..depth).map(|end| end.join(".")),
             };
         }
@@ -511,9 +511,11 @@ impl Live {
                 document.get(source.root()).filter(|value| value.is_string() || value.is_number())
             }),
             Source::Image => get("image").map(|image| match image {
-                Value::Object(image) => {
-                    image.get("slug").filter(|slug| !is_blank(slug)).or_else(|| image.get("id")).unwrap_or(&Value::Null)
-                }
+                Value::Object(image) => image
+                    .get("slug")
+                    .filter(|slug| !is_empty_value(slug))
+                    .or_else(|| image.get("id"))
+                    .unwrap_or(&Value::Null),
                 scalar => scalar,
             }),
             Source::Feature(name) => {

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     FieldComparison, Kind, Live,
-    document::{Pattern, is_blank},
+    document::{Pattern, is_empty_value},
     live::Resolved,
 };
 
@@ -58,7 +58,7 @@ fn value(kind: Kind, live: &Live, field: &str) -> Result<Option<Value>, String> 
     let Some(kept) = without_credentials(&kept, &hidden) else {
         return Err("it holds a credential".to_owned());
     };
-    if is_blank(&kept) && !is_blank(&found) {
+    if is_empty_value(&kept) && !is_empty_value(&found) {
         return Err("it holds nothing but credentials".to_owned());
     }
     let kept = live.with_full_host_names(field, live.with_certificate_names(field, &kept));

@@ -114,8 +114,8 @@ fn end_of(recorded: &Recorded<'_>, seen: Seen<'_>, drift: &KnownDrift, standing:
     }
     let accepted = standing.accepted();
     let Some(declared) = declared(recorded.desired, field) else {
-        let is_said = says_in_other_notation(recorded.desired, seen, field, &accepted);
-        return Some(End::at_once(if is_said { Ending::InManifest } else { Ending::ManifestChanged }));
+        let is_declared = declares_in_other_notation(recorded.desired, seen, field, &accepted);
+        return Some(End::at_once(if is_declared { Ending::InManifest } else { Ending::ManifestChanged }));
     };
     match seen {
         Seen::Unknown(..) => None,
@@ -128,8 +128,8 @@ fn end_of(recorded: &Recorded<'_>, seen: Seen<'_>, drift: &KnownDrift, standing:
         Seen::Gone => None,
         Seen::Present(live) => {
             let is_as_before = is_alike(&live.hide(field, &declared), &standing.declared());
-            let says_accepted = says(live, field, &declared, &accepted);
-            end_by(is_as_before, says_accepted, is_live(live, field, &declared))
+            let declares_accepted = declares(live, field, &declared, &accepted);
+            end_by(is_as_before, declares_accepted, is_live(live, field, &declared))
         }
     }
 }
@@ -141,16 +141,21 @@ fn is_moved(drift: &KnownDrift, now: Timestamp) -> bool {
 }
 
 /// Returns true if a declared value equals the accepted one, for this resource.
-fn says(live: &Live, field: &str, declared: &Value, accepted: &Value) -> bool {
+fn declares(live: &Live, field: &str, declared: &Value, accepted: &Value) -> bool {
     is_alike(&live.hide(field, declared), accepted)
         || (is_live(live, field, declared) && is_live(live, field, accepted))
 }
 
 /// Returns true if the record contains the accepted value of a field in another notation: `a.b` as `a: {b: ...}`, or
 /// `a` as `a.b` and others.
-fn says_in_other_notation(desired: &BTreeMap<String, Value>, seen: Seen<'_>, field: &str, accepted: &Value) -> bool {
-    let says = |value: &Value| match seen {
-        Seen::Present(live) => says(live, field, value, accepted),
+fn declares_in_other_notation(
+    desired: &BTreeMap<String, Value>,
+    seen: Seen<'_>,
+    field: &str,
+    accepted: &Value,
+) -> bool {
+    let declares = |value: &Value| match seen {
+        Seen::Present(live) => declares(live, field, value, accepted),
         Seen::Gone | Seen::Unknown(..) => is_alike(value, accepted),
     };
     let within_map = field.match_indices('.').rev().find_map(|(at, _)| {
@@ -158,7 +163,7 @@ fn says_in_other_notation(desired: &BTreeMap<String, Value>, seen: Seen<'_>, fie
         desired.get(root)?.pointer(&rest.replace('~', "~0").replace('/', "~1").replace('.', "/"))
     });
     if let Some(value) = within_map {
-        return says(value);
+        return declares(value);
     }
     let parts: Vec<_> = desired
         .iter()
@@ -169,7 +174,7 @@ fn says_in_other_notation(desired: &BTreeMap<String, Value>, seen: Seen<'_>, fie
         insert(&mut map, path, value);
         map
     });
-    !parts.is_empty() && (says(&map) || is_same(&NoRules, &[], &map, accepted))
+    !parts.is_empty() && (declares(&map) || is_same(&NoRules, &[], &map, accepted))
 }
 
 /// Sets a value at a dotted path of a map.
@@ -186,8 +191,8 @@ fn insert(map: &mut Value, path: &str, value: &Value) {
 }
 
 /// Decides from three facts: the manifest is unchanged, it declares the accepted value, and the declared value is live.
-const fn end_by(is_as_before: bool, says_accepted: bool, is_live_declared: bool) -> Option<End> {
-    match (is_as_before, says_accepted, is_live_declared) {
+const fn end_by(is_as_before: bool, declares_accepted: bool, is_live_declared: bool) -> Option<End> {
+    match (is_as_before, declares_accepted, is_live_declared) {
         (false, true, _) => Some(End::at_once(Ending::InManifest)),
         (false, false, _) => Some(End::at_once(Ending::ManifestChanged)),
         (true, _, true) => Some(End { why: Ending::LiveReturned, needs_confirmation: true }),
@@ -267,9 +272,9 @@ mod tests {
 
     #[test]
     fn another_notation_says_the_same_if_all_that_it_records_is_as_accepted() {
-        let says = |desired: Value, field: &str, accepted: Value| {
+        let declares = |desired: Value, field: &str, accepted: Value| {
             let desired = serde_json::from_value(desired).unwrap();
-            says_in_other_notation(&desired, Seen::Gone, field, &accepted)
+            declares_in_other_notation(&desired, Seen::Gone, field, &accepted)
         };
         for (desired, field, accepted, expected) in [
             (json!({"a": {"b": 2}}), "a.b", json!(2), true),
@@ -285,7 +290,7 @@ mod tests {
             (json!({"ab": 2}), "a", json!(2), false),
             (json!({}), "a", json!({}), false),
         ] {
-            assert_eq!(says(desired.clone(), field, accepted), expected, "{field} in {desired}");
+            assert_eq!(declares(desired.clone(), field, accepted), expected, "{field} in {desired}");
         }
     }
 }

@@ -122,7 +122,7 @@ impl<'d> Stands<'d> {
         let hint = if standing.has_patch { "" } else { " (a credential: update the manifest by hand)" };
         if shown.is_whole() {
             let (declared, accepted) = (&shown.expected_short, &shown.actual_short);
-            format!("{field}: the manifest says {declared}, {accepted} is accepted{hint}")
+            format!("{field}: the manifest declares {declared}, {accepted} is accepted{hint}")
         } else {
             format!("{field}: {} is accepted{hint}", shown.difference)
         }

@@ -153,7 +153,7 @@ impl fmt::Display for SweepInfo {
             ),
             Reason::Shortage => write!(
                 f,
-                " instead of {scheduled} s, which is longer than the inventory may be old: a sweep takes {calls}, \
+                " instead of {scheduled} s, so that the inventory becomes too old between two sweeps: a sweep takes {calls}, \
                  and all sweeps may make {calls_per_hour} in an hour; set a longer --inventory-max-age, or raise \
                  --requests-per-hour if the token allows more"
             ),
@@ -161,13 +161,9 @@ impl fmt::Display for SweepInfo {
     }
 }
 
-/// The seconds of a duration, with tenths if it is short.
-fn seconds(duration: Duration) -> String {
-    if duration < Duration::from_secs(10) && duration.subsec_nanos() > 0 {
-        format!("{:.1}", duration.as_secs_f64())
-    } else {
-        duration.as_secs().to_string()
-    }
+/// The seconds of a duration, rounded up: a longer one than the schedule shows as longer.
+fn seconds(duration: Duration) -> u64 {
+    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
 }
 
 impl Sweeps {
@@ -239,7 +235,7 @@ impl Sweeps {
         state.kinds.get_mut(&kind).and_then(|task| std::mem::replace(&mut task.failure, failure))
     }
 
-    /// Takes over what a sweep of the kind cost, and whether it found changes.
+    /// Records what a sweep of the kind cost, and whether it found changes.
     pub(super) fn swept(&self, kind: Kind, calls: usize, took: Duration, found_changes: bool) {
         if let Some(task) = self.state().kinds.get_mut(&kind) {
             let before = task.last.found_changes << 1;
@@ -247,7 +243,7 @@ impl Sweeps {
         }
     }
 
-    /// Takes over what a failed sweep of the kind cost. It may have ended early: the next one costs at least as much as
+    /// Records what a failed sweep of the kind cost. It may have ended early: the next one costs at least as much as
     /// the last complete one. Returns its part of the cost of a complete one.
     pub(super) fn failed(&self, kind: Kind, calls: usize) -> f64 {
         let mut state = self.state();
@@ -304,7 +300,7 @@ impl Sweeps {
         self.paced.subscribe()
     }
 
-    /// Takes over when the next sweep of a kind is due; nothing during one.
+    /// Records when the next sweep of a kind is due; none during one.
     pub(super) fn set_due(&self, kind: Kind, due: Option<Instant>) {
         if let Some(task) = self.state().kinds.get_mut(&kind) {
             task.due = due;
@@ -369,7 +365,7 @@ mod tests {
         paced.mark_unchanged();
         sweeps.set_due(droplet, Some(Instant::now() + PERIOD));
         let droplets = &sweeps.infos()[0];
-        let wanted = "due in 300 s, every 459 s instead of 300 s: a sweep takes 501 calls, and all sweeps may make 4500 in \
+        let wanted = "due in 300 s, every 460 s instead of 300 s: a sweep takes 501 calls, and all sweeps may make 4500 in \
                       an hour";
         assert_eq!((droplets.to_string().as_str(), droplets.is_short()), (wanted, false));
         assert!(sweeps.adapt(4500, calm).is_empty() && !paced.has_changed().unwrap(), "nothing is new");

@@ -78,7 +78,7 @@ fn calm(kind: &str, document: &mut Value) {
 
 /// A world in which each kind has records with canaries and has drifts of them, for each pass.
 async fn planted(test: &str, passes: &[Canaries], schedule: &str) -> World {
-    let limits = RateLimits { per_minute: 1_000_000, per_hour: 10_000_000, ..RateLimits::default() };
+    let limits = RateLimits::HIGH;
     let mut world = World::without_operator(test, limits).await;
     let places = places();
     put_parents(&world.cloud, &places).await;

@@ -41,7 +41,7 @@ struct Table<'c> {
 
 impl<'c> Table<'c> {
     async fn of(test: &str) -> Self {
-        let limits = RateLimits { per_minute: 1_000_000, per_hour: 10_000_000, ..RateLimits::default() };
+        let limits = RateLimits::HIGH;
         let world = World::without_operator(test, limits).await;
         let places = places();
         put_parents(&world.cloud, &places).await;

@@ -62,7 +62,7 @@ async fn a_decision_withdrawn_during_its_fresh_read_is_not_carried_out() {
 #[tokio::test]
 async fn many_decisions_without_a_provider_response_delay_nothing_else() {
     let arguments = ["--sync-schedule", "1h", "--inventory-max-age", "3h"];
-    let limits = RateLimits { per_minute: 100_000, per_hour: 1_000_000, ..RateLimits::default() };
+    let limits = RateLimits::HIGH;
     let mut world = World::without_operator("many", limits).await;
     for id in 1..=20 {
         world.cloud.put("droplets", droplet(&id.to_string(), "name")).await.unwrap();
@@ -296,7 +296,7 @@ async fn one_decision_settles_the_same_change_of_many_resources() {
 
 #[tokio::test]
 async fn a_decision_without_effect_is_answered() {
-    let limits = RateLimits { per_minute: 100_000, per_hour: 1_000_000, ..RateLimits::default() };
+    let limits = RateLimits::HIGH;
     let mut world = World::without_operator("answered", limits).await;
     world.environment = vec![("FAILPOINTS", "orphans-rest=return(1)")];
     world.start_operator(&[]);

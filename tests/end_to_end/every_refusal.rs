@@ -222,7 +222,7 @@ fn show_each_sentence(trials: &BTreeMap<String, Trial>, rules: &[Rules]) {
 
 #[tokio::test]
 async fn every_field_that_cannot_be_reverted_is_refused_with_the_sentence_of_its_rule() {
-    let limits = RateLimits { per_minute: 1_000_000, per_hour: 10_000_000, ..RateLimits::default() };
+    let limits = RateLimits::HIGH;
     let mut world = World::without_operator("every-refusal", limits).await;
     let (places, rules) = (places(), all_rules());
     put_parents(&world.cloud, &places).await;

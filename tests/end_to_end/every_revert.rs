@@ -239,7 +239,7 @@ async fn revert(world: &World, trials: &[Trial]) {
 #[tokio::test]
 #[ignore = "takes minutes: cargo xtask test --thorough"]
 async fn every_field_that_can_be_reverted_is_and_nothing_else_changes() {
-    let limits = RateLimits { per_minute: 1_000_000, per_hour: 10_000_000, ..RateLimits::default() };
+    let limits = RateLimits::HIGH;
     let mut world = World::without_operator("every-revert", limits).await;
     world.cloud.put("droplets", droplet(OTHER_DROPLET, "web-2")).await.unwrap();
     assert_eq!(cases::DROPLET, DROPLET);

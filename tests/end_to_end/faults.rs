@@ -13,7 +13,7 @@ const LIST: &str = "/v2/droplets";
 
 /// 451 droplets on three pages. One record matches its droplet, and one differs.
 async fn world(test: &str) -> World {
-    let limits = RateLimits { per_minute: 100_000, per_hour: 1_000_000, ..RateLimits::default() };
+    let limits = RateLimits::HIGH;
     let mut world = World::without_operator(test, limits).await;
     for number in 1..=450 {
         let id = (3_164_444 + number).to_string();

@@ -17,8 +17,6 @@ use serde_json::{Value, json};
 
 use crate::world::{Credential, DROPLET, Operator, World, droplet, eventually, install};
 
-const LIMITS: RateLimits =
-    RateLimits { per_minute: 100_000, per_hour: 1_000_000, ssh_keys_per_minute: 10, cdn_per_ten_seconds: 5 };
 /// The number of droplets in tests that need many writes.
 const MANY: u64 = 150;
 /// The exit code of an operator that lost the lease.
@@ -168,7 +166,7 @@ async fn rename_many(world: &World, suffix: &str) {
 
 #[tokio::test]
 async fn a_standby_replaces_a_killed_and_a_stopped_leader() {
-    let mut world = World::without_operator("takeover", LIMITS).await;
+    let mut world = World::without_operator("takeover", RateLimits::HIGH).await;
     let eye = Eye::on(&world).await;
     world.record("web-1", json!({"name": "web-1", "size_slug": "s-2vcpu-4gb"})).await;
     let mut first = Replica::start(&mut world, &[]);
@@ -213,7 +211,7 @@ async fn a_standby_replaces_a_killed_and_a_stopped_leader() {
 
 #[tokio::test]
 async fn a_clean_stop_during_work_completes_started_writes() {
-    let mut world = World::without_operator("clean", LIMITS).await;
+    let mut world = World::without_operator("clean", RateLimits::HIGH).await;
     let eye = Eye::on(&world).await;
     record_many(&world).await;
     let mut first = Replica::start(&mut world, &[]);
@@ -294,7 +292,7 @@ async fn a_leader_paused_past_its_lease_writes_nothing_more() {
     let control_plane = ControlPlane::start(options).await.unwrap();
     let log = control_plane.audit_log().unwrap();
     install(&control_plane).await;
-    let mut world = World::on(&control_plane, "stopped", LIMITS).await;
+    let mut world = World::on(&control_plane, "stopped", RateLimits::HIGH).await;
     let eye = Eye::on(&world).await;
     record_many(&world).await;
     // One account, as replicas have it, but one token each: the audit log distinguishes them.
@@ -344,7 +342,7 @@ async fn a_leader_paused_past_its_lease_writes_nothing_more() {
 async fn the_operator_survives_a_minute_without_the_api_server() {
     let control_plane = ControlPlane::start(Options { controller_manager: false, ..Options::default() }).await.unwrap();
     install(&control_plane).await;
-    let mut world = World::on(&control_plane, "away", LIMITS).await;
+    let mut world = World::on(&control_plane, "away", RateLimits::HIGH).await;
     world.api_server_restarts = true;
     let eye = Eye::on(&world).await;
     world.record("web-1", json!({"name": "web-1"})).await;
@@ -399,7 +397,7 @@ async fn the_operator_survives_a_minute_without_the_api_server() {
 async fn readiness_depends_on_the_definitions() {
     let control_plane = ControlPlane::start(Options { controller_manager: false, ..Options::default() }).await.unwrap();
     install(&control_plane).await;
-    let mut world = World::on(&control_plane, "definitions", LIMITS).await;
+    let mut world = World::on(&control_plane, "definitions", RateLimits::HIGH).await;
     let leader = Replica::start(&mut world, &[]);
     leader.becomes_ready().await;
     world.run(&["delete", "crd", "drifts.arcadia.cloud"]).await;

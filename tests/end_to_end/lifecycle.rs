@@ -374,7 +374,7 @@ async fn our_writes(control_plane: &ControlPlane) -> BTreeMap<String, u64> {
 async fn a_sweep_without_a_change_writes_nothing_even_after_an_api_server_outage() {
     let control_plane = ControlPlane::start(Options { controller_manager: false, ..Options::default() }).await.unwrap();
     install(&control_plane).await;
-    let limits = RateLimits { per_minute: 100_000, per_hour: 1_000_000, ..RateLimits::default() };
+    let limits = RateLimits::HIGH;
     let mut world = World::on(&control_plane, "quiet", limits).await;
     world.api_server_restarts = true;
     for number in 1..=450 {

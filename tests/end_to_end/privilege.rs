@@ -43,7 +43,7 @@ async fn the_operator_uses_all_of_its_rights_and_needs_no_others() {
     control_plane.kubectl().apply(&users::roles().unwrap()).await.unwrap();
 
     let namespace = control_plane.namespace("team").await.unwrap();
-    let limits = RateLimits { per_minute: 100_000, per_hour: 1_000_000, ..RateLimits::default() };
+    let limits = RateLimits::HIGH;
     let mut world = World::installed(&control_plane, namespace, installation.clone(), limits).await;
     bind(&world.kubectl(), "jane", "arcadia-platform-admin").await;
     in_force(&world.kubectl(), &installation).await;

@@ -102,7 +102,7 @@ async fn health_and_metrics_match_the_state() {
     let _ = control_plane().await;
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let address = format!("127.0.0.1:{port}");
-    let limits = RateLimits { per_minute: 100_000, per_hour: 1_000_000, ..RateLimits::default() };
+    let limits = RateLimits::HIGH;
     let mut world = World::without_operator("health", limits).await;
     let unavailable = digitalocean_simulator::Effect::Status { status: 500, retry_after: None, html: false };
     world.cloud.inject(digitalocean_simulator::Fault::new("*", unavailable)).await.unwrap();

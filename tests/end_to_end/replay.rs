@@ -120,7 +120,7 @@ async fn world(name: &str) -> (World, &'static ControlPlane) {
         own
     });
     let own = own.await;
-    let limits = RateLimits { per_minute: 100_000, per_hour: 1_000_000, ..RateLimits::default() };
+    let limits = RateLimits::HIGH;
     (World::on(own, name, limits).await, own)
 }
 

@@ -422,7 +422,7 @@ async fn a_resize_to_a_smaller_disk_is_not_revertible_from_the_start() {
 
 #[tokio::test]
 async fn a_class_that_needs_the_sizes_follows_once_they_can_be_listed() {
-    let limits = RateLimits { per_minute: 100_000, per_hour: 1_000_000, ..RateLimits::default() };
+    let limits = RateLimits::HIGH;
     let mut world = World::without_operator("sizes", limits).await;
     world
         .cloud

@@ -39,7 +39,7 @@ async fn an_accepted_field_of_a_manifest_stands_until_the_manifest_declares_it()
     );
     world.reaches("pr/web-1", "ManifestCurrent", "False AcceptancesStand").await;
     let message = world.message("pr/web-1", "ManifestCurrent").await;
-    assert!(message.starts_with("size_slug: the manifest says s-2vcpu-4gb, s-4vcpu-8gb is accepted"), "{message}");
+    assert!(message.starts_with("size_slug: the manifest declares s-2vcpu-4gb, s-4vcpu-8gb is accepted"), "{message}");
     let table = world.run(&["get", "pr", "web-1", "-o", "wide"]).await;
     assert!(table.contains("MANIFEST"), "{table}");
 

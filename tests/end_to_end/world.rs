@@ -71,11 +71,7 @@ impl World {
 
     /// Starts with additional arguments of the operator.
     pub(crate) async fn with(test: &str, arguments: &[&str]) -> Self {
-        let mut world = Self::without_operator(
-            test,
-            RateLimits { per_minute: 100_000, per_hour: 1_000_000, ..RateLimits::default() },
-        )
-        .await;
+        let mut world = Self::without_operator(test, RateLimits::HIGH).await;
         world.start_operator(arguments);
         world
     }

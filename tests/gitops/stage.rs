@@ -106,7 +106,7 @@ impl Stage {
     /// Starts without a manifest, and without an operator.
     pub(crate) async fn new(test: &str) -> Self {
         let control_plane = control_plane().await;
-        let limits = RateLimits { per_minute: 1_000_000, per_hour: 10_000_000, ..RateLimits::default() };
+        let limits = RateLimits::HIGH;
         let mut world = World::on(control_plane, test, limits).await;
         let repository = tempfile::tempdir().unwrap();
         for (file, content) in [("chart/Chart.yaml", CHART), ("overlay/kustomization.yaml", KUSTOMIZATION)] {

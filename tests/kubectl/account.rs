@@ -143,7 +143,7 @@ async fn imported_records_are_in_sync_for_every_kind() {
 
 #[tokio::test]
 async fn what_is_imported_into_a_cluster_is_in_sync_for_every_kind() {
-    let limits = RateLimits { per_minute: 1_000_000, per_hour: 10_000_000, ..RateLimits::default() };
+    let limits = RateLimits::HIGH;
     let mut world = World::without_operator("kubectl-kinds", limits).await;
     fill(&world.cloud).await;
     let arcadia =

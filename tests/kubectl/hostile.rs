@@ -158,6 +158,8 @@ async fn arguments_that_make_no_sense_are_refused_in_one_line() {
         (&["inbox", "-n", "../kube-system"], "kube-system"),
         (&["inbox", "-n", "a", "-A"], "cannot be used with"),
         (&["show", "a/b/c"], "a"),
+        (&["show", "web-1", "-A"], "name it as NAMESPACE/web-1, or replace -A by -n NAMESPACE"),
+        (&["accept", &drift, "--yes", "-A"], "-A covers all namespaces"),
         (&["saga", "approve", "no-such"], "does not exist"),
         (&["history", "no-such"], "does not exist"),
         (&["history", "web-1", "nme"], "did you mean name?"),

@@ -36,7 +36,7 @@ struct Running {
 
 impl Running {
     async fn start(test: &str) -> Self {
-        let limits = RateLimits { per_minute: 100_000, per_hour: 1_000_000, ..RateLimits::default() };
+        let limits = RateLimits::HIGH;
         let mut world = World::without_operator(test, limits).await;
         let [leader, standby] = [free_address(), free_address()];
         world.record("web-1", json!({"name": "other", "size_slug": "other"})).await;

@@ -28,7 +28,7 @@ impl Stage {
 
         let namespace = control_plane.namespace(name).await.unwrap();
         let fleet = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/simulator/fleets/demo.json");
-        let rate_limits = RateLimits { per_minute: 0, per_hour: 0, ..RateLimits::default() };
+        let rate_limits = RateLimits::OFF;
         let options = Options { load: Some(fleet.into()), rate_limits, ..Options::default() };
         let simulator = Simulator::start(options).await.unwrap();
 

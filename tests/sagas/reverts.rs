@@ -464,7 +464,7 @@ fn trials<'c>(calls: impl ExactSizeIterator<Item = (usize, &'c [bool])>) -> Vec<
 }
 
 async fn started(test: &str) -> World {
-    let limits = RateLimits { per_minute: 10_000_000, per_hour: 100_000_000, ..RateLimits::default() };
+    let limits = RateLimits::HIGH;
     let mut world = World::without_operator(test, limits).await;
     world.cloud.put("droplets", droplet_named(OTHER_DROPLET, "web-2")).await.unwrap();
     world.cloud.put("projects", json!({ "id": FIRST, "name": "first" })).await.unwrap();

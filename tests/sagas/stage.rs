@@ -40,7 +40,7 @@ pub(crate) struct End {
 
 impl Stage {
     pub(crate) async fn new(test: &str) -> Self {
-        let limits = RateLimits { per_minute: 1_000_000, per_hour: 10_000_000, ..RateLimits::default() };
+        let limits = RateLimits::HIGH;
         let world = World::without_operator(test, limits).await;
         let fleet = include_str!("../simulator/fleets/demo.json");
         let fleet: Value = serde_json::from_str(fleet).unwrap();

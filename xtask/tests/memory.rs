@@ -141,7 +141,7 @@ impl Peak {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_record_takes_little_memory_also_during_a_sweep() {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let rate_limits = RateLimits { per_minute: 0, per_hour: 0, ..RateLimits::default() };
+    let rate_limits = RateLimits::OFF;
     let fleet = Options { droplets: RECORDS, rate_limits, ..Options::default() };
     let simulator = Simulator::start(fleet).await.unwrap();
     let config = digitalocean::Config::new(&simulator.url(), Token::new("x").unwrap()).unwrap();

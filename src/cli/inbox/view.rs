@@ -104,12 +104,13 @@ pub(super) fn groups(
     width: Option<usize>,
 ) -> String {
     let groups = grouped(drifts);
-    let undecided = groups.iter().find_map(Group::undecided);
-    let Some(top) = undecided.or_else(|| groups.first().and_then(Group::first)) else { return nothing(scope) };
+    if groups.is_empty() {
+        return nothing(scope);
+    }
     let in_full = table(&groups, scope, now, paint, true).render();
     let is_too_wide = width.is_some_and(|width| in_full.lines().any(|line| measure_text_width(line) > width));
     let table = if is_too_wide { table(&groups, scope, now, paint, false).narrow().render() } else { in_full };
-    format!("{table}\n{}", next(drifts, &groups, top, scope, paint))
+    format!("{table}\n{}", next(drifts, &groups, scope, paint))
 }
 
 fn table(groups: &[Group<'_>], scope: &InboxScope<'_>, now: Timestamp, paint: Paint, is_full: bool) -> Table {
@@ -165,9 +166,7 @@ pub(super) fn state(drift: &DriftView) -> Option<&'static str> {
 
 /// Returns true if no decision is made, or if the last one was refused or failed. A plan is no decision.
 fn awaits_decision(drift: &DriftView) -> bool {
-    let is_reverted =
-        matches!(ConditionReason::read(&drift.reason), Some(ConditionReason::Reverting | ConditionReason::RevertStuck));
-    drift.pending.as_ref().is_none_or(|pending| pending.word() == PLAN) && !is_reverted
+    drift.pending.as_ref().is_none_or(|pending| pending.word() == PLAN) && !drift.is_reverting()
 }
 
 fn located(namespace: &str, name: &str, scope: &InboxScope<'_>) -> String {
@@ -185,23 +184,27 @@ fn painted(class: &ClassText, paint: Paint) -> String {
 }
 
 /// The next commands for the first change that is not decided.
-fn next(drifts: &[DriftView], groups: &[Group<'_>], top: &DriftView, scope: &InboxScope<'_>, paint: Paint) -> String {
+fn next(drifts: &[DriftView], groups: &[Group<'_>], scope: &InboxScope<'_>, paint: Paint) -> String {
+    let undecided = groups.iter().find_map(|group| Some((group, group.undecided()?)));
+    let Some((group, top)) = undecided.or_else(|| groups.first().and_then(|group| Some((group, group.first()?))))
+    else {
+        return String::new();
+    };
     let namespaces: BTreeSet<&str> = drifts.iter().map(|drift| drift.namespace.as_str()).collect();
     let place = if scope.all { format!(" in {}", count(namespaces.len(), "namespace")) } else { String::new() };
     let flag = if scope.all { format!(" -n {}{}", top.namespace, scope.place_flags) } else { scope.flag.to_owned() };
-    let (one, many) = if top.change.is_empty() {
-        (top.name.clone(), format!("{}{flag}", top.name))
-    } else {
-        (top.name.clone(), format!("--change {}{}", top.change, scope.flag))
-    };
+    let one = format!("{}{flag}", top.name);
+    // Another decision on a drift of the change stays as it is.
+    let is_whole = !top.change.is_empty() && group.drifts.iter().all(|drift| awaits_decision(drift));
+    let many = if is_whole { format!("--change {}{}", top.change, scope.flag) } else { one.clone() };
     let mut table = Table::default().indented(2);
-    let mut commands = vec![(format!("kubectl arcadia show {one}{flag}"), "show one drift in full")];
+    let mut commands = vec![(format!("kubectl arcadia show {one}"), "show one drift in full")];
     if awaits_decision(top) {
         commands.push((format!("kubectl arcadia accept {many}"), "accept the live value"));
         // If a revert does harm, its plan comes first, and names the flag that allows it.
         commands.extend(decide::revert_commands(&many, top.class.as_ref()).into_iter().next());
-    } else if top.pending.is_some() {
-        commands.push((format!("kubectl arcadia withdraw {many}"), "withdraw the decision"));
+    } else if !top.is_reverting() {
+        commands.push((format!("kubectl arcadia withdraw {one}"), "withdraw the decision"));
     }
     for (command, what) in commands {
         table.row([command, paint.dim(what)]);
@@ -336,6 +339,7 @@ mod tests {
         let gone = view("db-1", &decided("00000001"));
         let tags = view("web-1", &labelled("0badcafe"));
         let mut reverting = labelled("00000002");
+        reverting["metadata"]["annotations"] = json!({ "arcadia.cloud/revert": "true" });
         reverting["status"] = json!({ "reason": "Reverting" });
         let reverting = view("web-2", &reverting);
         let last_command = |drifts: &[DriftView]| {
@@ -345,7 +349,10 @@ mod tests {
         };
         let revert = "kubectl arcadia revert --change 0badcafe";
         assert_eq!(last_command(&[gone.clone(), tags]), revert);
-        assert_eq!(last_command(&[gone]), "kubectl arcadia withdraw --change 00000001");
+        assert_eq!(last_command(std::slice::from_ref(&gone)), format!("kubectl arcadia withdraw {}", gone.name));
+        let other = view("web-3", &labelled("00000001"));
+        let only_other = format!("kubectl arcadia revert {}", other.name);
+        assert_eq!(last_command(&[gone, other]), only_other, "the decided one is left alone");
         assert_eq!(last_command(&[reverting]), "kubectl arcadia show web-2-size-slug-e7320a9aaf-1");
     }
 

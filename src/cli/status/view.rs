@@ -266,8 +266,14 @@ fn reported(report: &Result<LeaderReport, Unreported>, found: &StatusFindings) -
 fn pace(sweep: &KindReport, namespace: &str, found: &StatusFindings) -> Option<PaceText> {
     let now = found.now;
     let (seconds, reason) = sweep.interval.as_ref()?;
-    let (interval, scheduled) = (age_of(*seconds, now), age_of(sweep.scheduled?, now));
+    let scheduled = sweep.scheduled?;
+    let mut shown = [*seconds, scheduled].map(|seconds| age_of(seconds, now));
+    if shown[0] == shown[1] {
+        shown = [*seconds, scheduled].map(|seconds| format!("{} s", seconds.ceil()));
+    }
+    let [interval, scheduled] = shown;
     let calls = sweep.calls.unwrap_or_default();
+    let calls = format!("{calls} {}", if calls > 1.0 { "calls" } else { "call" });
     let mut pace =
         PaceText { text: format!("swept every {interval} instead of {scheduled}"), state: State::Note, next: None };
     match reason.parse::<Reason>().ok()? {
@@ -277,11 +283,11 @@ fn pace(sweep: &KindReport, namespace: &str, found: &StatusFindings) -> Option<P
             pace.state = State::Ok;
         }
         Reason::TokenLimit => {
-            let _ = write!(pace.text, ": a sweep takes {calls} calls");
+            let _ = write!(pace.text, ": a sweep takes {calls}");
             pace.next = Some(remedy::set(found, namespace, &remedy::SYNC_SCHEDULE, &minutes(*seconds)));
         }
         Reason::Shortage => {
-            let _ = write!(pace.text, ": a sweep takes {calls} calls, too many for --inventory-max-age");
+            let _ = write!(pace.text, ": a sweep takes {calls}, too many for --inventory-max-age");
             pace.state = State::Problem;
             pace.next = Some(remedy::set(found, namespace, &remedy::MAX_AGE, &minutes(*seconds * SWEEPS_PER_AGE)));
         }

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::digitalocean::{
     Kind,
-    document::{Pattern, is_blank},
+    document::{Pattern, is_empty_value},
     kinds::{FieldSet, KindDefinition, PartSource},
     merge::{complete, is_missing},
     observed::{Document, UnreadPart},
@@ -451,7 +451,7 @@ impl Responses {
             let Some(shot) = part.shot.as_ref().filter(|shot| used.takes_part(shot)) else {
                 for field in reading.into.keys() {
                     // The document may show it anyway.
-                    if document.get(field).is_none_or(is_blank) {
+                    if document.get(field).is_none_or(is_empty_value) {
                         if let Some(entries) = document.as_object_mut() {
                             has_changed |= entries.remove(field).is_some();
                         }

@@ -13,7 +13,7 @@ use crate::{
     comparison::{scalar, secret::hide_text, show::short_text},
     digitalocean::{
         ChangeMethod,
-        document::{Pattern, at, is_blank},
+        document::{Pattern, at, is_empty_value},
     },
 };
 
@@ -314,6 +314,8 @@ pub(crate) enum Spelling {
     MaintenanceWindow,
     /// A purpose has no prefix `Other: `, and an environment is capitalized.
     Project,
+    /// A region, a size and a tier are in lower case.
+    Slugs,
     /// A type and regions are in lower case.
     UptimeCheck,
 }
@@ -350,7 +352,7 @@ impl Rest {
             return RestState::Failed(format!("{} is {state}", self.path));
         }
         if let Some(path) = &self.empty
-            && at(document, path).is_some_and(|value| !is_blank(value))
+            && at(document, path).is_some_and(|value| !is_empty_value(value))
         {
             return RestState::Busy(format!("{path} is not empty"));
         }
@@ -380,7 +382,7 @@ impl Condition {
         };
         self.is.as_ref().is_none_or(is_one_of)
             && self.not.as_ref().is_none_or(|values| !is_one_of(values))
-            && self.blank.is_none_or(|blank| found.is_some() && is_blank(value) == blank)
+            && self.blank.is_none_or(|blank| found.is_some() && is_empty_value(value) == blank)
             && self.has.as_ref().is_none_or(has)
             && self.matches.as_ref().is_none_or(|regex| regex.is_match(text))
     }

@@ -17,7 +17,7 @@ use crate::{
     },
     digitalocean::{
         FieldComparison, IdFormat, Kind, Live,
-        document::{Pattern, at, is_blank},
+        document::{Pattern, at, is_empty_value},
         kinds::{BodyShape, Guard, How, RevertCase, RevertRule, RevertRules},
         live::Resolved,
     },
@@ -245,7 +245,7 @@ fn misshapen(how: Option<&How>, desired: &Value, live: &Value) -> Option<String>
         return (!is_switch).then(|| "The recorded value is neither true nor false; correct the record.".to_owned());
     }
     let form = |value: &Value| match value {
-        blank if is_blank(blank) => None,
+        blank if is_empty_value(blank) => None,
         Value::Array(_) => Some("a list"),
         Value::Object(_) => Some("a map"),
         _ => Some("a text or number"),
@@ -267,7 +267,7 @@ fn misshapen(how: Option<&How>, desired: &Value, live: &Value) -> Option<String>
 /// Returns true if the recorded value is blank and the live one is a number or a switch: it would be reset instead.
 fn is_never_blank(difference: &Difference) -> bool {
     let is_scalar = matches!(difference.actual, Some(Value::Number(_) | Value::Bool(_)));
-    is_scalar && difference.item.is_none() && difference.expected.as_ref().is_some_and(is_blank)
+    is_scalar && difference.item.is_none() && difference.expected.as_ref().is_some_and(is_empty_value)
 }
 
 /// The dotted path of a difference of a field.

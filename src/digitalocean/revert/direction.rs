@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     comparison::scalar::{is_blank, text},
-    digitalocean::kinds::ValueChange,
+    digitalocean::{equivalence::version_numbers, kinds::ValueChange},
 };
 
 impl ValueChange {
@@ -52,7 +52,7 @@ fn compare(recorded: &Value, live: &Value) -> Option<Ordering> {
             _ => Ordering::Less,
         });
     }
-    let (one, other) = (numbers(&recorded)?, numbers(&live)?);
+    let (one, other) = (version_numbers(&recorded)?, version_numbers(&live)?);
     Some(one.cmp(&other))
 }
 
@@ -73,11 +73,6 @@ fn processors_and_memory(size: &str) -> Option<(u64, u64)> {
         part.parse().ok()
     };
     Some((before("vcpu")?, before("gb")?))
-}
-
-/// The numbers of a version such as `1.30.4-do.0`.
-fn numbers(version: &str) -> Option<Vec<u64>> {
-    version.replace("-do", "").split('.').map(|part| part.parse().ok()).collect()
 }
 
 #[cfg(test)]

@@ -31,9 +31,9 @@ pub(super) fn droplet_name(name: String) -> Result<String, String> {
 }
 
 /// The slug of a size.
-pub(super) fn slug(slug: String) -> Result<String, String> {
+pub(super) fn slug(slug: &str) -> Result<String, String> {
     let is_valid = slug.len() <= 100;
-    valid(slug, is_valid, "The recorded value is not the slug of a size; correct the record.")
+    valid(slug.to_lowercase(), is_valid, "The recorded value is not the slug of a size; correct the record.")
 }
 
 /// The name of a DNS record.

@@ -13,7 +13,7 @@ use crate::{
     comparison::{scalar::text, secret::digest},
     digitalocean::{
         ChangeMethod, Endpoint, FieldComparison, Kind, Live, ResourceKey,
-        document::{at, is_blank, put},
+        document::{at, is_empty_value, put},
         kinds::{BodyShape, CallTemplate, Content, Guard, How, MemberCall, RestState, Spelling, WriteRule},
     },
 };
@@ -302,9 +302,9 @@ fn request(call: &'static CallTemplate, scope: &'static str) -> Request {
 /// The members of a list; an enabled switch has one.
 fn members_of(value: &Value) -> Vec<Value> {
     match value {
-        Value::Array(items) => items.iter().filter(|item| !is_blank(item)).cloned().collect(),
+        Value::Array(items) => items.iter().filter(|item| !is_empty_value(item)).cloned().collect(),
         Value::Bool(false) => Vec::new(),
-        blank if is_blank(blank) => Vec::new(),
+        blank if is_empty_value(blank) => Vec::new(),
         one => vec![one.clone()],
     }
 }

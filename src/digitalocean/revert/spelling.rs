@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     comparison::scalar::text,
     digitalocean::{
-        document::{is_blank, str_at},
+        document::{is_empty_value, str_at},
         equivalence::{ALL_PORTS, port_range},
         kinds::Spelling,
         texts::each_text,
@@ -29,6 +29,7 @@ impl Spelling {
             Self::LoadBalancer => load_balancer(body, changed),
             Self::MaintenanceWindow => maintenance_window(body),
             Self::Project => project(body),
+            Self::Slugs => ["region", "size", "tier_slug"].iter().for_each(|key| lower_case(body, key)),
             Self::UptimeCheck => {
                 lower_case(body, "type");
                 lower_case(body, "regions");
@@ -132,7 +133,7 @@ fn load_balancer(body: &mut Map<String, Value>, changed: &str) {
         lower_case(rule, "entry_protocol");
         lower_case(rule, "target_protocol");
     });
-    let has_tag = body.get("tag").is_some_and(|tag| !is_blank(tag));
+    let has_tag = body.get("tag").is_some_and(|tag| !is_empty_value(tag));
     body.remove(if has_tag { "droplet_ids" } else { "tag" });
     if let Some(Value::Object(firewall)) = body.get_mut("firewall") {
         firewall.values_mut().filter_map(Value::as_array_mut).flatten().for_each(source);
@@ -168,7 +169,7 @@ fn size(body: &mut Map<String, Value>, changed: &str, is_named: bool) {
         (false, "size") => ("size_unit", from_size.or(size).or(unit)),
         (false, _) => ("size_unit", unit.or(from_size)),
     };
-    if let Some(value) = value.filter(|value| !is_blank(value)) {
+    if let Some(value) = value.filter(|value| !is_empty_value(value)) {
         let number = value.as_str().and_then(|text| text.parse::<u64>().ok());
         let value = number.filter(|_| key == "size_unit").map_or(value, Value::from);
         body.insert(key.to_owned(), value);
@@ -217,6 +218,11 @@ mod tests {
                 Spelling::MaintenanceWindow,
                 json!({ "day": "Tuesday", "hour": "04:00:00" }),
                 json!({ "day": "tuesday", "hour": "04:00" }),
+            ),
+            (
+                Spelling::Slugs,
+                json!({ "region": "NYC3", "size": "DB-s-1vcpu-2gb", "num_nodes": 1 }),
+                json!({ "region": "nyc3", "size": "db-s-1vcpu-2gb", "num_nodes": 1 }),
             ),
             (
                 Spelling::Cluster,

@@ -16,7 +16,7 @@ use crate::{
     comparison::{Difference, scalar::text, secret::digest, show},
     digitalocean::{
         ChangeMethod, FieldComparison,
-        document::{at, is_blank},
+        document::{at, is_empty_value},
         kinds::{BodyShape, CallTemplate, How, MemberCall},
     },
 };
@@ -202,7 +202,7 @@ impl Permitted<'_> {
     }
 
     fn resize(&self) -> Result<Steps, String> {
-        let size = limits::slug(self.wanted()?)?;
+        let size = limits::slug(&self.wanted()?)?;
         let (mut steps, mut calls) = self.resized(&size, false);
         self.with_power(&mut calls);
         if self.allow == Allow::DataLoss {
@@ -312,7 +312,7 @@ impl Permitted<'_> {
 
     fn reserved_ip(&self) -> Result<Steps, String> {
         let live = text_at(self.revert.document.document(), "droplet.id");
-        if is_blank(self.revert.desired) {
+        if is_empty_value(self.revert.desired) {
             let live = live.ok_or("The address is not assigned.")?;
             let with = json!({ "ip": self.id(), "droplet_provider_id": live });
             let call = self.action("reserved_ips", self.id(), "type: unassign".to_owned());

@@ -73,14 +73,14 @@ impl Executor<'_> {
         let Some(drift) = self.known(name) else { return Ok(()) };
         let field = named(&drift.field);
         let message = match why {
-            Ending::InManifest => format!("{field}: the manifest says the accepted value"),
+            Ending::InManifest => format!("{field}: the manifest now declares the accepted value"),
             Ending::InRecord => {
                 format!("{field}: spec.drift.accept of the record is InPlace, so the accepted value was written there")
             }
             Ending::ManifestChanged => {
                 format!("{field}: the manifest declares another value, or no longer declares the field")
             }
-            Ending::LiveReturned => format!("{field}: the live value is as the manifest says again"),
+            Ending::LiveReturned => format!("{field}: the live value matches the manifest again"),
             Ending::Expired => format!("{field}: the acceptance expired"),
             Ending::Withdrawn => format!("{field}: the acceptance was withdrawn"),
             Ending::Superseded => format!("{field}: a later acceptance replaced this one"),

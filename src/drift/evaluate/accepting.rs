@@ -124,7 +124,7 @@ impl Planner<'_> {
 
     /// Answers the decision to accept a value, if the live value equals the desired one.
     fn decide_without_difference(&mut self, drift: &KnownDrift, demanded: &str, recorded: &Recorded<'_>) {
-        let (expected, live) = (self.in_effect(drift, recorded), self.matching(drift, recorded));
+        let (expected, live) = (self.in_effect(drift, recorded), self.live_as_desired(drift, recorded));
         let is = brief(&full(&live));
         if self.accepted.contains_key(drift.field.as_ref()) {
             self.refuse(drift, format!("the live value is {is}, as accepted before; nothing is left to accept"));

@@ -126,8 +126,8 @@ impl<'a> Planner<'a> {
         desired.map(|desired| self.hide(drift, desired)).unwrap_or_default()
     }
 
-    /// The live value of a drift's field that equals the desired one, as it shows that.
-    pub(super) fn matching(&self, drift: &KnownDrift, recorded: &Recorded<'_>) -> Value {
+    /// The live value of a drift's field as the drift shows it, if it equals the desired value.
+    pub(super) fn live_as_desired(&self, drift: &KnownDrift, recorded: &Recorded<'_>) -> Value {
         if drift.field.as_ref() == EXISTS { self.live.is_some().into() } else { self.in_effect(drift, recorded) }
     }
 

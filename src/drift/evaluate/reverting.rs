@@ -163,11 +163,11 @@ impl Planner<'_> {
         // Earlier versions did not write the decision before its end.
         let Some(decision) = &drift.decided.decision else { return };
         if drift.revert.as_ref() != Some(decision) {
-            self.restore(drift, &format!("saga {saga} reverts this Drift already; to stop it, {stop}"));
+            self.restore(drift, &format!("saga {saga} is already reverting this Drift; to stop it, {stop}"));
         } else if drift.because != drift.decided.because {
             self.restore(
                 drift,
-                &format!("saga {saga} reverts this Drift already, and the reason of that stays as it is"),
+                &format!("saga {saga} is already reverting this Drift, so the reason can no longer be changed"),
             );
         }
     }
@@ -180,7 +180,7 @@ impl Planner<'_> {
         effective: &Recorded<'_>,
         seen: Seen<'_>,
     ) -> bool {
-        let is_said = |stuck| drift.reverting.as_ref().is_some_and(|reverting| reverting.is_stuck == stuck);
+        let is_shown = |stuck| drift.reverting.as_ref().is_some_and(|reverting| reverting.is_stuck == stuck);
         let follow = |stuck| PlannedWrite::Follow { drift: drift.name.clone(), saga: saga.name.clone(), stuck };
         if drift.reverting.is_none() && saga.phase.is_finished() {
             // The drift names the saga first, and shows the outcome then.
@@ -189,7 +189,7 @@ impl Planner<'_> {
         }
         match saga.phase {
             SagaPhase::Pending | SagaPhase::Running | SagaPhase::RollingBack => {
-                if !is_said(false) {
+                if !is_shown(false) {
                     self.writes.push(follow(None));
                 }
                 // Once it runs, its steps notice by themselves, and a decision cannot be taken back.
@@ -206,7 +206,7 @@ impl Planner<'_> {
                 true
             }
             SagaPhase::Stuck => {
-                if !is_said(true) {
+                if !is_shown(true) {
                     let message = format!("saga {} is Stuck: {}", saga.name, saga.message);
                     self.writes.push(follow(Some(message)));
                 }

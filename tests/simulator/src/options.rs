@@ -48,8 +48,16 @@ pub struct RateLimits {
     pub cdn_per_ten_seconds: u32,
 }
 
+impl RateLimits {
+    /// Limits that no client reaches, except for those of single lists.
+    pub const HIGH: Self = Self { per_minute: 10_000_000, per_hour: 100_000_000, ..Self::OF_THE_API };
+    /// No limits, except for those of single lists.
+    pub const OFF: Self = Self { per_minute: 0, per_hour: 0, ..Self::OF_THE_API };
+    const OF_THE_API: Self = Self { per_minute: 250, per_hour: 5000, ssh_keys_per_minute: 10, cdn_per_ten_seconds: 5 };
+}
+
 impl Default for RateLimits {
     fn default() -> Self {
-        Self { per_minute: 250, per_hour: 5000, ssh_keys_per_minute: 10, cdn_per_ten_seconds: 5 }
+        Self::OF_THE_API
     }
 }

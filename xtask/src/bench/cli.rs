@@ -50,7 +50,7 @@ pub(super) async fn measure(
 async fn import(program: &Path, resources: u32) -> Result<Vec<Row>, Error> {
     const PHASE: &str = "(a) import of all droplets into a folder";
     say(PHASE);
-    let rate_limits = RateLimits { per_minute: 0, per_hour: 0, ..RateLimits::default() };
+    let rate_limits = RateLimits::OFF;
     let droplets = usize::try_from(resources).unwrap_or(usize::MAX);
     let fleet = digitalocean_simulator::Options { droplets, rate_limits, ..Default::default() };
     let simulator = Simulator::start(fleet).await?;

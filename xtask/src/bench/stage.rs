@@ -78,7 +78,7 @@ impl Stage {
     /// Starts everything but the operator; nothing is recorded yet.
     pub(super) async fn start(cluster: &Cluster, resources: u32, effort: Effort) -> Result<Self, Error> {
         let droplets = usize::try_from(resources).unwrap_or(usize::MAX);
-        let rate_limits = RateLimits { per_minute: 0, per_hour: 0, ..RateLimits::default() };
+        let rate_limits = RateLimits::OFF;
         let fleet = digitalocean_simulator::Options { droplets, rate_limits, ..Default::default() };
         let simulator = Simulator::start(fleet).await?;
         let control_plane = cluster.clone();

@@ -47,7 +47,7 @@ pub(super) struct StepWorld {
 impl StepWorld {
     pub(super) async fn start() -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let rate_limits = RateLimits { per_minute: 0, per_hour: 0, ..RateLimits::default() };
+        let rate_limits = RateLimits::OFF;
         let options = Options { droplets: 2, action_seconds: ACTION.as_secs_f64(), rate_limits, ..Options::default() };
         let simulator = Simulator::start(options).await.unwrap();
         let (secrets, records) = (Secrets::default(), Records::default());
