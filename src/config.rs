@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use crate::{
     digitalocean::{self, Token, budget::Limits},
+    kube_ext::key::is_namespace,
     schedule::{self, Schedule},
     telemetry::logs::LogFormat,
 };
@@ -108,7 +109,7 @@ pub struct RunArgs {
     pub lease_namespace: Option<String>,
 
     /// Address that serves `/livez`, `/readyz` and `/metrics` [default: none]
-    #[arg(long, env = "ARCADIA_METRICS_ADDRESS", value_name = "ADDRESS:PORT")]
+    #[arg(long, env = "ARCADIA_METRICS_ADDRESS", value_name = "ADDRESS:PORT", value_parser = address)]
     pub metrics_address: Option<SocketAddr>,
 
     /// Format of the log: `text` for people, `json` for log collectors. `RUST_LOG` selects the levels
@@ -139,6 +140,14 @@ pub enum ConfigError {
     /// A list of namespaces ends with a comma, or contains two in a row.
     #[error("--namespace (ARCADIA_NAMESPACE) contains an empty name; remove the extra comma")]
     EmptyNamespace,
+    /// No namespace can have this name.
+    #[error("{flag}: {name:?} is not the name of a namespace; list them with: kubectl get namespaces")]
+    NoNamespace {
+        /// The flag, with its environment variable.
+        flag: &'static str,
+        /// The given value.
+        name: String,
+    },
     /// Every verdict would be Unknown.
     #[error(
         "--inventory-max-age {max_age:?} must be longer than the time between two syncs ({period:?}, by \
@@ -175,7 +184,16 @@ impl RunArgs {
         if names.contains(&"") {
             return Err(ConfigError::EmptyNamespace);
         }
-        Ok(names.into_iter().map(str::to_owned).collect())
+        names.into_iter().map(|name| namespace("--namespace (ARCADIA_NAMESPACE)", name)).collect()
+    }
+
+    /// The given namespace of the Lease. An empty variable is the same as an unset one.
+    ///
+    /// # Errors
+    /// When no namespace can have this name.
+    pub fn lease_namespace(&self) -> Result<Option<String>, ConfigError> {
+        let given = self.lease_namespace.as_deref().map(str::trim).filter(|name| !name.is_empty());
+        given.map(|name| namespace("--lease-namespace (ARCADIA_LEASE_NAMESPACE)", name)).transpose()
     }
 
     /// The configuration of the DigitalOcean client.
@@ -211,6 +229,14 @@ impl RunArgs {
     }
 }
 
+fn namespace(flag: &'static str, name: &str) -> Result<String, ConfigError> {
+    if is_namespace(name) { Ok(name.to_owned()) } else { Err(ConfigError::NoNamespace { flag, name: name.to_owned() }) }
+}
+
+fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "it must be an IP address and a port, such as 0.0.0.0:8080")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -225,6 +251,23 @@ mod tests {
         assert_eq!(namespaces("a, b"), Ok(vec!["a".to_owned(), "b".to_owned()]));
         for value in ["a,", ",", "a,,b"] {
             assert!(namespaces(value).unwrap_err().contains("empty name"), "{value}");
+        }
+        for value in ["A_b", "a.b", "a-", "a/b"] {
+            assert!(namespaces(value).unwrap_err().starts_with("--namespace (ARCADIA_NAMESPACE): "), "{value}");
+        }
+    }
+
+    #[test]
+    fn the_namespace_of_the_lease_and_the_address_of_metrics_are_checked() {
+        let run = |flag: &str, value: &str| Cli::try_parse_from(["arcadia-operator", flag, value]);
+        let lease = |value: &str| {
+            run("--lease-namespace", value).unwrap().run.lease_namespace().map_err(|error| error.to_string())
+        };
+        assert_eq!((lease(""), lease("ops")), (Ok(None), Ok(Some("ops".to_owned()))));
+        assert!(lease("X Y").unwrap_err().contains(r#"--lease-namespace (ARCADIA_LEASE_NAMESPACE): "X Y" is not"#));
+        for value in ["8080", "localhost:8080", "127.0.0.1:99999"] {
+            let error = run("--metrics-address", value).unwrap_err().to_string();
+            assert!(error.contains("an IP address and a port, such as 0.0.0.0:8080"), "{error}");
         }
     }
 }

@@ -53,7 +53,7 @@ const PUBLISH: Duration = Duration::from_secs(5);
 pub async fn run(args: RunArgs) -> Result<(), Error> {
     // Both clients use TLS; the provider is installed once per process.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let args = RunArgs { namespaces: args.watched_namespaces()?, ..args };
+    let args = RunArgs { namespaces: args.watched_namespaces()?, lease_namespace: args.lease_namespace()?, ..args };
     let settings = DriftSettings {
         namespaces: args.namespaces.clone(),
         sync: args.sync_schedule.clone(),
@@ -97,7 +97,7 @@ pub async fn run(args: RunArgs) -> Result<(), Error> {
             checks: Arc::new(move || checks.checks()),
             metrics,
         };
-        http::serve(address, endpoints, &vital.runtime).await.map_err(Error::Metrics)?;
+        http::serve(address, endpoints, &vital.runtime).await.map_err(|source| Error::Metrics { address, source })?;
     }
     let candidate = args.leader_elect.then(|| {
         let note = LeaseNote::new(annotations::ACCOUNT, seen_account);

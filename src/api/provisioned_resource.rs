@@ -180,7 +180,7 @@ pub struct ProvisionedResourceStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_seen_at: Option<Time>,
 
-    /// The last value of `arcadia.cloud/sync-requested-at` that was handled.
+    /// The last value of `arcadia.cloud/sync-requested-at` that was handled. A request waits if the list fails.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_sync_at: Option<String>,
 

@@ -62,8 +62,11 @@ impl Config {
 }
 
 pub(super) fn checked(text: &str) -> Result<Url, Error> {
-    let wrong =
-        |why: &str| Error::Config(format!("DIGITALOCEAN_API_URL {why}; the usual one is https://api.digitalocean.com"));
+    let wrong = |why: &str| {
+        Error::Config(format!(
+            "--digitalocean-api-url (DIGITALOCEAN_API_URL) {why}; the usual one is https://api.digitalocean.com"
+        ))
+    };
     let mut url = Url::parse(text).map_err(|error| wrong(&format!("is not an address ({error})")))?;
     if !url.username().is_empty() || url.password().is_some() {
         return Err(wrong("must not hold a user or password"));

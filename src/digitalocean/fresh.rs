@@ -36,8 +36,7 @@ impl Client {
         }
         let mut unread = Vec::new();
         for reading in &row.reads {
-            let implied = reading.implies.as_ref().map(|_| "features");
-            if fields.has(FieldSet::fields(row, reading.into.keys().map(String::as_str).chain(implied))) {
+            if fields.has(FieldSet::fields(row, reading.into.keys().map(String::as_str))) {
                 let part = self.part(key, reading, Priority::Urgent).await?;
                 merge(&mut document, reading, &serde_json::from_str(&part).unwrap_or_default());
             } else {

@@ -55,6 +55,9 @@ impl Token {
         let unusable = |why: &dyn fmt::Display| Error::Config(format!("the token file {}: {why}", path.display()));
         let modified = modified(path).map_err(|error| unusable(&error))?;
         let text = fs::read_to_string(path).map_err(|error| unusable(&error))?;
+        if text.trim().is_empty() {
+            return Err(unusable(&"it is empty; write the token into it"));
+        }
         let secret = checked(&text).map_err(|error| unusable(&error))?;
         let text = Arc::new(Mutex::new(TokenText::new(secret, Some(modified))));
         Ok(Self { text, file: Some(path.to_owned()) })

@@ -120,17 +120,16 @@ fn if_it_can_be_shown(field: &str, finding: Finding) -> Finding {
             named(field)
         ));
     }
-    let longest = match &finding {
-        Finding::Differs { shown, .. } => shown.actual.len().max(shown.expected.len()),
-        _ => 0,
+    let is_too_long = |text: &str| text.len() > MAX_VALUE_BYTES;
+    let whose = match &finding {
+        Finding::Differs { shown, .. } if is_too_long(&shown.actual) => "live",
+        Finding::Differs { shown, .. } if is_too_long(&shown.expected) => "recorded",
+        _ => return finding,
     };
-    if longest > MAX_VALUE_BYTES {
-        let limit = MAX_VALUE_BYTES / 1024;
-        return Finding::Invalid(format!(
-            "{}: its value is longer than {limit} KiB, too long for a Drift to show; record the parts that matter by \
-             dotted paths instead",
-            named(field)
-        ));
-    }
-    finding
+    let limit = MAX_VALUE_BYTES / 1024;
+    Finding::Invalid(format!(
+        "{}: its {whose} value is longer than {limit} KiB, too long for a Drift to show; record the parts of a map that \
+         matter by dotted paths instead, or ignore the field",
+        named(field)
+    ))
 }

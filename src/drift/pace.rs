@@ -52,7 +52,7 @@ pub enum Reason {
     OwnLimit,
     /// The schedule needs more calls than sweeps may make.
     TokenLimit,
-    /// Even sweeps within the maximum age need more calls than sweeps may make.
+    /// The schedule needs so many more calls than sweeps may make that the inventory becomes too old between two sweeps.
     Shortage,
 }
 
@@ -120,8 +120,10 @@ struct Paced {
     urgency: Urgency,
     own_limit: bool,
     base: f64,
-    /// The longest interval that keeps the inventory young enough.
+    /// The longest interval that keeps the inventory young enough, even if one sweep fails.
     within_age: f64,
+    /// Beyond this interval, the inventory becomes too old before the next sweep ends.
+    too_old: f64,
     interval: f64,
 }
 
@@ -138,7 +140,8 @@ impl Paced {
     fn of(kind: Kind, need: &Need, period: Duration) -> Self {
         let base = period.max(need.pause).max(Duration::from_millis(1));
         // The documents of a sweep are as old as its begin. One failed sweep leaves time for another one.
-        let within_age = need.max_age.saturating_sub(need.took.saturating_mul(2)).max(base);
+        let [too_old, within_age] =
+            [1, 2].map(|sweeps| need.max_age.saturating_sub(need.took.saturating_mul(sweeps)).max(base));
         Self {
             kind,
             calls: number(need.calls),
@@ -146,6 +149,7 @@ impl Paced {
             own_limit: need.pause > period,
             base: hours(base),
             within_age: hours(within_age),
+            too_old: hours(too_old),
             interval: hours(base),
         }
     }
@@ -162,7 +166,7 @@ impl Paced {
     }
 
     fn pace(self) -> Pace {
-        let reason = if exceeds(self.interval, self.within_age) {
+        let reason = if exceeds(self.interval, self.too_old) {
             Reason::Shortage
         } else if exceeds(self.interval, self.base) {
             Reason::TokenLimit
@@ -267,6 +271,18 @@ mod tests {
     }
 
     #[test]
+    fn a_slow_sweep_is_no_shortage_while_the_inventory_stays_young_enough() {
+        let [second, max_age] = [Duration::from_secs(1), Duration::from_secs(20)];
+        let of = |took: u64| {
+            let need = Need { took: second * took.try_into().unwrap(), max_age, ..need(4, Urgency::Quiet) };
+            let kind = Kind::all().next().unwrap();
+            pace(&BTreeMap::from([(kind, need)]), second * 3, 4500)[&kind]
+        };
+        assert!(of(12).interval > second * 3);
+        assert_eq!([1, 12, 17].map(|took| of(took).reason), [Reason::TokenLimit, Reason::TokenLimit, Reason::Shortage]);
+    }
+
+    #[test]
     fn a_limit_of_its_own_is_no_stretching() {
         let own = Need { pause: MINUTE * 7, ..need(10, Urgency::Quiet) };
         let [pace] = paces([own], 4500);
@@ -308,7 +324,8 @@ mod tests {
                 let pace = paces[kind];
                 prop_assert!(pace.interval + tick >= base(need));
                 prop_assert_eq!(pace.urgency, need.urgency);
-                prop_assert_eq!(pace.reason == Reason::Shortage, pace.interval > within_age(need) + tick);
+                let too_old = need.max_age.saturating_sub(need.took).max(base(need));
+                prop_assert_eq!(pace.reason == Reason::Shortage, pace.interval > too_old + tick);
                 let is_stretched = matches!(pace.reason, Reason::TokenLimit | Reason::Shortage);
                 prop_assert!(!is_stretched || spent >= budget * 0.999, "{pace:?} although {spent} of {budget}");
                 // A kind waits only once all that are less urgent wait as long as they may.

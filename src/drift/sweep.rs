@@ -74,14 +74,22 @@ struct Sweep {
     /// Changed, and waiting for the detection schedule.
     changed: HashSet<Arc<str>>,
     first_reads: FirstReads,
-    /// Records that requested a sync for which the allowance did not suffice. They wait for the next sweep.
-    postponed: BTreeSet<ObjectKey>,
+    /// The requested syncs for which the allowance did not suffice, or whose sweep failed. They wait for the next sweep.
+    postponed: BTreeMap<ObjectKey, Box<str>>,
     /// The parts of the account with which the classes of reverts were shown.
     facts: Option<Arc<AccountFacts>>,
 }
 
 /// The work for which the task waits while it is busy.
 type SweepFuture = BoxFuture<'static, Done>;
+
+/// A sync that an annotation of a record requests.
+struct RequestedSync {
+    record: ObjectKey,
+    uid: Arc<str>,
+    resource: ResourceKey,
+    request: Box<str>,
+}
 
 /// The result of the work.
 enum Done {
@@ -92,8 +100,8 @@ enum Done {
         calls: u64,
         /// The records that requested it.
         requesters: Vec<ObjectKey>,
-        /// Their requested syncs: the UID of the record and the request.
-        syncs: Vec<(Arc<str>, Box<str>)>,
+        /// Their requested syncs.
+        syncs: Vec<RequestedSync>,
     },
     Answered(Vec<ObjectKey>),
 }
@@ -117,7 +125,7 @@ impl Sweep {
             past,
             changed: HashSet::new(),
             first_reads: FirstReads::default(),
-            postponed: BTreeSet::new(),
+            postponed: BTreeMap::new(),
             facts: None,
         }
     }
@@ -194,15 +202,20 @@ impl Sweep {
         self.context.sweeps.take_list_request(self.kind);
         self.first_reads.listed = Some(began);
         requesters.append(&mut self.first_reads.waiting);
-        requesters.extend(std::mem::take(&mut self.postponed));
+        requesters.extend(std::mem::take(&mut self.postponed).into_keys());
         let (context, kind) = (self.context.clone(), self.kind);
         let (syncs, wanted) = {
             let index = context.index();
-            let records = requesters.iter().filter_map(|key| index.record(key));
-            let syncs: Vec<_> = records
-                .filter_map(|record| Some((Arc::from(&*record.uid), Box::from(record.unanswered_sync()?))))
-                .collect();
-            (syncs, index.recorded(kind))
+            let sync_of = |key: &ObjectKey| {
+                let record = index.record(key)?;
+                Some(RequestedSync {
+                    request: record.unanswered_sync()?.into(),
+                    record: key.clone(),
+                    uid: Arc::from(&*record.uid),
+                    resource: record.resource.clone(),
+                })
+            };
+            (requesters.iter().filter_map(sync_of).collect(), index.recorded(kind))
         };
         if wanted.is_empty() {
             self.past.failed = None;
@@ -256,16 +269,20 @@ impl Sweep {
     /// for the next sweep.
     fn answer(&mut self, mut keys: Vec<ObjectKey>) -> Option<SweepFuture> {
         let mut resources: HashMap<ResourceKey, FieldSet> = HashMap::new();
-        // Whether each is reconciled after the read of its resource: once, so that a read that fails is not repeated.
-        let mut requested: BTreeMap<ObjectKey, bool> = BTreeMap::new();
+        let mut requested: BTreeMap<ObjectKey, Box<str>> = BTreeMap::new();
+        // These are reconciled after the read of their resources: once, so that a read that fails is not repeated.
+        let mut read: BTreeSet<ObjectKey> = BTreeSet::new();
         {
             let index = self.context.index();
             for (key, record) in keys.iter().filter_map(|key| Some((key, index.record(key)?))) {
                 let is_read = !self.context.inventory.take_from_list(&record.resource, record.fields)
                     && (!self.is_known(&record.resource) || self.context.inventory.is_incomplete(&record.resource));
                 let request = record.unanswered_sync();
-                if request.is_some_and(|request| !self.context.is_sync_handled(&record.uid, request)) {
-                    requested.insert(key.clone(), is_read && !self.postponed.contains(key));
+                if let Some(request) = request.filter(|request| !self.context.is_sync_handled(&record.uid, request)) {
+                    requested.insert(key.clone(), request.into());
+                    if is_read && !self.postponed.contains_key(key) {
+                        read.insert(key.clone());
+                    }
                 }
                 if is_read {
                     let fields = resources.entry(record.resource.clone()).or_default();
@@ -273,16 +290,17 @@ impl Sweep {
                 }
             }
         }
-        if self.past.began.is_none()
-            || !requested.is_empty() && self.context.inventory.may_confirm_by_list(self.kind, usize::MAX)
-        {
+        // A postponed one requests no list, as its last one failed, or did not fit the allowance.
+        let mut asked = requested.iter();
+        let is_asked = asked.any(|(key, request)| self.postponed.get(key) != Some(request));
+        if self.past.began.is_none() || is_asked && self.context.inventory.may_confirm_by_list(self.kind, usize::MAX) {
             return self.sweep(keys);
         }
         if !requested.is_empty() {
             debug!(kind = %self.kind, records = requested.len(), "the requested list waits for the next sweep");
             // The next sweep queues them. A reconcile before it would only repeat the request.
-            keys.retain(|key| requested.get(key).is_none_or(|is_reconciled| *is_reconciled));
-            self.postponed.extend(requested.into_keys());
+            keys.retain(|key| !requested.contains_key(key) || read.contains(key));
+            self.postponed.extend(requested);
         }
         if resources.is_empty() {
             self.context.queue.extend(keys);
@@ -326,8 +344,13 @@ impl Sweep {
                     Ok(found) => self.succeed(found, began.elapsed()),
                     Err(error) => self.fail(&error, calls),
                 }
-                for (uid, request) in syncs {
-                    self.context.handled_sync(uid, request);
+                for RequestedSync { record, uid, resource, request } in syncs {
+                    // The status would show the verdict on an earlier read.
+                    if self.context.inventory.is_outdated(&resource, self.context.settings.max_age) {
+                        self.postponed.insert(record, request);
+                    } else {
+                        self.context.handled_sync(uid, request);
+                    }
                 }
                 self.context.queue.extend(requesters);
             }

@@ -24,8 +24,8 @@ use crate::{
 };
 
 /// The message of a record of an unknown resource while the first sweep takes too long.
-pub(super) const STILL_WAITING: &str =
-    "the first list is not complete: waiting for the rate limit of the token or for a response of DigitalOcean";
+pub(super) const STILL_WAITING: &str = "the first list is not complete: waiting for calls within --requests-per-minute and --requests-per-hour, or for a \
+     response of DigitalOcean";
 
 /// The reason why a kind is unknown.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -51,8 +51,13 @@ pub enum Error {
     #[error("all workers have ended; see the log for the cause")]
     Ended,
     /// The address for metrics cannot be bound.
-    #[error("--metrics-address: {0}")]
-    Metrics(std::io::Error),
+    #[error("--metrics-address {address}: {source}; use an address of this machine and a free port")]
+    Metrics {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// The cause.
+        source: std::io::Error,
+    },
     /// The client for calls to the users' own services cannot be created.
     #[error("creating the HTTP client: {0}")]
     Http(String),

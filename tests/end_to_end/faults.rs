@@ -142,6 +142,29 @@ async fn an_expired_inventory_is_reported_and_gives_no_verdict() {
 }
 
 #[tokio::test]
+async fn a_requested_sync_is_handled_by_a_list_that_succeeds_only() {
+    let world = World::with("asks", &["--sync-schedule", "1h", "--inventory-max-age", "3h"]).await;
+    world.record("web-1", json!({"name": "web-1"})).await;
+    world.reaches("pr/web-1", "InSync", "True NoDrift").await;
+    world.cloud.inject(Fault::new(LIST, Effect::Status { status: 400, retry_after: None, html: false })).await.unwrap();
+    world.cloud.change("droplets", DROPLET, json!({"name": "other"})).await.unwrap();
+    let lists = async || world.cloud.requests().await.unwrap().count("GET /v2/droplets");
+    let mut before = lists().await;
+    for request in ["first", "second"] {
+        let annotation = format!("arcadia.cloud/sync-requested-at={request}");
+        world.run(&["annotate", "pr", "web-1", "--overwrite", &annotation]).await;
+        eventually("a list", || async { if lists().await > before { Ok(()) } else { Err(()) } }).await;
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        assert_eq!(world.value("pr/web-1", "{.status.lastHandledSyncAt}").await, "", "the list failed");
+        before = lists().await;
+    }
+    world.cloud.clear_faults().await.unwrap();
+    world.run(&["annotate", "pr", "web-1", "--overwrite", "arcadia.cloud/sync-requested-at=third"]).await;
+    world.shows("pr/web-1", "{.status.lastHandledSyncAt}", "third").await;
+    world.reaches("pr/web-1", "InSync", "False DriftOpen").await;
+}
+
+#[tokio::test]
 async fn an_inventory_expires_even_during_a_waiting_sweep() {
     let world = World::with("waits", &["--inventory-max-age", "3s"]).await;
     world.record("web-1", json!({"name": "web-1"})).await;

@@ -206,8 +206,7 @@ impl Inventory {
 impl PartSource {
     /// Whether these recorded fields need it.
     pub(super) fn is_for(&self, row: &KindDefinition, recorded: FieldSet) -> bool {
-        let implied = self.implies.as_ref().map(|_| "features");
-        recorded.has(FieldSet::fields(row, self.into.keys().map(String::as_str).chain(implied)))
+        recorded.has(FieldSet::fields(row, self.into.keys().map(String::as_str)))
     }
 }
 

@@ -379,8 +379,7 @@ impl Responses {
         let parts =
             row.reads.iter().zip(&self.more().readings).filter(|(_, part)| !part.is_confirmed && part.shot.is_some());
         parts.fold(self.standing.unconfirmed.union(contradicted), |all, (reading, _)| {
-            let implied = reading.implies.as_ref().map(|_| "features");
-            all.union(FieldSet::fields(row, reading.into.keys().map(String::as_str).chain(implied)))
+            all.union(FieldSet::fields(row, reading.into.keys().map(String::as_str)))
         })
     }
 
@@ -524,6 +523,19 @@ impl Responses {
         let needs_get = self.list.is_some() && !self.unlisted(row, self.fields).is_empty();
         (needs_get && is_new(Some(self.get())))
             || readings.iter().any(|reading| is_new(self.more().readings.get(*reading)))
+    }
+
+    /// Returns true if an earlier response shows a part of the recorded fields, because the last attempt failed.
+    pub(super) fn has_outdated_part(&self, row: &KindDefinition, used: Use) -> bool {
+        let is_outdated = |part: &DocumentPart, is_used: fn(Use, &Shot) -> bool| {
+            part.error.is_some() && part.shot.as_ref().is_some_and(|shot| is_used(used, shot))
+        };
+        let readings = row.reads.iter().zip(&self.more().readings);
+        let needs_get = !self.unlisted(row, self.fields).is_empty();
+        (needs_get && is_outdated(self.get(), Use::takes_response))
+            || readings
+                .filter(|(reading, _)| reading.is_for(row, self.fields))
+                .any(|(_, part)| is_outdated(part, Use::takes_part))
     }
 
     pub(super) fn scopes(&self) -> &Arc<[&'static str]> {

@@ -272,6 +272,21 @@ impl Inventory {
         entry.and_then(|entry| entry.known.shown()).is_some_and(|shown| shown.is_incomplete(key.kind.row()))
     }
 
+    /// Returns true if a resource is known, but by an earlier read than the last one, which failed.
+    #[must_use]
+    pub fn is_outdated(&self, key: &ResourceKey, max_age: Duration) -> bool {
+        if matches!(self.get(key, max_age), Observation::Unknown(_)) {
+            return false;
+        }
+        let used = Use::since(Instant::now().checked_sub(self.max_age(key.kind, max_age)));
+        let kinds = self.kinds();
+        let Some(snapshot) = kinds.get(&key.kind) else { return false };
+        let shown = snapshot.resources.get(&key.id).and_then(|entry| entry.known.shown());
+        snapshot.last_error.is_some()
+            || key.parts().0.is_some_and(|parent| snapshot.unread.contains_key(parent))
+            || shown.is_some_and(|shown| shown.has_outdated_part(key.kind.row(), used))
+    }
+
     /// Forgets the document of a resource that is no longer recorded.
     pub fn forget(&self, key: &ResourceKey) {
         if let Some(snapshot) = self.kinds().get_mut(&key.kind) {

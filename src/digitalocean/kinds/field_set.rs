@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Kind, KindDefinition};
+use super::{Kind, KindDefinition, Source};
 
 /// A set of top-level fields of a kind's documents. The highest bit represents all fields that the kind's table lacks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,14 +23,25 @@ impl FieldSet {
         let row = kind.row();
         recorded.into_iter().fold(Self::default(), |fields, (path, value)| {
             let root = path.split('.').next().unwrap_or(path);
-            let derived = row.derived.get(root).map(super::Source::root);
+            let derived = row.derived.get(root).map(Source::root);
             let is_detailed = |_: &&String| value.as_str().is_some_and(|text| text.contains('.')) || value.is_f64();
             let details = row.details.get(path).filter(is_detailed).map(|name| Self::field(row, name));
             let fields = fields.union(details.unwrap_or_default());
             // A derived field takes precedence over the document's own of the same name, but contains less.
             let own = if row.derived.contains_key(root) { Self::field } else { Self::field_or_other };
-            fields.union(own(row, root)).union(derived.map_or(Self(0), |root| Self::field(row, root)))
+            let fields = fields.union(own(row, root)).union(derived.map_or(Self(0), |root| Self::field(row, root)));
+            fields.union(Self::showing(row, root))
         })
+    }
+
+    /// The parts that show a feature, or all features, of which the document may lack some.
+    fn showing(row: &KindDefinition, root: &str) -> Self {
+        let is_shown = |feature: &str| {
+            root == "features" || matches!(row.derived.get(root), Some(Source::Feature(name)) if name == feature)
+        };
+        let showing =
+            row.reads.iter().filter(|part| part.implies.as_ref().is_some_and(|implied| is_shown(&implied.feature)));
+        showing.fold(Self::NONE, |fields, part| fields.union(Self::fields(row, part.into.keys().map(String::as_str))))
     }
 
     /// The set of one field; empty if the kind has no such field.
@@ -107,7 +118,10 @@ mod tests {
             fields.names(kind.row()).collect::<Vec<_>>()
         };
         assert_eq!(names(&["name", "tags.0"]), ["name", "tags"]);
-        assert_eq!(names(&["backups"]), ["features"]);
+        // The policy shows backups that the features may lack.
+        assert_eq!(names(&["backups"]), ["features", "backup_policy"]);
+        assert_eq!(names(&["features"]), ["features", "backup_policy"]);
+        assert_eq!(names(&["monitoring", "ipv6"]), ["features"]);
         assert_eq!(names(&["volumes", "public_ipv4"]), ["volume_ids", "networks"]);
         assert_eq!(names(&["volumes.0"]), ["volume_ids"]);
         assert_eq!(names(&["backup_policy.plan", "no_such_field"]), ["backup_policy"]);
