@@ -2,7 +2,7 @@
 
 use clap::Args;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use jiff::{Span, Timestamp, Zoned, civil, tz::TimeZone};
+use jiff::{Span, Timestamp, Zoned, civil, fmt::temporal::Pieces, tz::TimeZone};
 
 use super::{
     Error, Exit,
@@ -164,9 +164,14 @@ fn until_from(text: &str, now: &Zoned) -> Result<Timestamp, String> {
     let of_time = || text.parse::<Timestamp>().ok();
     let is_date = text.len() == "2026-12-24".len();
     let time = of_time().or_else(|| is_date.then(of_date).flatten()).or_else(of_span);
-    let time = time.ok_or(
-        "must be a duration such as 7d, a date such as 2026-12-24, a time such as 2026-12-24T12:00:00Z, or never",
-    )?;
+    let is_too_late = || text.parse::<Span>().is_ok() || is_date && Pieces::parse(text).is_ok();
+    let time = time.ok_or_else(|| {
+        if is_too_late() {
+            "is too far in the future; for an acceptance without an end, use never"
+        } else {
+            "must be a duration such as 7d, a date such as 2026-12-24, a time such as 2026-12-24T12:00:00Z, or never"
+        }
+    })?;
     if time <= now.timestamp() {
         return Err(format!("{} is past", time.to_zoned(TimeZone::UTC).strftime("%Y-%m-%d %H:%M UTC")));
     }
@@ -213,6 +218,9 @@ mod tests {
         assert_eq!(end("never"), Ok(AcceptanceEnd::Never));
         for text in ["", "soon", "2026-05-09", "-1d", "2020-01-01T00:00:00Z"] {
             assert!(until_from(text, &now).is_err(), "{text}");
+        }
+        for text in ["9999-12-31", "2920000d", "7300000d"] {
+            assert!(until_from(text, &now).unwrap_err().contains("use never"), "{text}");
         }
     }
 }

@@ -44,6 +44,8 @@ const ERROR_BODY_BYTES: usize = 64 << 10;
 pub struct Client {
     shared: Arc<ClientState>,
     guard: Option<MayChange>,
+    /// The step that makes the calls.
+    step: Option<Arc<str>>,
 }
 
 /// Checks whether a change may be sent now. The check may wait.
@@ -99,13 +101,29 @@ impl Client {
         let http = builder.build().map_err(|error| Error::Config(format!("no HTTP client: {}", chain(&error))))?;
         config.token.header()?;
         let budget = Budget::new(config.limits);
-        Ok(Self { shared: Arc::new(ClientState { http, config, budget, calls: Mutex::default() }), guard: None })
+        Ok(Self {
+            shared: Arc::new(ClientState { http, config, budget, calls: Mutex::default() }),
+            guard: None,
+            step: None,
+        })
     }
 
     /// The same client, which sends a change only if `may_change` allows it right before.
     #[must_use]
     pub fn guarded(&self, may_change: impl Fn() -> BoxFuture<'static, bool> + Send + Sync + 'static) -> Self {
         Self { guard: Some(Arc::new(may_change)), ..self.clone() }
+    }
+
+    /// The same client, for calls of one step. They wait for the budget at the place of the step's first call, until
+    /// [`Self::leave_line`].
+    #[must_use]
+    pub(crate) fn of_step(self, step: Arc<str>) -> Self {
+        Self { step: Some(step), ..self }
+    }
+
+    /// Gives up the place of a step, which needs no more calls for now.
+    pub(crate) fn leave_line(&self, step: &str) {
+        self.shared.budget.leave(step);
     }
 
     /// Returns true if a change may be sent now.
@@ -289,7 +307,7 @@ impl Client {
     /// Waits for the budget of the current token, which may be replaced meanwhile.
     async fn acquire(&self, priority: Priority, lane: Option<Lane>) -> CallPermit {
         let budget = &self.shared.budget;
-        let mut permit = pin!(budget.acquire(priority, lane));
+        let mut permit = pin!(budget.acquire(priority, lane, self.step.as_ref()));
         loop {
             budget.use_token(self.token_version());
             if let Ok(acquired) = timeout(TOKEN_CHECK, permit.as_mut()).await {

@@ -361,6 +361,7 @@ fn decide_for(
         older => older.as_deref().map(Inactive::Duplicate),
     };
     let recorded = Recorded {
+        namespace: &key.namespace,
         name: &key.name,
         reverts: &reverts,
         decided: decided.as_ref().map_err(String::as_str),

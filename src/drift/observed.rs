@@ -25,6 +25,7 @@ use crate::{
 /// The parts of a record that a verdict needs.
 #[derive(Clone, Debug)]
 pub(crate) struct Recorded<'a> {
+    pub namespace: &'a str,
     pub name: &'a str,
     /// The expected value of each field.
     pub desired: &'a BTreeMap<String, Value>,

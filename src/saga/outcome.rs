@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{
-    attempts::{LONGEST_WAIT, backoff, missed, missed_undo, wait},
+    attempts::{LONGEST_WAIT, WAIT_FOR_CALLS, backoff, missed, missed_undo, wait},
     event::{Event, StepEvent},
     state::{has_room, json_size},
     step_result::{Failure, Lookup, Progress, Undo},
@@ -74,6 +74,7 @@ pub(super) fn after_call(
     match result {
         Ok(progress) => progressed(view, index, progress),
         Err(Failure::Waiting(why)) => StepOutcome::Idle { until: view.now + wait(waits), why },
+        Err(Failure::OutOfCalls(why)) => StepOutcome::Idle { until: view.now + WAIT_FOR_CALLS, why },
         Err(Failure::Transient(message)) => {
             StepOutcome::Note(missed(view, index, entry, StepError { kind: ErrorKind::Transient, message }))
         }
@@ -111,6 +112,7 @@ pub(super) fn after_prepare(
         }
         Ok(before) => StepOutcome::Intend(StepEvent::Begin { before }.of(index)),
         Err(Failure::Waiting(why)) => StepOutcome::Idle { until: view.now + wait(waits), why },
+        Err(Failure::OutOfCalls(why)) => StepOutcome::Idle { until: view.now + WAIT_FOR_CALLS, why },
         Err(Failure::Permanent(message)) => permanent(message),
         Err(Failure::Transient(message) | Failure::Doubt(message)) => {
             // No call was made yet, so the step is not in doubt.
@@ -214,11 +216,12 @@ pub(super) fn after_undo(view: &SagaView<'_>, index: usize, result: Result<Undo,
             (Backoff::new(again, LONGEST_WAIT.max(again)).after(waits.saturating_add(1)), why)
         }
         Err(Failure::Waiting(why)) => (wait(waits), why),
+        Err(Failure::OutOfCalls(why)) => (WAIT_FOR_CALLS, why),
         Err(failure) => {
             let kind = match failure {
                 Failure::Permanent(_) => ErrorKind::Permanent,
                 Failure::Doubt(_) => ErrorKind::Doubt,
-                Failure::Transient(_) | Failure::Waiting(_) => ErrorKind::Transient,
+                Failure::Transient(_) | Failure::Waiting(_) | Failure::OutOfCalls(_) => ErrorKind::Transient,
             };
             return StepOutcome::Note(missed_undo(
                 view,

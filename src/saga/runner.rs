@@ -132,7 +132,7 @@ impl SagaTurn<'_> {
                     self.write().await?;
                 }
                 Command::Poll(index) => {
-                    let result = self.read_step(index, |step, context, parameters| step.run(context, parameters)).await;
+                    let result = self.call_step(index, |step, context, parameters| step.run(context, parameters)).await;
                     let after = self.outcome(|view, waits| after_call(view, index, result, waits));
                     if let Some(next) = self.follow(index, after).await? {
                         return Ok(next);
@@ -140,7 +140,7 @@ impl SagaTurn<'_> {
                 }
                 Command::LookUp(index) => {
                     let result =
-                        self.read_step(index, |step, context, parameters| step.find(context, parameters)).await;
+                        self.call_step(index, |step, context, parameters| step.find(context, parameters)).await;
                     let after = self.outcome(|view, _| after_lookup(view, index, result));
                     if let Some(next) = self.follow(index, after).await? {
                         return Ok(next);
@@ -258,7 +258,9 @@ impl SagaTurn<'_> {
             }
             return Ok(Some(Requeue::After(limit)));
         };
-        if result.is_err() {
+        if let Err(failure) = &result {
+            // Otherwise the call of the step has its place.
+            self.leave_line(index, failure);
             self.write().await?;
         }
         let after = self.outcome(|view, waits| after_prepare(view, index, result, waits));
@@ -267,7 +269,7 @@ impl SagaTurn<'_> {
 
     async fn adopt(&mut self, index: usize, id: &str, resolution: Resolution) -> Result<(), Error> {
         let named = id.to_owned();
-        let adopt = self.read_step(index, |step, context, parameters| {
+        let adopt = self.call_step(index, |step, context, parameters| {
             async move { step.adopt(context, parameters, &named).await }.boxed()
         });
         let result = adopt.await;
@@ -297,7 +299,7 @@ impl SagaTurn<'_> {
             Direction::Forward | Direction::Back => {}
         }
         failpoint::crash("call-before");
-        let result = self.read_step(index, method).await;
+        let result = self.call_step(index, method).await;
         self.end_intent().await;
         failpoint::crash("call-after");
         if failpoint::strikes("answer-lost") {
@@ -306,25 +308,52 @@ impl SagaTurn<'_> {
         result
     }
 
+    /// Calls a method of a step that needs no more calls for now, unless this one has to wait.
+    async fn call_step<T>(
+        &self,
+        index: usize,
+        method: impl for<'s> FnOnce(&'static dyn AnyStep, &'s StepContext<'s>, &'s Value) -> StepFuture<'s, T>,
+    ) -> Result<T, Failure> {
+        let result = self.read_step(index, method).await;
+        match &result {
+            Ok(_) => self.context.cloud.leave_line(&self.identity(index).idempotency_key()),
+            Err(failure) => self.leave_line(index, failure),
+        }
+        result
+    }
+
+    fn identity(&self, index: usize) -> Identity {
+        let author = self.author.as_deref().unwrap_or(&self.saga);
+        let uid = author.metadata.uid.as_deref().unwrap_or_default();
+        Identity::new(uid, index, direction(&self.status) == Direction::Back)
+    }
+
+    /// Gives up the place of a step in the line for calls, unless it waits for one.
+    fn leave_line(&self, index: usize, failure: &Failure) {
+        if !matches!(failure, Failure::OutOfCalls(_)) {
+            self.context.cloud.leave_line(&self.identity(index).idempotency_key());
+        }
+    }
+
     /// Calls a method of a step with its current parameters.
     async fn read_step<T>(
         &self,
         index: usize,
         method: impl for<'s> FnOnce(&'static dyn AnyStep, &'s StepContext<'s>, &'s Value) -> StepFuture<'s, T>,
     ) -> Result<T, Failure> {
-        let author = self.author.as_deref().unwrap_or(&self.saga);
         let order = self.order.order.as_ref().map_err(Failure::permanent)?;
         let (Some(ordered), Some(entry)) = (order.steps.get(index), self.status.steps.get(index)) else {
             return Err(Failure::Permanent("the spec has no such step".to_owned()));
         };
         let parameters = order.parameters(ordered, &self.status.steps).map_err(Failure::permanent)?;
-        let uid = author.metadata.uid.as_deref().unwrap_or_default();
         // Nothing is sent without an intent.
         let intent = self.intent.clone();
         let cloud = self.context.cloud.guarded(move || {
             let intent = intent.clone();
             async move { if let Some(intent) = intent { intent.holds().await } else { false } }.boxed()
         });
+        let identity = self.identity(index);
+        let cloud = cloud.of_step(identity.idempotency_key().into());
         let approval = format!("{}{}", annotations::APPROVE_PREFIX, entry.name);
         let context = StepContext {
             cloud: &cloud,
@@ -332,7 +361,7 @@ impl SagaTurn<'_> {
             http: &self.context.http,
             namespace: &self.key.namespace,
             saga: &self.key.name,
-            identity: Identity::new(uid, index, direction(&self.status) == Direction::Back),
+            identity,
             entry,
             approved_by: self.saga.annotations().get(&approval).map(String::as_str).filter(|by| !by.is_empty()),
             settle: self.context.settings.settle,

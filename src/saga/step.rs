@@ -258,7 +258,9 @@ impl Identity {
 impl From<digitalocean::Error> for Failure {
     fn from(error: digitalocean::Error) -> Self {
         let text = error.to_string();
-        if is_waiting(&error) {
+        if matches!(error, digitalocean::Error::NoBudget { .. }) {
+            Self::OutOfCalls(text)
+        } else if is_waiting(&error) {
             Self::Waiting(text)
         } else if error.may_have_happened() {
             Self::Doubt(text)
@@ -275,7 +277,6 @@ fn is_waiting(error: &digitalocean::Error) -> bool {
     match error {
         // A token can be replaced while the operator runs.
         digitalocean::Error::RateLimited { .. }
-        | digitalocean::Error::NoBudget { .. }
         | digitalocean::Error::TooLate { .. }
         | digitalocean::Error::Unauthorized { .. } => true,
         error => error.is_busy(),

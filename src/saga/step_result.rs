@@ -71,6 +71,9 @@ pub enum Failure {
     /// The cloud is not ready: retried without counting an attempt.
     #[error("{0}")]
     Waiting(String),
+    /// Not sent, because no call of the token was left: repeated soon, at the same place in the line.
+    #[error("{0}")]
+    OutOfCalls(String),
     /// Unknown whether the call took effect.
     #[error("{0}")]
     Doubt(String),
@@ -89,7 +92,7 @@ impl Failure {
     pub fn into_wait(self) -> Self {
         match self {
             Self::Transient(why) | Self::Doubt(why) => Self::Waiting(why),
-            Self::Waiting(_) | Self::Permanent(_) => self,
+            Self::Waiting(_) | Self::OutOfCalls(_) | Self::Permanent(_) => self,
         }
     }
 
@@ -100,6 +103,7 @@ impl Failure {
         match self {
             Self::Transient(why) => Self::Transient(said(why)),
             Self::Waiting(why) => Self::Waiting(said(why)),
+            Self::OutOfCalls(why) => Self::OutOfCalls(said(why)),
             Self::Doubt(why) => Self::Doubt(said(why)),
             Self::Permanent(why) => Self::Permanent(said(why)),
         }

@@ -104,7 +104,7 @@ impl Planner<'_> {
                     running = Some(saga);
                 }
                 if drift.reverting.is_some() {
-                    self.keep_to_revert(drift, saga);
+                    self.keep_to_revert(drift, saga, effective.namespace);
                 }
             }
         }
@@ -141,14 +141,16 @@ impl Planner<'_> {
     }
 
     /// The annotations of a drift that a saga reverts may have been changed: only the saga itself can be stopped.
-    fn keep_to_revert(&mut self, drift: &KnownDrift, saga: &RevertSaga) {
+    fn keep_to_revert(&mut self, drift: &KnownDrift, saga: &RevertSaga, namespace: &str) {
         if drift.revert.is_none() && (saga.phase == SagaPhase::Pending || saga.is_cancelled) {
             // A withdrawal: the saga is cancelled before its first step. An acceptance in its place is carried out then.
             return;
         }
         let stop = match saga.phase {
             SagaPhase::Pending => format!("remove the annotation {}", annotations::REVERT),
-            SagaPhase::Stuck => format!("resolve the saga: kubectl arcadia saga {}", saga.name),
+            SagaPhase::Stuck => {
+                format!("resolve the saga; see how with: kubectl arcadia saga tree {} -n {namespace}", saga.name)
+            }
             SagaPhase::Running
             | SagaPhase::RollingBack
             | SagaPhase::Succeeded

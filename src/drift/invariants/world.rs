@@ -128,6 +128,7 @@ impl RecordWorld {
             older => older.as_deref().map(Inactive::Duplicate),
         };
         let recorded = Recorded {
+            namespace: "default",
             name: "web-1",
             reverts: &self.reverts,
             decided: Ok(&self.decided),

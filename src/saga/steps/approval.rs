@@ -57,11 +57,11 @@ impl Step for Approval {
         if let Some(by) = context.approved_by {
             return Ok(Progress::Done(Output { approved_by: by.to_owned(), approved_at: Time(context.now) }));
         }
-        let (saga, step) = (context.saga, &context.entry.name);
+        let (saga, namespace, step) = (context.saga, context.namespace, &context.entry.name);
         let question = parameters.message.as_deref().map(sentence).unwrap_or_default();
         let why = format!(
             "{question}To approve, set your name from kubectl auth whoami: kubectl annotate saga {saga} \
-             {APPROVE_PREFIX}{step}=NAME"
+             -n {namespace} {APPROVE_PREFIX}{step}=NAME"
         );
         // The annotation itself requeues the saga, and so does the timeout of the step.
         Ok(Progress::NotYet { again: Self::TIMEOUT, why })

@@ -161,7 +161,7 @@ impl<'w> Journey<'w> {
                         Turn::Look
                     }
                     Some(Err(Failure::Permanent(message))) => Turn::Failed(ErrorKind::Permanent, message),
-                    Some(Err(Failure::Transient(_) | Failure::Waiting(_))) => {
+                    Some(Err(Failure::Transient(_) | Failure::Waiting(_) | Failure::OutOfCalls(_))) => {
                         self.wait(Duration::from_secs(1)).await;
                         self.renew()
                     }

@@ -24,7 +24,7 @@ async fn an_approval_says_how_to_give_it_and_is_not_polled() {
         let journey = Journey::new(&world, named("Approval").unwrap(), &parameters);
         let why = format!(
             "{question}To approve, set your name from kubectl auth whoami: \
-             kubectl annotate saga trial arcadia.cloud/approve-it=NAME"
+             kubectl annotate saga trial -n default arcadia.cloud/approve-it=NAME"
         );
         assert_eq!(journey.ask().await, Ok(Progress::NotYet { again: Duration::from_hours(7 * 24), why }));
     }
