@@ -24,8 +24,8 @@ const HOUR: Duration = Duration::from_hours(1).saturating_add(MARGIN);
 /// The time for which a step keeps its place without a call. Sagas come back much sooner.
 const ABSENCE: Duration = Duration::from_mins(2);
 
-/// The calls that are left to each step that has made one. If others used them up with their first calls, nobody would
-/// get to the second one, and each step begins again with its first.
+/// The calls that are left to each step that came before, even while its saga does something else. Otherwise others
+/// would use them up, and a step that lacks one of its calls begins again with the first.
 const CALLS_OF_A_STEP: usize = 4;
 
 /// The number of calls that the token may make, and the part that sweeps leave to urgent calls.
@@ -116,8 +116,6 @@ struct Tickets {
 struct Ticket {
     number: u64,
     used: Instant,
-    /// The step has made a call.
-    has_begun: bool,
 }
 
 /// The server's view, which includes other users of the token.
@@ -215,9 +213,6 @@ impl Budget {
         let (now, mut state) = (Instant::now(), self.state());
         let left_to_others = step.map_or(0, |step| state.tickets.left_to_others(step, now));
         state.take(&self.limits, priority, lane, left_to_others, now)?;
-        if let Some(ticket) = step.and_then(|step| state.tickets.kept.get_mut(step)) {
-            ticket.has_begun = true;
-        }
         Ok(CallPermit { budget: Arc::clone(self), priority, lane: lane.map(|(name, _)| name) })
     }
 
@@ -330,19 +325,17 @@ impl Tickets {
             // Some steps never come back: their sagas were deleted.
             self.kept.retain(|_, ticket| now < ticket.used + ABSENCE);
         }
-        let new = Ticket { number: ticket, used: now, has_begun: false };
+        let new = Ticket { number: ticket, used: now };
         let ticket = self.kept.entry(Arc::clone(step)).or_insert(new);
         ticket.used = now;
         ticket.number
     }
 
-    /// The calls that the first call of a step leaves to the steps that have begun.
+    /// The calls that a step leaves to those before it.
     fn left_to_others(&self, step: &Arc<str>, now: Instant) -> usize {
-        if self.kept.get(step).is_some_and(|ticket| ticket.has_begun) {
-            return 0;
-        }
-        let begun = self.kept.values().filter(|ticket| ticket.has_begun && now < ticket.used + ABSENCE);
-        begun.count() * CALLS_OF_A_STEP
+        let Some(own) = self.kept.get(step) else { return 0 };
+        let before = self.kept.values().filter(|ticket| ticket.number < own.number && now < ticket.used + ABSENCE);
+        before.count() * CALLS_OF_A_STEP
     }
 }
 
