@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::{
     digitalocean::{self, Token, budget::Limits},
-    kube_ext::key::is_namespace,
+    kube_ext::names::is_namespace,
     schedule::{self, Schedule},
     telemetry::logs::LogFormat,
 };

@@ -18,7 +18,7 @@ use crate::{
     kube_ext::{
         call::{self, bounded},
         depth,
-        key::is_name,
+        names::is_name,
     },
 };
 

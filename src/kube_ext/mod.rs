@@ -7,6 +7,7 @@ pub(crate) mod events;
 pub(crate) mod fence;
 pub mod key;
 pub mod leader;
+pub(crate) mod names;
 pub(crate) mod queue;
 pub(crate) mod undecoded;
 pub(crate) mod version;

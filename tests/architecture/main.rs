@@ -167,7 +167,7 @@ fn imports_in_another_style_are_detected() {
 }
 
 /// The parts of the operator that the command line may use: the API, the comparison, and what reads the cloud.
-const OF_COMMAND_LINE: [&str; 15] = [
+const OF_COMMAND_LINE: [&str; 16] = [
     "api/",
     "cli/",
     "comparison/",
@@ -178,6 +178,7 @@ const OF_COMMAND_LINE: [&str; 15] = [
     "drift/shown.rs",
     "kube_ext/call.rs",
     "kube_ext/depth.rs",
+    "kube_ext/names.rs",
     "manifests/places.rs",
     "manifests/policies.rs",
     "manifests/users.rs",

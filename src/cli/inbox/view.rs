@@ -220,7 +220,8 @@ fn next(drifts: &[DriftView], groups: &[Group<'_>], scope: &InboxScope<'_>, pain
 fn nothing(scope: &InboxScope<'_>) -> String {
     let place = if scope.all { "all namespaces".to_owned() } else { format!("namespace {}", scope.namespace) };
     let which = if scope.is_filtered { " that match" } else { "" };
-    let (flags, flag) = (scope.place_flags, scope.flag);
+    let flags = scope.place_flags;
+    let flag = if scope.all { flags } else { scope.flag };
     let elsewhere =
         if scope.all { String::new() } else { format!(" List all namespaces with: kubectl arcadia inbox -A{flags}.") };
     format!("No open drifts{which} in {place}.{elsewhere} Check the operator with: kubectl arcadia status{flag}\n")
