@@ -100,8 +100,16 @@ struct State {
     token: u64,
 }
 
-/// Calls of one priority and one separate limit wait in one line.
-type Line = (Priority, Option<&'static str>);
+/// Calls of one priority and one separate limit wait in one line. Those of steps have their own: they leave calls to each
+/// other, for which a decision must not wait.
+type Line = (Priority, Option<&'static str>, Waiter);
+
+/// The kind of caller that waits in a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Waiter {
+    Step,
+    Other,
+}
 
 /// The order in which calls wait. A step keeps its ticket while its saga does something else between two tries.
 #[derive(Debug, Default)]
@@ -175,15 +183,16 @@ impl Budget {
     }
 
     /// Waits until a call may be made, after those of its priority that came before. `lane` names a separate limit
-    /// of the path; its calls wait for each other alone. All calls of a `step` have the place of the first one, until
-    /// [`Self::leave`].
+    /// of the path; its calls wait for each other alone. Calls of steps wait for each other alone too; all calls of a
+    /// `step` have the place of the first one, until [`Self::leave`].
     pub(super) async fn acquire(
         self: &Arc<Self>,
         priority: Priority,
         lane: Option<Lane>,
         step: Option<&Arc<str>>,
     ) -> CallPermit {
-        let place = QueuePlace::of(self, (priority, lane.map(|(name, _)| name)), step);
+        let waiter = if step.is_some() { Waiter::Step } else { Waiter::Other };
+        let place = QueuePlace::of(self, (priority, lane.map(|(name, _)| name), waiter), step);
         loop {
             place.is_first().await;
             let changed = self.changed.notified();
@@ -701,6 +710,24 @@ mod tests {
         assert!(finished.is_sorted_by_key(|(_, calls)| *calls), "{finished:?}");
         // 1,500 calls, 250 in a minute.
         assert_eq!(begin.elapsed().as_secs() / 60, 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_decision_does_not_wait_for_the_calls_that_steps_leave_to_each_other() {
+        let budget = Budget::new(limits(10, 1000));
+        let steps = ["1/0", "2/0", "3/0"].map(Arc::<str>::from);
+        for step in &steps[..2] {
+            drop(budget.acquire(Priority::Urgent, None, Some(step)).await);
+        }
+        let begin = Instant::now();
+        let third = budget.acquire(Priority::Urgent, None, Some(&steps[2]));
+        let in_time = |time| Instant::now() + Duration::from_secs(time);
+        assert!(tokio::time::timeout_at(in_time(1), third).await.is_err(), "8 calls are left to the others");
+        drop(budget.acquire(Priority::Urgent, None, None).await);
+        assert_eq!(begin.elapsed().as_secs(), 1);
+        budget.leave(&steps[0]);
+        drop(budget.acquire(Priority::Urgent, None, Some(&steps[2])).await);
+        assert_eq!(begin.elapsed().as_secs(), 1);
     }
 
     #[tokio::test(start_paused = true)]
