@@ -52,7 +52,7 @@ pub enum Reason {
     OwnLimit,
     /// The schedule needs more calls than sweeps may make.
     TokenLimit,
-    /// The schedule needs so many more calls than sweeps may make that the inventory becomes too old between two sweeps.
+    /// The sweeps that the calls of the token allow are too rare: the inventory becomes too old between two of them.
     Shortage,
 }
 

@@ -18,7 +18,7 @@ use crate::{
 /// The shortest and the longest pause of a step that the cloud postpones.
 const SHORTEST_WAIT: Duration = Duration::from_secs(2);
 
-/// The pause of a step that waited for the budget in vain. It keeps its place.
+/// The pause of a step that waited for the budget without success. It keeps its place.
 pub(super) const WAIT_FOR_CALLS: Duration = Duration::from_secs(5);
 
 pub(super) const LONGEST_WAIT: Duration = Duration::from_mins(1);
