@@ -270,7 +270,7 @@ impl DecisionRequest {
                 report(said);
             }
             if Instant::now() >= until {
-                let shown = || now.as_ref().map(view::state).unwrap_or_default();
+                let shown = || now.as_ref().and_then(DriftView::state).unwrap_or_default();
                 return Ok(Verdict::Late(progress.unwrap_or_else(shown)));
             }
             sleep(POLL).await;

@@ -238,6 +238,12 @@ impl DriftView {
         self.standing.as_ref().is_some_and(|(_, reason)| *reason == ConditionReason::InRecord)
     }
 
+    /// The reason of the phase and its message.
+    pub(super) fn state(&self) -> Option<String> {
+        let message = if self.message.is_empty() { String::new() } else { format!(": {}", self.message) };
+        (!self.reason.is_empty()).then(|| format!("{}{message}", self.reason))
+    }
+
     /// Returns true if a saga reverts the drift, or is stuck.
     pub(super) fn is_reverting(&self) -> bool {
         [ConditionReason::Reverting, ConditionReason::RevertStuck].iter().any(|reason| self.reason == *reason)

@@ -324,20 +324,18 @@ impl Server {
 impl Tickets {
     /// The ticket of a step, or a new one.
     fn take(&mut self, step: Option<&Arc<str>>, now: Instant) -> u64 {
-        let ticket = self.next;
-        let Some(step) = step else {
-            self.next += 1;
-            return ticket;
-        };
-        if !self.kept.contains_key(step) {
-            self.next += 1;
+        if let Some(ticket) = step.and_then(|step| self.kept.get_mut(step)) {
+            ticket.used = now;
+            return ticket.number;
+        }
+        let number = self.next;
+        self.next += 1;
+        if let Some(step) = step {
             // Some steps never come back: their sagas were deleted.
             self.kept.retain(|_, ticket| now < ticket.used + ABSENCE);
+            self.kept.insert(Arc::clone(step), Ticket { number, used: now });
         }
-        let new = Ticket { number: ticket, used: now };
-        let ticket = self.kept.entry(Arc::clone(step)).or_insert(new);
-        ticket.used = now;
-        ticket.number
+        number
     }
 
     /// The calls that a step leaves to those before it.

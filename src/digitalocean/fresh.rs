@@ -36,7 +36,7 @@ impl Client {
         }
         let mut unread = Vec::new();
         for reading in &row.reads {
-            if fields.has(FieldSet::fields(row, reading.into.keys().map(String::as_str))) {
+            if fields.has(reading.fields(row)) {
                 let part = self.part(key, reading, Priority::Urgent).await?;
                 merge(&mut document, reading, &serde_json::from_str(&part).unwrap_or_default());
             } else {

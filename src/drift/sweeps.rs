@@ -24,8 +24,8 @@ use crate::{
 };
 
 /// The message of a record of an unknown resource while the first sweep takes too long.
-pub(super) const STILL_WAITING: &str = "the first list is not complete: waiting for calls within --requests-per-minute and --requests-per-hour, or for a \
-     response of DigitalOcean";
+pub(super) const STILL_WAITING: &str = "the first list is not complete: waiting for calls within --requests-per-minute and --requests-per-hour, or for \
+     a response of DigitalOcean";
 
 /// The reason why a kind is unknown.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,9 +153,9 @@ impl fmt::Display for SweepInfo {
             ),
             Reason::Shortage => write!(
                 f,
-                " instead of {scheduled} s, so that the inventory becomes too old between two sweeps: a sweep takes {calls}, \
-                 and all sweeps may make {calls_per_hour} in an hour; set a longer --inventory-max-age, or raise \
-                 --requests-per-hour if the token allows more"
+                " instead of {scheduled} s, so that the inventory becomes too old between two sweeps: a sweep takes \
+                 {calls}, and all sweeps may make {calls_per_hour} in an hour; set a longer --inventory-max-age, or \
+                 raise --requests-per-hour if the token allows more"
             ),
         }
     }

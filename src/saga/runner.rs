@@ -258,9 +258,9 @@ impl SagaTurn<'_> {
             }
             return Ok(Some(Requeue::After(limit)));
         };
-        if let Err(failure) = &result {
-            // Otherwise the call of the step has its place.
-            self.leave_line(index, failure);
+        if result.is_err() {
+            // After a success, the step keeps its place for the call that follows.
+            self.leave_line(index, &result);
             self.write().await?;
         }
         let after = self.outcome(|view, waits| after_prepare(view, index, result, waits));
@@ -315,10 +315,7 @@ impl SagaTurn<'_> {
         method: impl for<'s> FnOnce(&'static dyn AnyStep, &'s StepContext<'s>, &'s Value) -> StepFuture<'s, T>,
     ) -> Result<T, Failure> {
         let result = self.read_step(index, method).await;
-        match &result {
-            Ok(_) => self.context.cloud.leave_line(&self.identity(index).idempotency_key()),
-            Err(failure) => self.leave_line(index, failure),
-        }
+        self.leave_line(index, &result);
         result
     }
 
@@ -329,8 +326,8 @@ impl SagaTurn<'_> {
     }
 
     /// Gives up the place of a step in the line for calls, unless it waits for one.
-    fn leave_line(&self, index: usize, failure: &Failure) {
-        if !matches!(failure, Failure::OutOfCalls(_)) {
+    fn leave_line<T>(&self, index: usize, result: &Result<T, Failure>) {
+        if !matches!(result, Err(Failure::OutOfCalls(_))) {
             self.context.cloud.leave_line(&self.identity(index).idempotency_key());
         }
     }

@@ -159,12 +159,6 @@ pub(super) fn progress(drift: &DriftView, saga: Option<&DynamicObject>) -> Optio
     }
 }
 
-/// The reason of a drift, with its message if there is one.
-pub(super) fn state(drift: &DriftView) -> String {
-    let message = if drift.message.is_empty() { String::new() } else { format!(": {}", drift.message) };
-    format!("{}{message}", drift.reason)
-}
-
 pub(super) fn verdict(drift: &DriftView, verdict: &Verdict, flag: &str) -> String {
     let name = &drift.name;
     match verdict {

@@ -73,7 +73,7 @@ pub(super) fn drift(page: &DriftPage, now: Timestamp, paint: Paint) -> String {
         ("Because", drift.because.clone()),
         ("Standing", drift.standing.as_ref().map(|(status, reason)| format!("{status} {reason}"))),
         ("Until", drift.until.clone()),
-        ("State", state_of(drift)),
+        ("State", drift.state()),
     ] {
         if let Some(value) = value {
             facts.row([name.to_owned(), value]);
@@ -131,12 +131,6 @@ fn in_full(now: &NowInCloud, drift: &DriftView) -> String {
         NowInCloud::Differs(value) => show::short_text(value, VALUE),
         NowInCloud::Unknown(why) => format!("unknown: {why}"),
     }
-}
-
-/// The reason of the phase and its message.
-fn state_of(drift: &DriftView) -> Option<String> {
-    let message = if drift.message.is_empty() { String::new() } else { format!(": {}", drift.message) };
-    (!drift.reason.is_empty()).then(|| format!("{}{message}", drift.reason))
 }
 
 fn pending(pending: &Pending) -> String {

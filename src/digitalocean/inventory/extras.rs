@@ -206,7 +206,7 @@ impl Inventory {
 impl PartSource {
     /// Whether these recorded fields need it.
     pub(super) fn is_for(&self, row: &KindDefinition, recorded: FieldSet) -> bool {
-        recorded.has(FieldSet::fields(row, self.into.keys().map(String::as_str)))
+        recorded.has(self.fields(row))
     }
 }
 

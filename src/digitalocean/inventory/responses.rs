@@ -378,9 +378,7 @@ impl Responses {
         let contradicted = if has_get { FieldSet::default() } else { self.standing.contradicted };
         let parts =
             row.reads.iter().zip(&self.more().readings).filter(|(_, part)| !part.is_confirmed && part.shot.is_some());
-        parts.fold(self.standing.unconfirmed.union(contradicted), |all, (reading, _)| {
-            all.union(FieldSet::fields(row, reading.into.keys().map(String::as_str)))
-        })
+        parts.fold(self.standing.unconfirmed.union(contradicted), |all, (reading, _)| all.union(reading.fields(row)))
     }
 
     fn merged(

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Kind, KindDefinition, Source};
+use super::{Kind, KindDefinition, PartSource, Source};
 
 /// A set of top-level fields of a kind's documents. The highest bit represents all fields that the kind's table lacks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,7 +41,7 @@ impl FieldSet {
         };
         let showing =
             row.reads.iter().filter(|part| part.implies.as_ref().is_some_and(|implied| is_shown(&implied.feature)));
-        showing.fold(Self::NONE, |fields, part| fields.union(Self::fields(row, part.into.keys().map(String::as_str))))
+        showing.fold(Self::NONE, |fields, part| fields.union(part.fields(row)))
     }
 
     /// The set of one field; empty if the kind has no such field.
@@ -103,6 +103,13 @@ impl FieldSet {
     #[must_use]
     pub fn is_empty(self) -> bool {
         self.0 == 0
+    }
+}
+
+impl PartSource {
+    /// The document's fields that the part shows.
+    pub(in crate::digitalocean) fn fields(&self, row: &KindDefinition) -> FieldSet {
+        FieldSet::fields(row, self.into.keys().map(String::as_str))
     }
 }
 

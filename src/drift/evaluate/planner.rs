@@ -17,6 +17,7 @@ use crate::{
         observed::{NeedsFreshRead, Observed, ReadSource, Recorded, Seen},
         plan::{Adoption, Closing, DriftPlan, Ending, PlannedWrite, Situation, waiting},
         shown::Shown,
+        standing,
     },
 };
 
@@ -119,11 +120,9 @@ impl<'a> Planner<'a> {
     /// The desired value of a drift's field in effect, with credentials replaced by fingerprints.
     pub(super) fn in_effect(&self, drift: &KnownDrift, recorded: &Recorded<'_>) -> Value {
         let field = drift.field.as_ref();
-        let desired = self.accepted.get(field).or_else(|| recorded.desired.get(field));
-        if field == EXISTS {
-            return desired.cloned().unwrap_or(Value::Bool(true));
-        }
-        desired.map(|desired| self.hide(drift, desired)).unwrap_or_default()
+        let accepted = self.accepted.get(field).cloned();
+        let desired = accepted.or_else(|| standing::declared(recorded.desired, field)).unwrap_or_default();
+        if field == EXISTS { desired } else { self.hide(drift, &desired) }
     }
 
     /// The live value of a drift's field as the drift shows it, if it equals the desired value.
