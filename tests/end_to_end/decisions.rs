@@ -61,6 +61,7 @@ async fn a_decision_withdrawn_during_its_fresh_read_is_not_carried_out() {
 
 #[tokio::test]
 async fn many_decisions_without_a_provider_response_delay_nothing_else() {
+    const LATENCY: Duration = Duration::from_secs(15);
     let arguments = ["--sync-schedule", "1h", "--inventory-max-age", "3h"];
     let limits = RateLimits::HIGH;
     let mut world = World::without_operator("many", limits).await;
@@ -76,16 +77,17 @@ async fn many_decisions_without_a_provider_response_delay_nothing_else() {
     })
     .await;
     world.reaches("pr/calm", "InSync", "True NoDrift").await;
-    world.cloud.inject(Fault::new("/v2/droplets/*", Effect::Latency { milliseconds: 15_000 })).await.unwrap();
-    world.run(&["annotate", "drifts", "--all", "arcadia.cloud/accept=true"]).await;
+    let latency = Effect::Latency { milliseconds: u64::try_from(LATENCY.as_millis()).unwrap() };
+    world.cloud.inject(Fault::new("/v2/droplets/*", latency)).await.unwrap();
     let began = Instant::now();
+    world.run(&["annotate", "drifts", "--all", "arcadia.cloud/accept=true"]).await;
     world.run(&["patch", "pr", "calm", "--type=merge", "-p", r#"{"spec":{"desired":{"region":"nyc3"}}}"#]).await;
     eventually("the verdict on the record that changed", || async {
         let message = world.message("pr/calm", "InSync").await;
         if message == "2 fields are as desired" { Ok(()) } else { Err(message) }
     })
     .await;
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(began.elapsed() < LATENCY, "it came after a response: {:?}", began.elapsed());
     // All decisions are carried out in the end.
     world.cloud.clear_faults().await.unwrap();
     eventually("all accepted", || async {
@@ -245,10 +247,8 @@ async fn pending_decisions_share_one_read_and_one_write_of_the_record() {
     world.kill_operator();
     world.run(&["annotate", "drifts", "--all", "arcadia.cloud/accept=true"]).await;
     world.cloud.reset_requests().await.unwrap();
-    let began = Instant::now();
     world.restart_operator();
     world.reaches("pr/web-1", "InSync", "True NoDrift").await;
-    assert!(began.elapsed() < Duration::from_secs(40), "{:?}", began.elapsed());
     let requests = world.cloud.requests().await.unwrap();
     assert_eq!(requests.count(&format!("GET /v2/droplets/{DROPLET}")), 1, "{requests:?}");
     world.shows("pr/web-1", "{.metadata.generation}", "2").await;

@@ -76,6 +76,13 @@ impl Cloud {
         }
     }
 
+    /// Runs everything that would be due later, except what this starts.
+    pub(crate) fn finish(&mut self) {
+        for finish in std::mem::take(&mut self.due).into_values() {
+            finish(self);
+        }
+    }
+
     pub(crate) fn is_busy(&self, collection: &str, id: &str) -> bool {
         self.busy.contains(&format!("{collection}/{id}"))
     }

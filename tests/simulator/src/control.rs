@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
 use crate::{
-    control_paths::{COLLEAGUES, FAULTS, INVENTORY, RENEWAL, REQUESTS, RESOURCE},
+    control_paths::{ACTIONS, COLLEAGUES, FAULTS, INVENTORY, RENEWAL, REQUESTS, RESOURCE},
     error::Error,
     faults::Fault,
     request::encode,
@@ -117,6 +117,14 @@ impl Control {
     /// If the simulator cannot be reached.
     pub async fn inventory(&self) -> Result<Value, Error> {
         self.expect(Method::GET, INVENTORY, None).await
+    }
+
+    /// Ends all actions that are in progress, as if their time were over.
+    ///
+    /// # Errors
+    /// If the simulator cannot be reached.
+    pub async fn finish_actions(&self) -> Result<(), Error> {
+        self.call(Method::DELETE, ACTIONS, None).await.map(drop)
     }
 
     /// Injects a fault.

@@ -7,7 +7,7 @@ use axum::{
     body::Bytes,
     extract::{Query, State},
     http::StatusCode,
-    routing::{get, post},
+    routing::{self, get, post},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::{
     certificates,
     colleague::{Colleague, Moment},
-    control_paths::{COLLEAGUES, FAULTS, INVENTORY, RENEWAL, REQUESTS, RESOURCE},
+    control_paths::{ACTIONS, COLLEAGUES, FAULTS, INVENTORY, RENEWAL, REQUESTS, RESOURCE},
     faults::{Effect, Fault},
     inventory, kinds,
     past::Past,
@@ -45,6 +45,7 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
         .route(INVENTORY, get(inventory))
         .route(RENEWAL, post(renew))
         .route(COLLEAGUES, post(order))
+        .route(ACTIONS, routing::delete(finish))
         .route(FAULTS, post(inject).delete(clear))
         .route(REQUESTS, get(requests).delete(reset))
 }
@@ -111,6 +112,11 @@ async fn order(
 
 async fn inventory(State(shared): State<Arc<Shared>>) -> Json<Value> {
     Json(inventory::of(&shared.cloud().store))
+}
+
+async fn finish(State(shared): State<Arc<Shared>>) -> StatusCode {
+    shared.cloud().finish();
+    StatusCode::NO_CONTENT
 }
 
 async fn inject(State(shared): State<Arc<Shared>>, body: Bytes) -> Result<StatusCode, Refused> {

@@ -176,6 +176,24 @@ impl Operator {
         self.cpu_seconds()
     }
 
+    /// Waits until it has nothing to do, and returns what all sweeps so far have cost. No sweep is in progress: its
+    /// calls would count, but not its end.
+    pub(super) async fn swept(&self, stage: &Stage) -> Result<Swept, Error> {
+        let began = Instant::now();
+        loop {
+            // In this order: reading the metrics costs CPU too.
+            let cpu_seconds = self.cpu_seconds_at_rest().await?;
+            let syncs = self.syncs().await?;
+            let calls = stage.calls().await?;
+            if !self.is_busy().await? && self.syncs().await?.count <= syncs.count {
+                return Ok(Swept { syncs, calls, cpu_seconds });
+            }
+            if began.elapsed() > PATIENCE {
+                return Err(late("see the operator between two sweeps", PATIENCE));
+            }
+        }
+    }
+
     /// Whether a sweep is in progress or an object is queued, by its own metrics.
     async fn is_busy(&self) -> Result<bool, Error> {
         let text = self.get("/metrics").await?;
@@ -208,7 +226,7 @@ impl Operator {
             // In this order: a measurement before the first call contains no part of the sweep.
             let now = self.cpu_seconds()?;
             if stage.calls().await? > calls {
-                return Ok(Sweep { began: Instant::now(), calls, cpu_seconds });
+                return Ok(Sweep { began: Instant::now(), cpu_seconds });
             }
             if began.elapsed() > patience {
                 return Err(late("see the next sweep", patience));
@@ -220,13 +238,22 @@ impl Operator {
     }
 }
 
+/// All sweeps so far.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Swept {
+    /// Their number and their time.
+    pub(super) syncs: Syncs,
+    /// The calls to the cloud.
+    pub(super) calls: u64,
+    /// The CPU time of the operator.
+    pub(super) cpu_seconds: f64,
+}
+
 /// A sweep that has just started.
 #[derive(Debug)]
 pub(super) struct Sweep {
     /// The time of its first call.
     pub(super) began: Instant,
-    /// The calls before.
-    pub(super) calls: u64,
     /// The CPU time of the operator before it.
     pub(super) cpu_seconds: f64,
 }

@@ -34,31 +34,30 @@ pub(super) async fn measure(
     let writes = stage.writes().await?;
     let mut measured = Vec::new();
     for _ in 0..sweeps {
-        let before = operator.syncs().await?;
-        operator.cpu_seconds_at_rest().await?;
+        let before = operator.swept(stage).await?;
         let sweep = operator.next_sweep(stage).await?;
-        let mut rested = operator.cpu_seconds_at_rest().await?;
+        let mut after = operator.swept(stage).await?;
         // On a busy machine, a sweep that waits for a processor looks like one that has ended.
-        while operator.syncs().await?.count <= before.count {
+        while after.syncs.count <= before.syncs.count {
             if sweep.began.elapsed() > PATIENCE {
                 return Err(late("see the end of a sweep", PATIENCE));
             }
-            rested = operator.cpu_seconds_at_rest().await?;
+            after = operator.swept(stage).await?;
         }
-        let cpu_seconds = rested - sweep.cpu_seconds;
-        let calls = stage.calls().await? - sweep.calls;
         let (idle_from, idle_since) = (operator.cpu_seconds()?, Instant::now());
         sleep(stage.effort.idle).await;
         let idle = (operator.cpu_seconds()? - idle_from) / idle_since.elapsed().as_secs_f64();
-        let after = operator.syncs().await?;
         let floor = stage.floor.ask(&Job::List).await?;
-        let seconds = (after.seconds - before.seconds) / (after.count - before.count);
+        let ended = after.syncs.count - before.syncs.count;
+        let calls = float(after.calls - before.calls) / ended;
+        let cpu_seconds = (after.cpu_seconds - sweep.cpu_seconds) / ended;
+        let seconds = (after.syncs.seconds - before.syncs.seconds) / ended;
         measured.push((calls, cpu_seconds, seconds, idle, floor));
     }
     let writes = stage.writes().await?.since(&writes);
 
-    let calls = float(measured.iter().map(|(calls, ..)| calls).sum::<u64>()) / f64::from(sweeps);
-    let of = |number: fn(&(u64, f64, f64, f64, jobs::Cost)) -> f64| median(measured.iter().map(number).collect());
+    let calls = measured.iter().map(|(calls, ..)| calls).sum::<f64>() / f64::from(sweeps);
+    let of = |number: fn(&(f64, f64, f64, f64, jobs::Cost)) -> f64| median(measured.iter().map(number).collect());
     let mut rows = vec![
         Row::of(phase, "cloud calls of a sweep, mean", "", calls)
             .beside(of(|(.., floor)| float(floor.calls)))

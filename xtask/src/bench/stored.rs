@@ -3,7 +3,7 @@
 use kube::api::{Api, DynamicObject, ListParams};
 
 use super::{
-    failure::failed,
+    failure::{failed, say},
     objects,
     report::{Figure, Row},
     stage::{ServerMemory, Stage},
@@ -41,6 +41,23 @@ pub(super) async fn measure(stage: &Stage, empty: ServerMemory, new: ServerMemor
         .beside(each(new.resident - empty.resident)),
         row("the same after a garbage collection", "KiB", each(now.live - empty.live))
             .beside(each(new.live - empty.live)),
+    ])
+}
+
+/// Measures what the same records cost an API server that has just started: it knows none of their earlier states.
+pub(super) async fn after_restart(stage: &Stage, empty: ServerMemory) -> Result<Vec<Row>, Error> {
+    say("restarting the API server");
+    stage.control_plane.restart_api_server().await?;
+    // From its cache, which it fills on the first request.
+    let one = ListParams::default().match_any().fields("metadata.name=web-0");
+    let records = objects::records(&stage.client, stage.records.name());
+    records.list_metadata(&one).await.map_err(failed("list a record"))?;
+    let now = stage.api_server_memory().await?;
+    let each = |bytes: f64| bytes / (2.0 * float(u64::from(stage.resources))) / 1024.0;
+    let row = |what, bytes| Row::of(PHASE, what, "KiB", each(bytes));
+    Ok(vec![
+        row("memory of a restarted API server for each record", now.resident - empty.resident),
+        row("the same after a garbage collection", now.live - empty.live).quoted_as(Figure::ServerMemory),
     ])
 }
 

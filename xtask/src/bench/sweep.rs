@@ -50,6 +50,8 @@ pub(super) async fn measure(
     report.add(accepted::measure(&mut stage, &mut operator).await?);
     report.add(quiet::measure(quiet::OVER_ACCEPTANCES, &mut stage, &mut operator).await?);
     report.add(memory(resources, base, [after_first, after_quiet, after_drifted, operator.memory()?]));
+    operator.stop();
+    report.add(stored::after_restart(&stage, empty).await?);
     say("done");
     Ok(report)
 }

@@ -252,6 +252,16 @@ async fn a_slow_action_is_in_progress_for_longer() {
 }
 
 #[tokio::test]
+async fn actions_in_progress_can_be_ended() {
+    let (_simulator, client, control) = fleet(1).await;
+    control.inject(Fault::new("/v2/droplets/*/actions", Effect::SlowAction { seconds: 3600 })).await.unwrap();
+    let started = client.post("/v2/droplets/3164444/actions", json!({"type": "power_off"})).await;
+    control.finish_actions().await.unwrap();
+    assert_eq!(client.finish(&started).await, "completed");
+    assert_eq!(client.get("/v2/droplets/3164444").await.json()["droplet"]["status"], "off");
+}
+
+#[tokio::test]
 async fn a_fault_can_match_one_action() {
     let (simulator, client) = start(demo()).await;
     let control = simulator.control();

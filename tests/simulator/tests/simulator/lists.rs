@@ -104,22 +104,14 @@ async fn images_are_found_by_slug_and_private_ones_are_those_of_the_account() {
 }
 
 #[tokio::test]
-async fn a_hundred_thousand_droplets_start_in_seconds_and_list_in_milliseconds() {
-    let begin = Instant::now();
+async fn a_hundred_thousand_droplets_are_listed_in_pages() {
     let (simulator, client) = start(Options { droplets: 100_000, load: None, ..demo() }).await;
-    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
-    // Changed rows must not cost more than others.
     simulator.control().change("droplets", "3164445", json!({"name": "touched"})).await.unwrap();
     simulator.control().delete("droplets", "3164446").await.unwrap();
-    let mut times = Vec::new();
     for page in [1, 250, 500] {
-        let begin = Instant::now();
         let answer = client.get(&format!("/v2/droplets?per_page=200&page={page}")).await;
-        times.push(begin.elapsed());
         assert!((400_000..650_000).contains(&answer.bytes.len()), "{}", answer.bytes.len());
     }
-    // Measured 1 to 2 ms; the bound allows for a machine that is busy with other tests.
-    assert!(times.iter().min().unwrap() < &Duration::from_millis(50), "{times:?}");
     let last = client.get("/v2/droplets?per_page=200&page=500").await.json();
     assert_eq!(last["meta"]["total"], 99_999);
     assert_eq!(last["droplets"].as_array().unwrap().last().unwrap()["name"], "web-100000");
