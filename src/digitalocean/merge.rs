@@ -67,6 +67,45 @@ pub(super) fn remove(value: &mut Value, path: &[&str]) {
     }
 }
 
+/// Removes the keys of maps that a change from `was` to `wrote` added, where they still have their new values: the values
+/// in `unset` take their place. Other keys are kept. Returns true if there were any.
+pub(super) fn remove_added(value: &mut Value, was: &Value, wrote: &Value, unset: &Value) -> bool {
+    match (value, was, wrote) {
+        (Value::Object(entries), Value::Object(was), Value::Object(wrote)) => {
+            let mut has_removed = false;
+            for (key, wrote) in wrote {
+                let unset = unset.get(key);
+                match (entries.get_mut(key), was.get(key), unset) {
+                    (Some(value), Some(was), unset) => {
+                        has_removed |= remove_added(value, was, wrote, unset.unwrap_or(&Value::Null));
+                    }
+                    (Some(value), None, Some(unset)) if value == wrote && value != unset => {
+                        *value = unset.clone();
+                        has_removed = true;
+                    }
+                    (Some(value), None, None) if value == wrote => {
+                        entries.remove(key);
+                        has_removed = true;
+                    }
+                    (Some(_), None, _) | (None, _, _) => {}
+                }
+            }
+            has_removed
+        }
+        (Value::Array(items), Value::Array(was), Value::Array(wrote)) => {
+            let mut has_removed = false;
+            for item in items {
+                let is_pair = |other: &&Value| is_same_item(item, other);
+                if let (Some(was), Some(wrote)) = (was.iter().find(is_pair), wrote.iter().find(is_pair)) {
+                    has_removed |= remove_added(item, was, wrote, &Value::Null);
+                }
+            }
+            has_removed
+        }
+        _ => false,
+    }
+}
+
 /// Returns true if two items of lists have the same identity.
 fn is_same_item(one: &Value, other: &Value) -> bool {
     let identity = IDENTITIES.iter().find_map(|key| Some((*key, one.get(*key).filter(|id| !id.is_null())?)));
@@ -122,6 +161,29 @@ mod tests {
             completed(newer, &older, &["vpcs.*.default_gateway"]),
             json!({"vpcs": [{"vpc_uuid": "a", "gateway_ip": "1", "default_gateway": true}, {"vpc_uuid": "c"}]})
         );
+    }
+
+    #[test]
+    fn undoing_removes_the_keys_that_a_change_added_and_no_others() {
+        let without = |mut value: Value, was: &Value, wrote: &Value, unset: &Value| {
+            let before = value.clone();
+            let has_removed = remove_added(&mut value, was, wrote, unset);
+            assert_eq!(has_removed, value != before);
+            value
+        };
+        let none = Value::Null;
+        let (was, wrote) = (json!({"a": 1}), json!({"a": 2, "b": 3, "c": 4}));
+        // `c` has been changed since, and `d` is another client's.
+        let now = json!({"a": 2, "b": 3, "c": 5, "d": 6});
+        assert_eq!(without(now, &was, &wrote, &none), json!({"a": 2, "c": 5, "d": 6}));
+        assert_eq!(without(json!({"b": 3}), &json!({}), &json!({"b": 3}), &none), json!({}));
+        let (was, wrote, unset) = (json!({"a": 1}), json!({"b": [3]}), json!({"b": []}));
+        assert_eq!(without(json!({"a": 1, "b": [3]}), &was, &wrote, &unset), json!({"a": 1, "b": []}));
+        assert_eq!(without(json!({"a": 1, "b": []}), &was, &wrote, &unset), json!({"a": 1, "b": []}));
+        let rules = |more: Value| json!([{"id": "x", "count": 1}, {"id": "y", "more": more}]);
+        let was = rules(json!({}));
+        assert_eq!(without(rules(json!({"b": 3})), &was, &rules(json!({"b": 3})), &none), was);
+        assert_eq!(without(json!("text"), &json!("was"), &json!("text"), &none), json!("text"));
     }
 
     #[test]

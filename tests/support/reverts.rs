@@ -82,7 +82,7 @@ fn database() -> Value {
     })
 }
 
-fn cluster() -> Value {
+pub(super) fn cluster() -> Value {
     json!({
         "id": UUID, "name": "web", "status": { "state": "running" }, "tags": ["blue"], "surge_upgrade": true,
         "auto_upgrade": false, "ha": false, "version": "1.33.1-do.3",
@@ -206,7 +206,7 @@ pub(super) fn cases() -> Vec<Case> {
             "nvidia_gpu_device_plugin": { "enabled": true }, "rdma_shared_dev_plugin": { "enabled": true },
             "control_plane_firewall": { "allowed_addresses": ["192.0.2.9"] }, "registry_enabled": true,
             "sso": { "enabled": true, "issuer_url": "https://id.example.com", "client_id": "x" }, "registries": ["shop"],
-            "node_pools": [{ "name": "web", "labels": { "a": "c" }, "tags": ["blue"] }],
+            "node_pools": [{ "name": "web", "labels": { "a": "c", "d": "e" }, "tags": ["blue"] }],
         }),
     );
     of(

@@ -30,7 +30,7 @@ pub use planned::{ProposedCall, ProposedStep};
 pub use reference::reference;
 
 pub(crate) use plan::check;
-pub(crate) use request::{live_digest, value_before};
+pub(crate) use request::{live_digest, value_before, without_added};
 
 pub(super) use assess::guards;
 

@@ -15,17 +15,21 @@ use crate::{
         ChangeMethod, Endpoint, FieldComparison, Kind, Live, ResourceKey,
         document::{at, is_empty_value, put},
         kinds::{BodyShape, CallTemplate, Content, Guard, How, MemberCall, RestState, Spelling, WriteRule},
+        merge::remove_added,
     },
 };
 
 /// The live value of a field, to restore it later.
 pub(crate) fn value_before(live: &Live, field: &str) -> Value {
     let value = live.value(field);
-    let unset = || {
-        let rule = rule(live.key().kind.row().revert.as_ref()?, &live.path(field))?;
-        rule.unset.clone().filter(|_| rule.names.iter().any(|name| name.matches(&live.path(field))))
-    };
-    if value.is_null() { unset().unwrap_or(value) } else { value }
+    if value.is_null() { unset(live, field).cloned().unwrap_or(value) } else { value }
+}
+
+/// The value of a field that is not set.
+fn unset(live: &Live, field: &str) -> Option<&'static Value> {
+    let path = live.path(field);
+    let rule = rule(live.key().kind.row().revert.as_ref()?, &path)?;
+    rule.unset.as_ref().filter(|_| rule.names.iter().any(|name| name.matches(&path)))
 }
 
 /// The digest of the live value of a field, as its comparison with the desired one shows it. The order of lists does not
@@ -357,6 +361,20 @@ fn document_path(live: &Live, field: &str) -> Vec<String> {
         Some(path) => path.split('.').map(ToOwned::to_owned).collect(),
         None => live.path(field),
     }
+}
+
+/// The document without the keys of a field's maps that a step added. None if there are none.
+pub(crate) fn without_added(
+    live: &Live,
+    document: &Value,
+    field: &str,
+    (was, wrote): (&Value, &Value),
+) -> Option<Value> {
+    let path = document_path(live, field);
+    let mut value = at(document, &path.join("."))?.clone();
+    let mut document = document.clone();
+    let unset = unset(live, field).unwrap_or(&Value::Null);
+    (remove_added(&mut value, was, wrote, unset) && put(&mut document, &path, value)).then_some(document)
 }
 
 /// Returns true if a dotted path equals another one or is below it.

@@ -184,6 +184,16 @@ impl RevertParameters {
         }
     }
 
+    /// The comparison of a live field with its value before the step, which may have added keys to maps.
+    pub(super) fn undone(&self, live: &Live, was: &Value, wrote: &Value) -> Result<FieldState, Failure> {
+        let state = self.compare(live, was)?;
+        let document = match &state {
+            FieldState::Equal => live.document(),
+            FieldState::Differs(restored) => restored,
+        };
+        Ok(revert::without_added(live, document, &self.field, (was, wrote)).map_or(state, FieldState::Differs))
+    }
+
     /// Returns true if a live field has this value. A part in doubt counts as equal.
     pub(super) fn is(&self, live: &Live, value: &Value) -> bool {
         matches!(live.compare(&self.field, value), FieldComparison::Done(comparison) if comparison.differences.is_empty())

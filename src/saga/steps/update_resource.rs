@@ -183,7 +183,8 @@ async fn put_back(
     if plan.is_done_at_once() {
         return Ok(Some(Progress::Done(NoOutput {})));
     }
-    let is_visible = appears(context, given, plan, desired).await;
+    let is_restored = |live: &Live| matches!(given.compare(live, desired), Ok(FieldState::Equal));
+    let is_visible = appears(context, given, plan, desired, is_restored).await;
     check_repeated(given, before, rest)?;
     // The cloud may have accepted the same change before, without an effect.
     if !is_visible && !context.is_first_call() {
@@ -208,7 +209,7 @@ async fn put_away(
     let restored = match plan.undone_members(&live, &given.field, was, wrote) {
         Some(restored) if restored == *live.document() => FieldState::Equal,
         Some(restored) => FieldState::Differs(restored),
-        None => given.compare(&live, was)?,
+        None => given.undone(&live, was, wrote)?,
     };
     Ok(match (restored, plan.rest(live.document())) {
         (_, RestState::Busy(why)) => Some(Undo::NotYet { again: WORKING, why: waiting(given, &why) }),
@@ -218,7 +219,8 @@ async fn put_away(
             Settled::ReadAgain => None,
         },
         (FieldState::Differs(restored), rest) => {
-            if !plan.has_members() && !given.is(&live, wrote) {
+            // A map that shows its earlier values may have keys that the step added.
+            if !plan.has_members() && !given.is(&live, wrote) && !given.is(&live, was) {
                 return Err(given.changed_since());
             }
             if !write(context, given, plan, &live, (&restored, &before.along), needs).await? {
@@ -227,7 +229,8 @@ async fn put_away(
             if plan.is_done_at_once() {
                 return Ok(Some(Undo::Done));
             }
-            let is_visible = appears(context, given, plan, was).await;
+            let is_undone = |live: &Live| matches!(given.undone(live, was, wrote), Ok(FieldState::Equal));
+            let is_visible = appears(context, given, plan, was, is_undone).await;
             check_repeated(given, before, rest)?;
             if !is_visible {
                 return Err(without_effect(given));
@@ -240,7 +243,13 @@ async fn put_away(
 /// Waits until a change that the cloud has accepted shows in the resource, for a short time, and returns true if it does.
 /// The first responses may show neither the new value nor a change in progress, and the change would be made a second
 /// time.
-async fn appears(context: &StepContext<'_>, given: &RevertParameters, plan: FieldWrite, value: &Value) -> bool {
+async fn appears(
+    context: &StepContext<'_>,
+    given: &RevertParameters,
+    plan: FieldWrite,
+    value: &Value,
+    is_as_sent: impl Fn(&Live) -> bool,
+) -> bool {
     // Members are added and removed one after the other, and each call shows its own.
     if plan.has_members() {
         return true;
@@ -248,10 +257,9 @@ async fn appears(context: &StepContext<'_>, given: &RevertParameters, plan: Fiel
     let sent = Instant::now();
     loop {
         // A failed read shows nothing yet.
-        let is_visible = given.live(context, value).await.is_ok_and(|live| {
-            matches!(plan.rest(live.document()), RestState::Busy(_))
-                || matches!(given.compare(&live, value), Ok(FieldState::Equal))
-        });
+        let live = given.live(context, value).await;
+        let is_visible =
+            live.is_ok_and(|live| matches!(plan.rest(live.document()), RestState::Busy(_)) || is_as_sent(&live));
         let left = context.settle.min(LONGEST_LOOK).saturating_sub(sent.elapsed());
         if is_visible || left.is_zero() {
             return is_visible;

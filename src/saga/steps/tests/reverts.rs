@@ -197,6 +197,28 @@ async fn a_field_that_others_changed_since_is_not_undone() {
 }
 
 #[tokio::test]
+async fn undoing_removes_the_keys_that_a_step_added_to_a_map() {
+    let config = "cluster_autoscaler_configuration";
+    let mut cluster = cases::cluster();
+    cluster[config] = json!({ "scale_down_unneeded_time": "10m" });
+    let mut balancer = balancer();
+    balancer["health_check"] = json!({ "protocol": "tcp", "port": 80 });
+    for case in [
+        case("KubernetesCluster", "kubernetes/clusters", UUID, cluster, config, json!({ "expanders": ["priority"] })),
+        case("LoadBalancer", "load_balancers", UUID, balancer, "health_check", json!({ "path": "/ready" })),
+    ] {
+        let was = case.document[case.field].clone();
+        let world = StepWorld::start().await;
+        let parameters = parameters(&world, &case).await;
+        let mut journey = Journey::new(&world, named("UpdateResource").unwrap(), &parameters);
+        journey.go().await.unwrap();
+        assert_ne!(live(&world, &case).await.value(case.field), was);
+        journey.undo().await.unwrap();
+        assert_eq!(live(&world, &case).await.value(case.field), was);
+    }
+}
+
+#[tokio::test]
 async fn another_field_that_changes_meanwhile_stays() {
     let world = StepWorld::start().await;
     let case = case("LoadBalancer", "load_balancers", UUID, balancer(), "name", json!("shop"));
