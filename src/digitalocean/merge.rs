@@ -68,11 +68,12 @@ pub(super) fn remove(value: &mut Value, path: &[&str]) {
 }
 
 /// Removes the keys of maps that a change from `was` to `wrote` added, where they still have their new values: the values
-/// in `unset` take their place. Other keys are kept. Returns true if there were any.
+/// in `unset` take their place, if it has any. Other keys are kept. Returns true if there were any.
 pub(super) fn remove_added(value: &mut Value, was: &Value, wrote: &Value, unset: &Value) -> bool {
     match (value, was, wrote) {
         (Value::Object(entries), Value::Object(was), Value::Object(wrote)) => {
             let mut has_removed = false;
+            let merges = unset.is_object();
             for (key, wrote) in wrote {
                 let unset = unset.get(key);
                 match (entries.get_mut(key), was.get(key), unset) {
@@ -83,7 +84,8 @@ pub(super) fn remove_added(value: &mut Value, was: &Value, wrote: &Value, unset:
                         *value = unset.clone();
                         has_removed = true;
                     }
-                    (Some(value), None, None) if value == wrote => {
+                    // An API that merges maps would keep a key that is not sent.
+                    (Some(value), None, None) if value == wrote && !merges => {
                         entries.remove(key);
                         has_removed = true;
                     }
@@ -177,9 +179,11 @@ mod tests {
         let now = json!({"a": 2, "b": 3, "c": 5, "d": 6});
         assert_eq!(without(now, &was, &wrote, &none), json!({"a": 2, "c": 5, "d": 6}));
         assert_eq!(without(json!({"b": 3}), &json!({}), &json!({"b": 3}), &none), json!({}));
-        let (was, wrote, unset) = (json!({"a": 1}), json!({"b": [3]}), json!({"b": []}));
+        let (was, wrote, unset) = (json!({"a": 1}), json!({"b": [3], "c": 4}), json!({"b": []}));
         assert_eq!(without(json!({"a": 1, "b": [3]}), &was, &wrote, &unset), json!({"a": 1, "b": []}));
-        assert_eq!(without(json!({"a": 1, "b": []}), &was, &wrote, &unset), json!({"a": 1, "b": []}));
+        for now in [json!({"a": 1, "b": []}), json!({"a": 1, "c": 4})] {
+            assert_eq!(without(now.clone(), &was, &wrote, &unset), now);
+        }
         let rules = |more: Value| json!([{"id": "x", "count": 1}, {"id": "y", "more": more}]);
         let was = rules(json!({}));
         assert_eq!(without(rules(json!({"b": 3})), &was, &rules(json!({"b": 3})), &none), was);

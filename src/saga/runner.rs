@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use super::{
+    attempts::WAIT_FOR_CALLS,
     cached::{CachedSaga, intervention, is_held},
     call_states::KeptCallState,
     command::Command,
@@ -146,7 +147,11 @@ impl SagaTurn<'_> {
                         return Ok(next);
                     }
                 }
-                Command::Adopt(index, id, resolution) => self.adopt(index, &id, resolution).await?,
+                Command::Adopt(index, id, resolution) => {
+                    if let Some(next) = self.adopt(index, &id, resolution).await? {
+                        return Ok(next);
+                    }
+                }
                 Command::Forget { refusal } => {
                     self.write().await?;
                     self.forget_intervention(refusal).await?;
@@ -267,7 +272,8 @@ impl SagaTurn<'_> {
         self.follow(index, after).await
     }
 
-    async fn adopt(&mut self, index: usize, id: &str, resolution: Resolution) -> Result<(), Error> {
+    /// Adopts the resource that a person named. Without calls, the decision waits.
+    async fn adopt(&mut self, index: usize, id: &str, resolution: Resolution) -> Result<Option<Requeue>, Error> {
         let named = id.to_owned();
         let adopt = self.call_step(index, |step, context, parameters| {
             async move { step.adopt(context, parameters, &named).await }.boxed()
@@ -276,13 +282,16 @@ impl SagaTurn<'_> {
         let event = match result {
             Ok(Progress::Done(output)) => StepEvent::Complete { output }.of(index),
             Ok(Progress::Started { action, ids }) => StepEvent::Await { action, ids }.of(index),
+            Err(Failure::OutOfCalls(_)) => return Ok(Some(Requeue::After(WAIT_FOR_CALLS))),
             Ok(Progress::NotYet { why, .. }) => {
-                return self.forget_intervention(Some(format!("adopting {id}: {why}"))).await;
+                return self.forget_intervention(Some(format!("adopting {id}: {why}"))).await.map(|()| None);
             }
-            Err(failure) => return self.forget_intervention(Some(format!("adopting {id}: {failure}"))).await,
+            Err(failure) => {
+                return self.forget_intervention(Some(format!("adopting {id}: {failure}"))).await.map(|()| None);
+            }
         };
         self.note(Event::Resolve { resolution, choice: Choice::Adopt })?;
-        self.note(event)
+        self.note(event).map(|()| None)
     }
 
     /// Calls a step whose intent was just written.

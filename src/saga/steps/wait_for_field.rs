@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     comparison::{secret, show::full as shown},
-    digitalocean::{FieldSet, Kind, ResourceKey},
+    digitalocean::{Error, FieldSet, Kind, ResourceKey},
     drift::finding::{Finding, compare},
     saga::step::{Failure, Progress, Step, StepContext, has_passed},
 };
@@ -111,11 +111,14 @@ impl Step for WaitForField {
         let fields = FieldSet::of_values(*kind, [(field.as_str(), &equals)]);
         let live = match context.cloud.live(&key, fields).await {
             Ok(live) => live.ok_or_else(|| Failure::Permanent(format!("there is no {key}")))?,
-            // The step waits anyway, so a failed read counts as no attempt.
+            // The step waits anyway, so a failed read counts as no attempt. Without calls, it keeps its place in the line.
             Err(error) if error.retryable() || error.may_have_happened() || error.status() == Some(401) => {
                 // The operator compares the field after a revert, so an unreadable API does not undo it.
                 if digest.is_some() && has_passed(context.began(), UNREAD, Timestamp::now()) {
                     return Ok(Progress::Done(NoOutput {}));
+                }
+                if let Error::NoBudget { .. } = error {
+                    return Err(error.into());
                 }
                 return Ok(Progress::NotYet { again, why: format!("waiting for {field} of {key}: {error}") });
             }

@@ -202,7 +202,10 @@ async fn undoing_removes_the_keys_that_a_step_added_to_a_map() {
     let mut cluster = cases::cluster();
     cluster[config] = json!({ "scale_down_unneeded_time": "10m" });
     let mut balancer = balancer();
-    balancer["health_check"] = json!({ "protocol": "tcp", "port": 80 });
+    balancer["health_check"] = json!({
+        "protocol": "tcp", "port": 80, "check_interval_seconds": 10, "response_timeout_seconds": 5,
+        "healthy_threshold": 3, "unhealthy_threshold": 5,
+    });
     for case in [
         case("KubernetesCluster", "kubernetes/clusters", UUID, cluster, config, json!({ "expanders": ["priority"] })),
         case("LoadBalancer", "load_balancers", UUID, balancer, "health_check", json!({ "path": "/ready" })),
