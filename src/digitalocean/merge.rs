@@ -73,23 +73,20 @@ pub(super) fn remove_added(value: &mut Value, was: &Value, wrote: &Value, unset:
     match (value, was, wrote) {
         (Value::Object(entries), Value::Object(was), Value::Object(wrote)) => {
             let mut has_removed = false;
+            // An API that merges maps would keep a key that is not sent.
             let merges = unset.is_object();
             for (key, wrote) in wrote {
+                let Some(value) = entries.get_mut(key) else { continue };
                 let unset = unset.get(key);
-                match (entries.get_mut(key), was.get(key), unset) {
-                    (Some(value), Some(was), unset) => {
-                        has_removed |= remove_added(value, was, wrote, unset.unwrap_or(&Value::Null));
+                if let Some(was) = was.get(key) {
+                    has_removed |= remove_added(value, was, wrote, unset.unwrap_or(&Value::Null));
+                } else if value == wrote {
+                    match unset {
+                        Some(unset) if unset != wrote => *value = unset.clone(),
+                        None if !merges => drop(entries.remove(key)),
+                        Some(_) | None => continue,
                     }
-                    (Some(value), None, Some(unset)) if value == wrote && value != unset => {
-                        *value = unset.clone();
-                        has_removed = true;
-                    }
-                    // An API that merges maps would keep a key that is not sent.
-                    (Some(value), None, None) if value == wrote && !merges => {
-                        entries.remove(key);
-                        has_removed = true;
-                    }
-                    (Some(_), None, _) | (None, _, _) => {}
+                    has_removed = true;
                 }
             }
             has_removed

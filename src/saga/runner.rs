@@ -280,18 +280,20 @@ impl SagaTurn<'_> {
         });
         let result = adopt.await;
         let event = match result {
-            Ok(Progress::Done(output)) => StepEvent::Complete { output }.of(index),
-            Ok(Progress::Started { action, ids }) => StepEvent::Await { action, ids }.of(index),
+            Ok(Progress::Done(output)) => Ok(StepEvent::Complete { output }.of(index)),
+            Ok(Progress::Started { action, ids }) => Ok(StepEvent::Await { action, ids }.of(index)),
+            Ok(Progress::NotYet { why, .. }) => Err(why),
             Err(Failure::OutOfCalls(_)) => return Ok(Some(Requeue::After(WAIT_FOR_CALLS))),
-            Ok(Progress::NotYet { why, .. }) => {
-                return self.forget_intervention(Some(format!("adopting {id}: {why}"))).await.map(|()| None);
-            }
-            Err(failure) => {
-                return self.forget_intervention(Some(format!("adopting {id}: {failure}"))).await.map(|()| None);
-            }
+            Err(failure) => Err(failure.to_string()),
         };
-        self.note(Event::Resolve { resolution, choice: Choice::Adopt })?;
-        self.note(event).map(|()| None)
+        match event {
+            Ok(event) => {
+                self.note(Event::Resolve { resolution, choice: Choice::Adopt })?;
+                self.note(event)?;
+            }
+            Err(why) => self.forget_intervention(Some(format!("adopting {id}: {why}"))).await?,
+        }
+        Ok(None)
     }
 
     /// Calls a step whose intent was just written.

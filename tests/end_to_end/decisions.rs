@@ -61,7 +61,7 @@ async fn a_decision_withdrawn_during_its_fresh_read_is_not_carried_out() {
 
 #[tokio::test]
 async fn many_decisions_without_a_provider_response_delay_nothing_else() {
-    const LATENCY: Duration = Duration::from_secs(15);
+    const MILLISECONDS: u64 = 15_000;
     let arguments = ["--sync-schedule", "1h", "--inventory-max-age", "3h"];
     let limits = RateLimits::HIGH;
     let mut world = World::without_operator("many", limits).await;
@@ -77,7 +77,7 @@ async fn many_decisions_without_a_provider_response_delay_nothing_else() {
     })
     .await;
     world.reaches("pr/calm", "InSync", "True NoDrift").await;
-    let latency = Effect::Latency { milliseconds: u64::try_from(LATENCY.as_millis()).unwrap() };
+    let latency = Effect::Latency { milliseconds: MILLISECONDS };
     world.cloud.inject(Fault::new("/v2/droplets/*", latency)).await.unwrap();
     let began = Instant::now();
     world.run(&["annotate", "drifts", "--all", "arcadia.cloud/accept=true"]).await;
@@ -87,7 +87,7 @@ async fn many_decisions_without_a_provider_response_delay_nothing_else() {
         if message == "2 fields are as desired" { Ok(()) } else { Err(message) }
     })
     .await;
-    assert!(began.elapsed() < LATENCY, "it came after a response: {:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_millis(MILLISECONDS), "it came after a response: {:?}", began.elapsed());
     // All decisions are carried out in the end.
     world.cloud.clear_faults().await.unwrap();
     eventually("all accepted", || async {

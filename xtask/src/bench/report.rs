@@ -95,8 +95,6 @@ pub(crate) enum Figure {
     SweepWrites,
     /// The size of a record in the API server.
     StoredBytes,
-    /// The live memory of a restarted API server for each record.
-    ServerMemory,
 }
 
 /// The limit of a number.

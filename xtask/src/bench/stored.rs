@@ -28,7 +28,6 @@ pub(super) async fn measure(stage: &Stage, empty: ServerMemory, new: ServerMemor
     let own = bytes(&objects::records(&stage.client, stage.records.name())).await?;
     let floor = bytes(&objects::records(&stage.client, stage.floor_records.name())).await?;
     let now = stage.api_server_memory().await?;
-    let each = |bytes: f64| bytes / (2.0 * float(u64::from(stage.resources))) / 1024.0;
     let row = |what: &str, unit, number| Row::of(PHASE, what, unit, number);
     Ok(vec![
         row("a record in sync, as JSON", "bytes", own.all).beside(floor.all).quoted_as(Figure::StoredBytes),
@@ -36,11 +35,11 @@ pub(super) async fn measure(stage: &Stage, empty: ServerMemory, new: ServerMemor
         row(
             "memory of the API server for each record | before its first status",
             "KiB",
-            each(now.resident - empty.resident),
+            each(stage, now.resident - empty.resident),
         )
-        .beside(each(new.resident - empty.resident)),
-        row("the same after a garbage collection", "KiB", each(now.live - empty.live))
-            .beside(each(new.live - empty.live)),
+        .beside(each(stage, new.resident - empty.resident)),
+        row("the same after a garbage collection", "KiB", each(stage, now.live - empty.live))
+            .beside(each(stage, new.live - empty.live)),
     ])
 }
 
@@ -53,12 +52,16 @@ pub(super) async fn after_restart(stage: &Stage, empty: ServerMemory) -> Result<
     let records = objects::records(&stage.client, stage.records.name());
     records.list_metadata(&one).await.map_err(failed("list a record"))?;
     let now = stage.api_server_memory().await?;
-    let each = |bytes: f64| bytes / (2.0 * float(u64::from(stage.resources))) / 1024.0;
-    let row = |what, bytes| Row::of(PHASE, what, "KiB", each(bytes));
+    let row = |what, bytes| Row::of(PHASE, what, "KiB", each(stage, bytes));
     Ok(vec![
         row("memory of a restarted API server for each record", now.resident - empty.resident),
-        row("the same after a garbage collection", now.live - empty.live).quoted_as(Figure::ServerMemory),
+        row("the same after a garbage collection", now.live - empty.live),
     ])
+}
+
+/// The share of one record, in KiB: both namespaces have the same.
+fn each(stage: &Stage, bytes: f64) -> f64 {
+    bytes / (2.0 * float(u64::from(stage.resources))) / 1024.0
 }
 
 /// The mean over the first objects.
